@@ -1,0 +1,1 @@
+"""One click makes a second, independent, proven environment of a running notebook."""

@@ -1,0 +1,87 @@
+"""The seam between what people touch and what does the work.
+
+Handlers, command line and magics know `MigrationApi` and nothing below it. Two classes
+implement it: `jupyter_secxops_migrate.migration.service.MigrationService` inside the service,
+bound to one owner, and `jupyter_secxops_migrate.client.MigrationClient` over a socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from .model import Environment, Event, Migration, Orphan, Plan, ServiceReport, ShareRequest
+
+
+class MigrationApi(Protocol):
+    """What one owner can do. Every call that names an id raises `errors.NotFound` for an id
+    that does not exist or belongs to someone else."""
+
+    async def environment(self, project: str, data: Sequence[str] = ()) -> Environment:
+        """Observe the running environment of a project; touches nothing."""
+        ...
+
+    async def plan(self, request: ShareRequest) -> Plan:
+        """Decide what a share would do; touches nothing."""
+        ...
+
+    async def share(self, request: ShareRequest, idempotency_key: str | None = None) -> Migration:
+        """Record a migration and queue it; the same key with the same body gives the same one."""
+        ...
+
+    async def get(self, migration_id: str, *, token: bool = False) -> Migration:
+        """Return one migration; with ``token``, ``result.url`` carries its token."""
+        ...
+
+    async def list(self) -> Sequence[Migration]:
+        """Return the owner's migrations, newest first."""
+        ...
+
+    def events(
+        self, migration_id: str | None = None, after: int | None = None
+    ) -> AsyncIterator[Event]:
+        """Yield events as they happen, after replaying those past sequence number ``after``.
+
+        With ``after=None`` a stream starts now; ``after=0`` replays all. With a migration it
+        ends after that migration's final state was yielded.
+        """
+        ...
+
+    async def log(self, migration_id: str) -> str:
+        """Return the migration's log so far, all attempts, one line per entry."""
+        ...
+
+    async def cancel(self, migration_id: str) -> Migration:
+        """Ask it to end; idempotent; raises `errors.WrongState` when it has succeeded or failed."""
+        ...
+
+    async def retry(self, migration_id: str) -> Migration:
+        """Run a failed or cancelled one again as its next attempt, adopting what is left."""
+        ...
+
+    async def stop(self, migration_id: str) -> Migration:
+        """Stop the launched environment; its volumes and image stay."""
+        ...
+
+    async def start(self, migration_id: str) -> Migration:
+        """Start a stopped environment again."""
+        ...
+
+    async def delete(self, migration_id: str) -> None:
+        """Remove container, volumes, image if unused, and the record; absent is success.
+
+        One that is still running is cancelled first.
+        """
+        ...
+
+    async def orphans(self) -> Sequence[Orphan]:
+        """List the owner's objects in the engine that no migration accounts for."""
+        ...
+
+    async def sweep(self) -> Sequence[Orphan]:
+        """Remove the orphans; return what was removed."""
+        ...
+
+    async def doctor(self) -> ServiceReport:
+        """Check the service, its engine and its surroundings."""
+        ...

@@ -1,0 +1,1 @@
+"""The verified copy of a tree; stand-alone, it is what runs inside a Job."""

@@ -1,0 +1,1 @@
+"""The workflow of a migration: its plan, its record, its steps."""

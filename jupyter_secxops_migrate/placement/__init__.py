@@ -1,0 +1,1 @@
+"""The resource policy: pure functions over numbers, no I/O."""

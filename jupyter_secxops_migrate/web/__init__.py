@@ -1,0 +1,1 @@
+"""The service's REST routes and its event stream."""
