@@ -1,0 +1,113 @@
+"""Walking a hostile tree: by directory descriptors, never through a symbolic link.
+
+Yields what is there, in one fixed order, so that two walks of equal trees are equal. What is
+never copied (`copying.never`) is left out here and named to the caller.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["file", "folder", "link", "special"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in the tree: ``path`` is relative; ``parent`` is its folder's open descriptor.
+
+    ``parent`` is only valid until the next entry is asked for. ``mode`` and ``size`` (bytes) are
+    those that ``lstat`` gave.
+    """
+
+    path: str
+    kind: Kind
+    mode: int
+    size: int
+    parent: int
+
+
+def walk(
+    root: Path,
+    *,
+    enter: Callable[[str], bool] | None = None,
+    unreadable: Callable[[str], None] | None = None,
+) -> Iterator[Entry]:
+    """Yield everything below ``root``, folders before what they hold, names in byte order.
+
+    Parameters
+    ----------
+    enter
+        Called with a folder's relative path; False leaves its content out.
+    unreadable
+        Called with the relative path of a folder that can't be listed; without it the error
+        is raised.
+
+    Raises
+    ------
+    OSError
+        ``root`` can't be opened.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    stack: list[tuple[str, int, Iterator[str]]] = []
+    descriptor = os.open(root, flags)
+    stack.append(("", descriptor, _names(descriptor)))
+    try:
+        while stack:
+            prefix, descriptor, names = stack[-1]
+            name = next(names, None)
+            if name is None:
+                os.close(descriptor)
+                stack.pop()
+                continue
+            path = prefix + name
+            try:
+                info = os.lstat(name, dir_fd=descriptor)
+            except OSError:
+                continue  # it went away since its folder was listed
+            if stat.S_ISDIR(info.st_mode):
+                yield Entry(path, "folder", info.st_mode, 0, descriptor)
+                if enter is not None and not enter(path):
+                    continue
+                try:
+                    below = os.open(name, flags, dir_fd=descriptor)
+                except OSError:
+                    if unreadable is None:
+                        raise
+                    unreadable(path)
+                    continue
+                try:
+                    listed = _names(below)
+                except OSError:
+                    os.close(below)
+                    if unreadable is None:
+                        raise
+                    unreadable(path)
+                    continue
+                stack.append((path + "/", below, listed))
+            else:
+                yield Entry(path, _kind(info.st_mode), info.st_mode, info.st_size, descriptor)
+    finally:
+        for _, descriptor, _ in stack:
+            with suppress(OSError):
+                os.close(descriptor)
+
+
+def _names(descriptor: int) -> Iterator[str]:
+    return iter(sorted(os.listdir(descriptor), key=os.fsencode))
+
+
+def _kind(mode: int) -> Kind:
+    if stat.S_ISREG(mode):
+        return "file"
+    return "link" if stat.S_ISLNK(mode) else "special"
+
+
+def readable(path: str) -> str:
+    """Return a file name as text that JSON can carry: bytes that are not UTF-8 become ``\\xff``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,0 +1,489 @@
+"""What a share will do, decided before anything is touched.
+
+Pure: what was observed comes in, a plan goes out; no I/O, no clock but for the plan's own date.
+The sentences of reasons stand in `REASONS`; refusals and warnings come from `errors`, so that a
+plan and a failed migration say the same.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from .. import errors
+from ..engines.base import ImageInfo, ImageProbe, SourceEnvironment, SourcePlace, slug
+from ..environment.survey import Survey
+from ..model import (
+    CopiedItem,
+    Finding,
+    Folder,
+    NodeCapacity,
+    NotCopiedItem,
+    Plan,
+    Route,
+    ShareRequest,
+    utcnow,
+)
+from ..placement.policy import Needs, ResourcePolicy, free_cpu, free_memory
+from ..units import human_duration, human_size
+
+Place = SourcePlace | Finding
+"""What a Job mounts for a folder, or why it can't reach it."""
+
+REASONS: Mapping[str, tuple[str, str]] = {
+    "stays_here": (
+        "Here, on node {node}: {cpu} CPU and {memory} of memory are free.",
+        "",
+    ),
+    "version_asked": ("The files of version {version} ({commit}) are shared.", ""),
+    "version_as_is": ("The files are shared as they are now ({label}).", ""),
+    "defaults_used": (
+        "{cpu} CPU and {memory} of memory: as this environment has.",
+        "Choose others with --cpu and --memory.",
+    ),
+    "shares_no_data": ("Shares no data.", "Take data along with --data FOLDER."),
+    "estimate": ("It will take about {duration}, most of it the first build.", ""),
+    "remote_add": (
+        "Line {line} of the Dockerfile downloads {url} at build time; the copy's proof does not cover it.",
+        "Put the file into the project, or fetch it in RUN with its checksum.",
+    ),
+    "history_elsewhere": (
+        "The project's git history lies outside its folder and does not travel.",
+        "Share the folder that holds .git to take it along.",
+    ),
+    "whole_home": (
+        "{path} is a whole home folder; everything in it but credentials would be copied.",
+        "Share the project's own folder instead.",
+    ),
+}
+"""Code to sentence and hint; clients translate by code."""
+
+COPY_BYTES_PER_SECOND = 400e6
+COPY_FILES_PER_SECOND = 8000.0
+BUILD_SECONDS = 20.0
+LAUNCH_SECONDS = 8.0
+"""For the estimate only; measured on two cores with a warm cache, a cold build takes longer."""
+
+_SYSTEM = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+)
+_SYSTEM_ITSELF = (
+    "/",
+    "/home",
+    "/root/.ssh",
+    "/tmp",  # noqa: S108
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/local/lib",
+    "/usr/sbin",
+    "/usr/share",
+    "/var",
+    "/var/lib",
+    "/var/run",
+)
+
+
+def reason(code: str, **params: Any) -> Finding:
+    """Return a reason from the table, its sentence filled in."""
+    text, hint = REASONS[code]
+    return Finding(
+        code=code, message=text.format(**params), hint=hint.format(**params), params=params
+    )
+
+
+def finding(error: errors.SecxopsError) -> Finding:
+    """Return an error as a plan carries it."""
+    return Finding(**error.as_dict())
+
+
+def default_name(survey: Survey, now: datetime | None = None) -> str:
+    """Return ``PROJECT-YYYY-MM-DD``, of characters that every client can type."""
+    stem = re.sub(r"[^\w.+-]+", "-", survey.project.name).strip("-.")[:80] or "project"
+    return f"{stem}-{(now or utcnow()):%Y-%m-%d}"
+
+
+def needs_of(
+    request: ShareRequest, source: SourceEnvironment, capacity: NodeCapacity, policy: ResourcePolicy
+) -> tuple[float, int]:
+    """Return the cores and bytes of memory that the new environment is to have.
+
+    As asked for, else as the source has, else the policy's defaults, but then never more CPU than
+    the node has.
+    """
+    cpu = request.cpu or source.cpu or min(policy.default_cpu, capacity.cpu)
+    memory = request.memory or source.memory or policy.default_memory
+    return cpu, memory
+
+
+def make_plan(
+    request: ShareRequest,
+    survey: Survey,
+    source: SourceEnvironment,
+    capacity: NodeCapacity,
+    *,
+    features: frozenset[str],
+    bases: Mapping[str, ImageInfo | None],
+    policy: ResourcePolicy,
+    places: Mapping[str, Place],
+    name_default: str | None = None,
+) -> Plan:
+    """Decide what a share will do.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    survey
+        The source as found.
+    source, capacity
+        Where it runs, and its node as observed.
+    features
+        What the engine's builder can do (`Engine.features`).
+    bases
+        Each image that the Dockerfile starts FROM, None where it is not in the engine's store.
+    policy
+        The admin's numbers and rules.
+    places
+        For the project's and each data folder's path (``survey.project.path`` …): what a Job
+        mounts, or the refusal that says why it can't.
+    name_default
+        The name when none is asked for; without it `default_name`.
+
+    Raises
+    ------
+    errors.InvalidRequest
+        ``request.mounts`` asks for something impossible.
+    """
+    cpu, memory = needs_of(request, source, capacity, policy)
+    refusals: list[Finding] = []
+    warnings: list[Finding] = []
+
+    for folder in (survey.project, *survey.data):
+        place = places.get(folder.path)
+        if isinstance(place, Finding):
+            refusals.append(place)
+        refusals += [finding(error) for error in _outside_policy(folder, policy)]
+
+    more_refusals, more_warnings = _judge_dockerfile(survey, features, bases, policy)
+    refusals += more_refusals
+    warnings += more_warnings
+
+    volumes = survey.project.bytes + sum(folder.bytes for folder in survey.data)
+    disk = volumes + survey.context_bytes + policy.image_estimate
+    decision = policy.decide(Needs(cpu, memory, request.gpu, disk), capacity)
+    refusals += [finding(error) for error in decision.refusals]
+    warnings += [finding(error) for error in decision.warnings]
+
+    where = mounts(request, survey, None, places, bases=bases)
+    estimate = _estimate(survey)
+    reasons = []
+    if not decision.refusals:
+        reasons.append(
+            reason(
+                "stays_here",
+                node=capacity.node,
+                cpu=f"{free_cpu(capacity):.1f}".removesuffix(".0"),
+                memory=human_size(free_memory(capacity, policy.memory_headroom)),
+            )
+        )
+    if survey.commit:
+        reasons.append(
+            reason("version_asked", version=request.version or "", commit=survey.commit[:7])
+        )
+    else:
+        reasons.append(reason("version_as_is", label=survey.version.label))
+    if request.cpu is None and request.memory is None:
+        reasons.append(reason("defaults_used", cpu=f"{cpu:g}", memory=human_size(memory)))
+    if not survey.data:
+        reasons.append(reason("shares_no_data"))
+    if not refusals:
+        reasons.append(reason("estimate", duration=human_duration(estimate)))
+
+    return Plan(
+        name=request.name or name_default or default_name(survey),
+        route=Route.STAY,
+        node=capacity.node,
+        reasons=reasons,
+        copied=_copied(survey, where),
+        not_copied=_not_copied(survey),
+        warnings=warnings,
+        refusals=refusals,
+        version=survey.version,
+        cpu=cpu,
+        memory=memory,
+        gpu=request.gpu,
+        observation=capacity,
+        estimate_seconds=estimate,
+    )
+
+
+def refused(plan: Plan) -> errors.Refused:
+    """Return the error that a refused plan becomes."""
+    return errors.Refused(
+        reasons=" ".join(item.message for item in plan.refusals),
+        hints=" ".join(dict.fromkeys(item.hint for item in plan.refusals if item.hint)),
+        codes=[item.code for item in plan.refusals],
+    )
+
+
+# --------------------------------------------------------------------------- mounts
+
+
+def mounts(
+    request: ShareRequest,
+    survey: Survey,
+    probe: ImageProbe | None,
+    places: Mapping[str, Place],
+    *,
+    bases: Mapping[str, ImageInfo | None] | None = None,
+) -> dict[str, str | None]:
+    """Return where each folder is mounted in the new environment: source path to mount path.
+
+    Where the source has it. A source on the host has no mount: its code goes to the image's working
+    directory if that is a real one, else to the image user's home / project name; its data to
+    ``/data/NAME``. ``request.mounts`` goes before all of this.
+
+    Parameters
+    ----------
+    probe
+        What running the built image showed; None before the build, when the Dockerfile and its base
+        image say what they can. The code's mount is None where they do not say it.
+
+    Raises
+    ------
+    errors.InvalidRequest
+        A mount asked for is not an absolute, normalised path, is a system folder, or two
+        mounts overlap.
+    """
+    asked = _asked(request, survey)
+    found: dict[str, str | None] = {}
+    for folder in (survey.project, *survey.data):
+        place = places.get(folder.path)
+        if folder.path in asked:
+            found[folder.path] = asked[folder.path]
+        elif isinstance(place, SourcePlace) and place.mount is not None:
+            found[folder.path] = place.mount
+        elif folder is survey.project:
+            found[folder.path] = _code_mount(folder, survey, probe, bases or {})
+        else:
+            found[folder.path] = f"/data/{_path_name(folder.name)}"
+    for path, mount in found.items():
+        for other, place_of_other in found.items():
+            if (
+                path < other
+                and mount
+                and place_of_other
+                and (_within(mount, place_of_other) or _within(place_of_other, mount))
+                and not _nested_at_source(path, other, survey)
+            ):
+                raise errors.InvalidRequest(reason=f"{mount} and {place_of_other} overlap")
+    return found
+
+
+def mountable(path: str) -> str | None:
+    """Return why nothing can be mounted at a path, None if it can."""
+    if not path.startswith("/"):
+        return "is not an absolute path"
+    if any(ord(char) < 32 or ord(char) == 127 or char in ":," for char in path):
+        return "has a character that no mount point may have"
+    if len(path) > 1024 or posixpath.normpath(path) != path or path.startswith("//"):
+        return "is not a normalised path"
+    if path in _SYSTEM_ITSELF or any(_within(path, system) for system in _SYSTEM):
+        return "is a system folder"
+    return None
+
+
+def _asked(request: ShareRequest, survey: Survey) -> dict[str, str]:
+    """``request.mounts``, keyed by the paths of the survey."""
+    known = {request.project: survey.project.path, survey.project.path: survey.project.path}
+    for given, folder in zip(request.data, survey.data, strict=False):
+        known[given] = known[folder.path] = folder.path
+    found: dict[str, str] = {}
+    for given, mount in request.mounts.items():
+        if given not in known:
+            raise errors.InvalidRequest(
+                reason=f"mounts names {given!r}, which is neither the project nor one of its data"
+            )
+        why = mountable(mount)
+        if why:
+            raise errors.InvalidRequest(reason=f"the mount {mount!r} {why}")
+        found[known[given]] = mount
+    return found
+
+
+def _code_mount(
+    project: Folder, survey: Survey, probe: ImageProbe | None, bases: Mapping[str, ImageInfo | None]
+) -> str | None:
+    name = _path_name(project.name)
+    if probe is not None:
+        workdir = str(probe.workdir)
+        if mountable(workdir) is None:
+            return workdir
+        home = PurePosixPath(probe.home)
+        return str((home if home.is_absolute() else PurePosixPath("/home")) / name)
+    if survey.dockerfile is None:
+        return None
+    known = survey.dockerfile.workdir
+    if known is None:
+        base = survey.dockerfile.final_base()
+        info = bases.get(base) if base else None
+        if info is None or survey.dockerfile.sets_workdir:
+            return None
+        known = info.workdir
+    known = posixpath.normpath(known) if known else "/"
+    return known if mountable(known) is None else None
+
+
+def _path_name(name: str) -> str:
+    """A folder's name as one component of a mount path."""
+    return name if re.fullmatch(r"[\w+@-][\w.+@ -]{0,99}", name) else slug(name)
+
+
+def _within(path: str, folder: str) -> bool:
+    return PurePosixPath(path).is_relative_to(folder)
+
+
+def _nested_at_source(path: str, other: str, survey: Survey) -> bool:
+    """Whether two mounts lie in each other just as their folders do at the source."""
+    project = survey.project.path
+    return project in (path, other) and (path in survey.inside or other in survey.inside)
+
+
+# --------------------------------------------------------------------------- parts
+
+
+def _judge_dockerfile(
+    survey: Survey,
+    features: frozenset[str],
+    bases: Mapping[str, ImageInfo | None],
+    policy: ResourcePolicy,
+) -> tuple[list[Finding], list[Finding]]:
+    refusals: list[Finding] = []
+    warnings: list[Finding] = []
+    if survey.dockerfile_error is not None:
+        return [finding(survey.dockerfile_error)], []
+    dockerfile = survey.dockerfile
+    if dockerfile is None:
+        return [finding(errors.NoDockerfile(project=survey.project.path))], []
+    if "buildkit" not in features:
+        lines = {item.line: item for item in reversed(dockerfile.instructions)}
+        for line, feature in dockerfile.needs_buildkit():
+            shown = lines[line].keyword if line in lines else feature
+            refusals.append(
+                finding(errors.NeedsBuildKit(line=line, instruction=shown, feature=feature))
+            )
+    if policy.allowed_bases:
+        for stage in dockerfile.stages:
+            if stage.base in bases and not any(
+                fnmatch.fnmatchcase(stage.base, pattern) for pattern in policy.allowed_bases
+            ):
+                refusals.append(
+                    finding(
+                        errors.BadDockerfile(
+                            reason=f"images may not start FROM {stage.base} here", line=stage.line
+                        )
+                    )
+                )
+    for baked in survey.baked:
+        error = errors.ImageHoldsProject(
+            line=baked.line, files=baked.files, size=human_size(baked.bytes)
+        )
+        (refusals if policy.bake == "refuse" else warnings).append(finding(error))
+    warnings += [
+        reason("remote_add", line=line, url=_without_secrets(url))
+        for line, url in dockerfile.remote_adds()
+    ]
+    return refusals, warnings
+
+
+def _outside_policy(folder: Folder, policy: ResourcePolicy) -> list[errors.Refusal]:
+    path = PurePosixPath(folder.path)
+    if str(path) == "/":
+        return [errors.DataOutsidePolicy(path="/", reason="it is the whole machine")]
+    if any(_within(str(path), system) for system in ("/proc", "/sys", "/dev", "/run", "/boot")):
+        return [errors.DataOutsidePolicy(path=str(path), reason="it belongs to the system")]
+    if policy.allowed_roots and not any(path.is_relative_to(root) for root in policy.allowed_roots):
+        return [
+            errors.DataOutsidePolicy(
+                path=str(path), reason="the service's policy allows other folders only"
+            )
+        ]
+    return []
+
+
+def _copied(survey: Survey, where: Mapping[str, str | None]) -> list[CopiedItem]:
+    rows = [
+        CopiedItem(
+            role="code",
+            name=survey.project.name,
+            source=survey.project.path,
+            mount=where[survey.project.path],
+            files=survey.project.files,
+            bytes=survey.project.bytes,
+        )
+    ]
+    rows += [
+        CopiedItem(
+            role="data",
+            name=folder.name,
+            source=folder.path,
+            mount=where[folder.path],
+            files=folder.files,
+            bytes=folder.bytes,
+        )
+        for folder in survey.data
+    ]
+    if survey.dockerfile is not None:
+        rows.append(
+            CopiedItem(
+                role="packages", name="packages of the Dockerfile", source=survey.dockerfile_path
+            )
+        )
+    return rows
+
+
+def _not_copied(survey: Survey) -> list[NotCopiedItem]:
+    return [
+        *survey.not_copied,
+        NotCopiedItem(name="running kernels", reason="memory does not travel; notebooks do"),
+        NotCopiedItem(
+            name="packages installed by hand", reason="only what the Dockerfile installs is rebuilt"
+        ),
+        NotCopiedItem(
+            name="the rest of your home folder",
+            reason="credentials, settings and shell history stay yours",
+        ),
+    ]
+
+
+def _estimate(survey: Survey) -> float:
+    """Seconds: build and copy run side by side, then launch."""
+    copies = [
+        folder.bytes / COPY_BYTES_PER_SECOND + folder.files / COPY_FILES_PER_SECOND
+        for folder in (survey.project, *survey.data)
+    ]
+    return round(max(BUILD_SECONDS, sum(copies)) + LAUNCH_SECONDS, 1)
+
+
+def _without_secrets(url: str) -> str:
+    """A URL without user, password and query."""
+    return re.sub(r"//[^/@]*@", "//", url).partition("?")[0][:200]

@@ -1,0 +1,145 @@
+"""Whether a node has room for one more environment: pure functions over numbers.
+
+Observes nothing and moves nothing; `decide` answers from the numbers it is given, so the same
+numbers give the same answer, before the copy and again after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from traitlets import Enum, Float, Integer, List, Unicode
+from traitlets.config import Configurable
+
+from .. import errors
+from ..model import NodeCapacity
+from ..units import human_size
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the new environment needs: cores, bytes of memory, GPUs, bytes of disk."""
+
+    cpu: float
+    memory: int
+    gpu: int = 0
+    disk: int = 0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the policy says: refusals stop, warnings do not."""
+
+    refusals: Sequence[errors.Refusal] = ()
+    warnings: Sequence[errors.Refusal] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing stands against it."""
+        return not self.refusals
+
+
+class ResourcePolicy(Configurable):
+    """The numbers that an admin can set."""
+
+    default_cpu = Float(2.0, help="CPUs (cores) where neither request nor source says.").tag(
+        config=True
+    )
+    default_memory = Integer(
+        2 * GIB, help="Memory in bytes where neither request nor source says."
+    ).tag(config=True)
+    memory_headroom = Integer(
+        256 * 1024**2, help="Bytes of memory that a share leaves free on the node."
+    ).tag(config=True)
+    disk_headroom_factor = Float(
+        1.1, help="A share needs this much disk for every byte of image and volumes."
+    ).tag(config=True)
+    image_estimate = Integer(
+        2 * GIB, help="Bytes of disk that a build is expected to add besides its context."
+    ).tag(config=True)
+    bake = Enum(
+        ("warn", "refuse"),
+        "warn",
+        help="What to do with a Dockerfile that copies project code or data into the image.",
+    ).tag(config=True)
+    allowed_bases = List(
+        Unicode(),
+        help="Patterns (fnmatch) of the images a Dockerfile may start FROM; empty allows all.",
+    ).tag(config=True)
+    allowed_roots = List(
+        Unicode(), help="Folders below which projects and data must lie; empty allows all."
+    ).tag(config=True)
+
+    def decide(self, needs: Needs, capacity: NodeCapacity) -> Decision:
+        """Decide whether the node has room.
+
+        Parameters
+        ----------
+        needs
+            What the new environment needs; ``disk`` before the headroom factor.
+        capacity
+            The node as observed.
+        """
+        return decide(
+            needs,
+            capacity,
+            memory_headroom=self.memory_headroom,
+            disk_factor=self.disk_headroom_factor,
+        )
+
+
+def free_cpu(capacity: NodeCapacity) -> float:
+    """Return the cores that no limit claims, not below zero."""
+    return max(0.0, capacity.cpu - capacity.cpu_requested)
+
+
+def free_memory(capacity: NodeCapacity, headroom: int = 0) -> int:
+    """Return the bytes of memory left: neither claimed by a limit nor in use, less the headroom."""
+    free = capacity.memory - capacity.memory_requested
+    if capacity.memory_available is not None:
+        free = min(free, capacity.memory_available)
+    return max(0, free - headroom)
+
+
+def free_gpu(capacity: NodeCapacity) -> int:
+    """Return the GPUs that nothing claims."""
+    return max(0, capacity.gpu - capacity.gpu_requested)
+
+
+def decide(
+    needs: Needs, capacity: NodeCapacity, *, memory_headroom: int = 0, disk_factor: float = 1.0
+) -> Decision:
+    """Decide whether a node has room; see `ResourcePolicy` for the meaning of the numbers."""
+    refusals: list[errors.Refusal] = []
+    warnings: list[errors.Refusal] = []
+    node = capacity.node
+    memory = free_memory(capacity, memory_headroom)
+    if needs.memory > memory:
+        refusals.append(
+            errors.TooLittleMemory(
+                node=node, free=human_size(memory), asked=human_size(needs.memory)
+            )
+        )
+    disk = int(needs.disk * disk_factor)
+    if capacity.disk_available is not None and disk > capacity.disk_available:
+        refusals.append(
+            errors.TooLittleDisk(
+                node=node, free=human_size(capacity.disk_available), needed=human_size(disk)
+            )
+        )
+    if needs.cpu > capacity.cpu:
+        refusals.append(
+            errors.TooFewCpus(node=node, total=f"{capacity.cpu:g}", asked=f"{needs.cpu:g}")
+        )
+    elif needs.cpu > free_cpu(capacity):
+        warnings.append(
+            errors.CpuOvercommitted(
+                node=node, free=f"{free_cpu(capacity):.1f}", asked=f"{needs.cpu:g}"
+            )
+        )
+    if needs.gpu > free_gpu(capacity):
+        refusals.append(errors.NoGpu(node=node, free=free_gpu(capacity), asked=needs.gpu))
+    return Decision(tuple(refusals), tuple(warnings))
