@@ -1,0 +1,680 @@
+"""``jupyter secxops``: everything the sidebar can do, from a shell or a script.
+
+A thin client: it reads arguments, calls `MigrationApi` and shows what comes back. It decides
+nothing, knows no engine and no store, and does not keep a share alive: that is the service's work,
+so interrupting this command interrupts only the watching.
+
+With ``--json`` standard output is exactly one JSON document (an error is one, too: ``code``,
+``message``, ``hint``, ``params``) and all else goes to standard error. Exit codes are in `Exit`.
+
+Nothing slow is imported before a command needs it: ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from enum import IntEnum
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from .errors import (
+    InvalidRequest,
+    NoSuchPath,
+    NoSuchVersion,
+    NotFound,
+    Refusal,
+    SecxopsError,
+    TemporaryError,
+)
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from rich.console import Console
+
+    from .api import MigrationApi
+    from .model import Event, Migration, ShareRequest
+    from .terminal import Watch
+
+Connect = Callable[[], "AbstractAsyncContextManager[MigrationApi]"]
+T = TypeVar("T")
+
+PROGRAM = "jupyter secxops"
+LOG_LINES_OF_A_FAILURE = 20
+RECONNECTS = 5
+
+
+class Exit(IntEnum):
+    """What a script learns from the exit status."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str], connect: Connect | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments
+        The words after ``jupyter secxops``.
+    connect
+        Opens the API; a connection to the user's own service where not given.
+
+    Returns
+    -------
+    int
+        The exit status, see `Exit`. No exception leaves this function.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    talk = Talk(connect or _own_service)
+    try:
+        status = commands.main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=talk)
+        sys.stdout.flush()
+        return int(status or Exit.DONE)
+    except click.exceptions.Abort:
+        return Exit.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except KeyboardInterrupt:
+        talk.say("Stopped.")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away (`| head`); nothing may be written any more, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except SecxopsError as error:
+        return talk.failed(error)
+
+
+def _own_service() -> AbstractAsyncContextManager[MigrationApi]:
+    from .client import MigrationClient
+
+    return MigrationClient()
+
+
+class Talk:
+    """One command's dealings with the person at the terminal and with the service.
+
+    Parameters
+    ----------
+    connect
+        Opens the API.
+    """
+
+    def __init__(self, connect: Connect) -> None:
+        self.connect = connect
+        self.json = False
+
+    @property
+    def out(self) -> Console:
+        """Standard output: results."""
+        from rich.console import Console
+
+        return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+    @property
+    def err(self) -> Console:
+        """Standard error: progress, errors, and advice."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
+
+    def say(self, sentence: str) -> None:
+        """Tell the person something that is no result."""
+        click.echo(sentence, err=True)
+
+    def call(self, work: Callable[[MigrationApi], Awaitable[T]]) -> T:
+        """Connect, do the work, and disconnect."""
+
+        async def connected() -> T:
+            async with self.connect() as api:
+                return await work(api)
+
+        return asyncio.run(connected())
+
+    def document(self, value: BaseModel | Sequence[BaseModel] | dict[str, Any]) -> None:
+        """Write the one JSON document."""
+        import json
+
+        if isinstance(value, dict):
+            plain: Any = value
+        elif isinstance(value, Sequence):
+            plain = [item.model_dump(mode="json") for item in value]
+        else:
+            plain = value.model_dump(mode="json")
+        click.echo(json.dumps(plain, indent=2))
+
+    def failed(self, error: SecxopsError) -> Exit:
+        """Say what went wrong and return the status for it."""
+        from .terminal import show_error
+
+        show_error(self.err, error.message, error.hint)
+        if self.json:
+            self.document(error.as_dict())
+        if isinstance(error, Refusal):
+            return Exit.REFUSED
+        if isinstance(error, InvalidRequest | NoSuchPath | NoSuchVersion):
+            return Exit.USAGE
+        return Exit.FAILED
+
+
+# --------------------------------------------------------------------------- options
+
+
+def _size(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    from .model import parse_size
+
+    try:
+        size = parse_size(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    assert isinstance(size, int)
+    return size
+
+
+def _absolute(_: click.Context, __: click.Parameter, value: Any) -> Any:
+    """Paths are meant from here; the service has another current folder."""
+    if isinstance(value, tuple):
+        return tuple(os.path.abspath(path) for path in value)  # noqa: PTH100 - links stay
+    return os.path.abspath(value)  # noqa: PTH100 - links stay
+
+
+def _take_json(context: click.Context, _: click.Parameter, value: bool) -> None:
+    talk = context.find_object(Talk)
+    assert talk is not None
+    talk.json = value
+
+
+json_option = click.option(
+    "--json",
+    is_flag=True,
+    expose_value=False,
+    callback=_take_json,
+    is_eager=True,
+    help="Write one JSON document to standard output, all else to standard error.",
+)
+no_wait_option = click.option("--no-wait", is_flag=True, help="Return as soon as it is under way.")
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show every line of its log.")
+data_option = click.option(
+    "--data",
+    metavar="PATH",
+    multiple=True,
+    callback=_absolute,
+    help="A data folder to take along; may be given several times.",
+)
+project_argument = click.argument("project", callback=_absolute)
+
+
+def _request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(command)
+    def with_request(
+        project: str,
+        data: tuple[str, ...],
+        cpu: float | None,
+        memory: int | None,
+        gpu: int,
+        name: str | None,
+        version: str | None,
+        **others: Any,
+    ) -> Any:
+        from pydantic import ValidationError
+
+        from .model import ShareRequest
+
+        try:
+            request = ShareRequest(
+                project=project,
+                data=list(data),
+                cpu=cpu,
+                memory=memory,
+                gpu=gpu,
+                name=name,
+                version=version,
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise click.UsageError(f"{field}: {first['msg']}") from None
+        return command(request=request, **others)
+
+    for option in reversed(
+        (
+            project_argument,
+            data_option,
+            click.option("--cpu", type=float, metavar="N", help="CPUs, such as 2 or 0.5."),
+            click.option("--memory", metavar="SIZE", callback=_size, help="Such as 2G or 512M."),
+            click.option("--gpu", type=int, default=0, metavar="N", help="GPUs."),
+            click.option("--name", help="The share's name; made of project and date otherwise."),
+            click.option("--version", metavar="REF", help="A local git commit, tag or branch."),
+        )
+    ):
+        with_request = option(with_request)
+    return with_request
+
+
+# --------------------------------------------------------------------------- finding a share
+
+
+async def find(api: MigrationApi, wanted: str) -> Migration:
+    """Return the share that a person means by an id, the start of an id, or a name.
+
+    Raises
+    ------
+    NotFound
+        None of the owner's shares is meant.
+    click.UsageError
+        Several are.
+    """
+    migrations = await api.list()
+    for matches in (
+        [m for m in migrations if m.id == wanted],
+        [m for m in migrations if m.name == wanted],
+        [m for m in migrations if wanted and m.id.startswith(wanted)],
+    ):
+        if len(matches) > 1:
+            ids = ", ".join(m.id for m in matches)
+            raise click.UsageError(f"{wanted} means several shares: {ids}. Give one of these.")
+        if matches:
+            return matches[0]
+    raise NotFound(id=wanted)
+
+
+# --------------------------------------------------------------------------- watching
+
+
+async def _events(api: MigrationApi, migration: str, seen: int) -> AsyncIterator[Event]:
+    """Yield a share's events up to its final state, across a service that ends and comes back."""
+    failures = 0
+    while True:
+        before = seen
+        try:
+            async with aclosing(api.events(migration, seen)) as events:  # type: ignore[type-var]
+                async for event in events:
+                    seen, failures = event.id, 0
+                    yield event
+            if (await api.get(migration)).state.final:
+                return
+        except TemporaryError:
+            failures += 1
+            if failures > RECONNECTS:
+                raise
+        if seen == before:
+            await asyncio.sleep(0.5)
+
+
+async def _follow(
+    talk: Talk, api: MigrationApi, migration: str, watch: Watch, seen: int = 0
+) -> Migration:
+    """Show a share while it happens; return it with its final state."""
+    from .model import StepName, StepState
+    from .terminal import show_plan
+
+    planned = False
+    async for event in _events(api, migration, seen):
+        if event.line is not None:
+            watch.log(event.line)
+        if event.step is None:
+            continue
+        watch.step(event.step)
+        checked = event.step.name is StepName.CHECK and event.step.state is StepState.DONE
+        if checked and not planned:
+            planned = True
+            plan = (await api.get(migration)).plan
+            if plan is not None:
+                show_plan(talk.err, plan)
+    return await api.get(migration, token=True)
+
+
+def _watch(talk: Talk, migration: Migration, verbose: bool, seen: int = 0) -> Exit:
+    """Watch a share to its end, say how it ended, and return the status for that."""
+    from .terminal import Watch, plain, show_outcome, state_of
+
+    async def work(api: MigrationApi) -> tuple[Migration, str]:
+        with Watch(talk.err, verbose=verbose) as watch:
+            ended = await _follow(talk, api, migration.id, watch, seen)
+        failed = ended.error is not None and ended.error.code != "refused"
+        return ended, await api.log(ended.id) if failed and not verbose else ""
+
+    try:
+        ended, log = talk.call(work)
+    except KeyboardInterrupt:
+        talk.say(
+            f"\nNo longer watching; the share goes on. `{PROGRAM} show {migration.id}` shows it, "
+            f"`{PROGRAM} cancel {migration.id}` ends it."
+        )
+        return Exit.INTERRUPTED
+    for line in log.splitlines()[-LOG_LINES_OF_A_FAILURE:]:
+        talk.err.print(plain(f"  {line}", "dim"), soft_wrap=True)
+    if talk.json:
+        talk.document(ended)
+    sign, word, style = state_of(ended)
+    heading = plain(f"{sign} {ended.name}  {word}", style)
+    console = talk.err if talk.json or ended.error else talk.out
+    console.print(heading)
+    if not talk.json or ended.error:
+        show_outcome(console, ended)
+    return _status(ended)
+
+
+def _status(migration: Migration) -> Exit:
+    from .model import MigrationState
+
+    if migration.state is MigrationState.SUCCEEDED or not migration.state.final:
+        return Exit.DONE
+    if migration.error is not None and migration.error.code == "refused":
+        return Exit.REFUSED
+    return Exit.FAILED
+
+
+def _started(talk: Talk, migration: Migration) -> Exit:
+    """Answer for ``--no-wait``."""
+    if talk.json:
+        talk.document(migration)
+    else:
+        talk.out.print(migration.id)
+        talk.say(f"Under way. `{PROGRAM} logs --follow {migration.id}` follows it.")
+    return Exit.DONE
+
+
+# --------------------------------------------------------------------------- commands
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="jupyter-secxops-migrate", message="%(version)s")
+def commands() -> None:
+    """Make a second, independent, proven environment of a project.
+
+    An ID below is a share's id, the start of it, or its name. Exit status: 0 done, 1 failed,
+    2 wrong usage, 3 refused by the plan.
+    """
+
+
+@commands.command()
+@click.argument("project", default=".", callback=_absolute)
+@data_option
+@json_option
+@click.pass_obj
+def check(talk: Talk, project: str, data: tuple[str, ...]) -> None:
+    """Show the environment of PROJECT as it is now; touches nothing."""
+    environment = talk.call(lambda api: api.environment(project, data))
+    if talk.json:
+        talk.document(environment)
+    else:
+        from .terminal import show_environment
+
+        show_environment(talk.out, environment)
+
+
+@commands.command()
+@_request_options
+@json_option
+@click.pass_obj
+def plan(talk: Talk, request: ShareRequest) -> Exit:
+    """Show what a share of PROJECT would do; touches nothing."""
+    found = talk.call(lambda api: api.plan(request))
+    if talk.json:
+        talk.document(found)
+    else:
+        from .terminal import show_plan
+
+        show_plan(talk.out, found)
+    return Exit.REFUSED if found.refusals else Exit.DONE
+
+
+@commands.command()
+@_request_options
+@no_wait_option
+@verbose_option
+@json_option
+@click.pass_obj
+def share(talk: Talk, request: ShareRequest, no_wait: bool, verbose: bool) -> Exit:
+    """Share PROJECT: build its image, copy its code and the given data, launch, and prove it."""
+    from uuid import uuid4
+
+    key = uuid4().hex
+    migration = talk.call(lambda api: api.share(request, key))
+    return _started(talk, migration) if no_wait else _watch(talk, migration, verbose)
+
+
+@commands.command(name="list")
+@json_option
+@click.pass_obj
+def list_(talk: Talk) -> None:
+    """List your shares, newest first."""
+    found = talk.call(lambda api: api.list())
+    if talk.json:
+        talk.document(found)
+    else:
+        from .terminal import show_list
+
+        show_list(talk.out, found)
+
+
+@commands.command()
+@click.argument("wanted", metavar="ID")
+@json_option
+@click.pass_obj
+def show(talk: Talk, wanted: str) -> None:
+    """Show one share: its steps, its proof, its address."""
+
+    async def work(api: MigrationApi) -> Migration:
+        return await api.get((await find(api, wanted)).id, token=True)
+
+    migration = talk.call(work)
+    if talk.json:
+        talk.document(migration)
+    else:
+        from .terminal import show_migration
+
+        show_migration(talk.out, migration)
+
+
+@commands.command()
+@click.argument("wanted", metavar="ID")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the share has ended.")
+@json_option
+@click.pass_obj
+def logs(talk: Talk, wanted: str, follow: bool) -> None:
+    """Print a share's log: the build's output, and what the copy and the launch said."""
+    from .terminal import printable
+
+    lines: list[str] = []
+
+    def take(line: str) -> None:
+        if talk.json:
+            lines.append(line)
+        else:
+            click.echo(printable(line))
+
+    async def work(api: MigrationApi) -> str:
+        migration = await find(api, wanted)
+        if follow and not migration.state.final:
+            async for event in _events(api, migration.id, 0):
+                if event.line is not None:
+                    take(event.line)
+        else:
+            for line in (await api.log(migration.id)).splitlines():
+                take(line)
+        return migration.id
+
+    found = talk.call(work)
+    if talk.json:
+        talk.document({"id": found, "lines": lines})
+
+
+@commands.command()
+@click.argument("wanted", metavar="ID")
+@no_wait_option
+@json_option
+@click.pass_obj
+def cancel(talk: Talk, wanted: str, no_wait: bool) -> Exit:
+    """End a share that is under way; what it made is removed."""
+    from .model import MigrationState
+    from .terminal import printable
+
+    async def work(api: MigrationApi) -> Migration:
+        migration = await api.cancel((await find(api, wanted)).id)
+        if not migration.state.final and not no_wait:
+            talk.say(f"Cancelling {printable(migration.name)} …")
+            async for _ in _events(api, migration.id, 0):
+                pass
+            migration = await api.get(migration.id)
+        return migration
+
+    migration = talk.call(work)
+    if talk.json:
+        talk.document(migration)
+    elif migration.state is MigrationState.CANCELLED:
+        talk.out.print(
+            f"{printable(migration.name)} was cancelled; nothing is left behind.", markup=False
+        )
+    else:
+        talk.out.print(f"{printable(migration.name)} is {migration.state.value}.", markup=False)
+    cancelled = (MigrationState.CANCELLED, MigrationState.CANCELLING)
+    return Exit.DONE if migration.state in cancelled else Exit.FAILED
+
+
+@commands.command()
+@click.argument("wanted", metavar="ID")
+@no_wait_option
+@verbose_option
+@json_option
+@click.pass_obj
+def retry(talk: Talk, wanted: str, no_wait: bool, verbose: bool) -> Exit:
+    """Run a failed or cancelled share again, going on from what it left."""
+
+    async def work(api: MigrationApi) -> tuple[Migration, int]:
+        migration = await find(api, wanted)
+        seen = 0
+        if migration.state.final:
+            # The events of earlier attempts are not those of this one.
+            async for event in _events(api, migration.id, 0):
+                seen = event.id
+        return await api.retry(migration.id), seen
+
+    migration, seen = talk.call(work)
+    return _started(talk, migration) if no_wait else _watch(talk, migration, verbose, seen)
+
+
+def _environment_command(talk: Talk, wanted: str, verb: str) -> None:
+    from .terminal import show_migration
+
+    async def work(api: MigrationApi) -> Migration:
+        found = await find(api, wanted)
+        await (api.stop(found.id) if verb == "stop" else api.start(found.id))
+        return await api.get(found.id, token=True)
+
+    migration = talk.call(work)
+    if talk.json:
+        talk.document(migration)
+    else:
+        show_migration(talk.out, migration)
+
+
+@commands.command()
+@click.argument("wanted", metavar="ID")
+@json_option
+@click.pass_obj
+def stop(talk: Talk, wanted: str) -> None:
+    """Stop a launched environment; its code, data and image stay."""
+    _environment_command(talk, wanted, "stop")
+
+
+@commands.command()
+@click.argument("wanted", metavar="ID")
+@json_option
+@click.pass_obj
+def start(talk: Talk, wanted: str) -> None:
+    """Start a stopped environment again."""
+    _environment_command(talk, wanted, "start")
+
+
+@commands.command()
+@click.argument("wanted", metavar="ID")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_obj
+def delete(talk: Talk, wanted: str, yes: bool) -> Exit:
+    """Delete a share: its container, its copies, and its image if nothing else uses it."""
+    from .terminal import printable
+
+    migration = talk.call(lambda api: find(api, wanted))
+    name = printable(migration.name)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("delete needs --yes where nobody can be asked.")
+        question = f"Delete {name} ({migration.id}) with its copies of code and data?"
+        if not click.confirm(question, err=True):
+            talk.say("Nothing was deleted.")
+            return Exit.FAILED
+    talk.call(lambda api: api.delete(migration.id))
+    if talk.json:
+        talk.document({"id": migration.id, "name": migration.name, "deleted": True})
+    else:
+        talk.out.print(f"{name} is deleted.", markup=False)
+    return Exit.DONE
+
+
+@commands.command()
+@click.option("--remove", is_flag=True, help="Remove what is listed.")
+@json_option
+@click.pass_obj
+def sweep(talk: Talk, remove: bool) -> None:
+    """List what belongs to no share any more: containers, volumes, images."""
+    found = talk.call(lambda api: api.sweep() if remove else api.orphans())
+    if talk.json:
+        talk.document(found)
+    else:
+        from .terminal import show_orphans
+
+        show_orphans(talk.out, found, remove)
+
+
+@commands.command()
+@json_option
+@click.pass_obj
+def doctor(talk: Talk) -> Exit:
+    """Check the service, the container engine and their surroundings."""
+    report = talk.call(lambda api: api.doctor())
+    if talk.json:
+        talk.document(report)
+    else:
+        from .terminal import show_report
+
+        show_report(talk.out, report)
+    return Exit.FAILED if any(c.state == "failed" for c in report.checks) else Exit.DONE
+
+
+@commands.command(
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "help_option_names": [],
+    },
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def serve(arguments: tuple[str, ...]) -> None:
+    """Run the service in the foreground; clients start it by themselves when they need it."""
+    from .serve import main as serve_main
+
+    serve_main(list(arguments))

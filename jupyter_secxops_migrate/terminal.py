@@ -1,0 +1,471 @@
+"""How a terminal shows plans, progress and proof: the words of the sidebar, in text.
+
+Knows the nouns and nothing else: no client, no service, no arguments. All text that comes from a
+project (names, paths, log lines) goes through `printable` first, because a build's output may hold
+anything, escape sequences of the terminal included.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from datetime import datetime
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from .model import (
+    Check,
+    Environment,
+    EnvironmentStatus,
+    Finding,
+    Folder,
+    Migration,
+    MigrationState,
+    NodeCapacity,
+    Orphan,
+    Plan,
+    ServiceReport,
+    Step,
+    StepName,
+    StepState,
+)
+from .units import human_duration, human_size
+
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_STATE_WORDS = {
+    MigrationState.QUEUED: ("○", "Waiting", "dim"),
+    MigrationState.RUNNING: ("●", "Sharing", "cyan"),
+    MigrationState.CANCELLING: ("●", "Cancelling", "yellow"),
+    MigrationState.CANCELLED: ("✕", "Cancelled", "dim"),
+    MigrationState.FAILED: ("✕", "Failed", "red"),
+    MigrationState.SUCCEEDED: ("✓", "Done", "green"),
+}
+_STATUS_WORDS = {
+    EnvironmentStatus.STARTING: ("●", "Starting", "cyan"),
+    EnvironmentStatus.RUNNING: ("✓", "Running", "green"),
+    EnvironmentStatus.STOPPED: ("■", "Stopped", "dim"),
+    EnvironmentStatus.GONE: ("✕", "Gone", "red"),
+}
+_STEP_WORDS = {
+    StepName.CHECK: "Check",
+    StepName.BUILD: "Build",
+    StepName.PUSH: "Push",
+    StepName.COPY: "Copy",
+    StepName.LAUNCH: "Launch",
+    StepName.VERIFY: "Verify",
+}
+_CHECK_SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✕", "red")}
+
+
+def printable(text: str) -> str:
+    """Return ``text`` without escape sequences, control and direction characters."""
+    return _CONTROL.sub("�", _ESCAPE.sub("", text))
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Return hostile text as something that rich prints as it is, without markup."""
+    return Text(printable(text), style=style)
+
+
+def when(moment: datetime) -> str:
+    """Return a time in the reader's own zone, to the minute."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def amount(files: int | None, size: int | None) -> str:
+    """Return ``48 MB · 312 files``, as far as known."""
+    parts = []
+    if size is not None:
+        parts.append(human_size(size))
+    if files is not None:
+        parts.append("1 file" if files == 1 else f"{files:,} files")
+    return " · ".join(parts)
+
+
+def short_digest(digest: str) -> str:
+    """Return ``sha256:3f…9c``."""
+    algorithm, _, digits = digest.rpartition(":")
+    cut = digits if len(digits) <= 8 else f"{digits[:2]}…{digits[-2:]}"
+    return f"{algorithm}:{cut}" if algorithm else cut
+
+
+def state_of(migration: Migration) -> tuple[str, str, str]:
+    """Return sign, word and style of what became of a share."""
+    if migration.state is MigrationState.SUCCEEDED and migration.environment is not None:
+        return _STATUS_WORDS[migration.environment.status]
+    if migration.error is not None and migration.error.code == "refused":
+        return "✕", "Refused", "red"
+    return _STATE_WORDS[migration.state]
+
+
+def evidence_line(migration: Migration) -> str | None:
+    """Return ``6,522 files equal · image sha256:3f…9c · 0 differences``, None before the end."""
+    result = migration.result
+    if migration.state is not MigrationState.SUCCEEDED or result is None:
+        return None
+    evidence = result.evidence
+    differences = evidence.differences
+    parts = [f"{evidence.files_equal:,} files equal"]
+    digest = evidence.image_running or (result.image.digest if result.image else None)
+    if digest:
+        parts.append(f"image {short_digest(digest)}")
+    parts.append("1 difference" if differences == 1 else f"{differences:,} differences")
+    return " · ".join(parts)
+
+
+# --------------------------------------------------------------------------- tables
+
+
+def _rows(*styles: str) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, style in enumerate(styles):
+        table.add_column(style=style, overflow="fold", no_wrap=index == 0)
+    return table
+
+
+def _finding(console: Console, sign: str, style: str, finding: Finding) -> None:
+    line = Text.assemble((f"{sign} ", style), printable(finding.message))
+    console.print(line, soft_wrap=not console.is_terminal)
+    if finding.hint:
+        console.print(plain(f"  {finding.hint}", "dim"), soft_wrap=not console.is_terminal)
+
+
+def show_error(console: Console, message: str, hint: str) -> None:
+    """Say what happened and what to do now."""
+    _finding(console, "✕", "bold red", Finding(code="", message=message, hint=hint))
+
+
+def _version(label: str) -> str:
+    return "" if label == "no git" else label
+
+
+def show_plan(console: Console, plan: Plan) -> None:
+    """Print what will happen: where, why, *Copied*, *Not copied*, warnings and refusals."""
+    heading = Text.assemble((printable(plan.name), "bold"), "  ")
+    heading.append(printable(_version(plan.version.label)), "dim")
+    console.print(heading)
+    for reason in plan.reasons:
+        console.print(plain(f"  {reason.message}"), soft_wrap=not console.is_terminal)
+    if plan.copied:
+        console.print("Copied", style="bold")
+        table = _rows("", "", "", "dim")
+        for row in plan.copied:
+            target = f"→ {row.mount}" if row.mount else ""
+            table.add_row(
+                f"  {row.role}", plain(row.name), amount(row.files, row.bytes), plain(target)
+            )
+        console.print(table)
+    if plan.not_copied:
+        console.print("Not copied", style="bold")
+        table = _rows("", "", "dim")
+        for item in plan.not_copied:
+            table.add_row(
+                plain(f"  {item.name}"), plain(item.reason), amount(item.files, item.bytes)
+            )
+        console.print(table)
+    for warning in plan.warnings:
+        _finding(console, "!", "yellow", warning)
+    for refusal in plan.refusals:
+        _finding(console, "✕", "bold red", refusal)
+    if plan.estimate_seconds and not plan.refusals:
+        console.print(f"About {human_duration(plan.estimate_seconds)}.", style="dim")
+
+
+def _node(node: NodeCapacity) -> str:
+    memory = node.memory - node.memory_requested
+    if node.memory_available is not None:
+        memory = min(memory, node.memory_available)
+    parts = [
+        f"{max(node.cpu - node.cpu_requested, 0):g} of {node.cpu:g} CPU free",
+        f"{human_size(max(memory, 0))} of {human_size(node.memory)} memory free",
+    ]
+    if node.disk_available is not None:
+        parts.append(f"{human_size(node.disk_available)} of disk free")
+    gpus = node.gpu - node.gpu_requested
+    parts.append(f"{gpus} of {node.gpu} GPU free" if node.gpu else "no GPU")
+    return " · ".join(parts)
+
+
+def show_environment(console: Console, environment: Environment) -> None:
+    """Print what is running and what a share of it would take along."""
+    heading = Text.assemble((printable(environment.project.name), "bold"), "  ")
+    heading.append(printable(_version(environment.version.label)), "dim")
+    console.print(heading)
+    table = _rows("", "", "dim")
+    found = "✓ found" if environment.dockerfile else "✕ missing"
+    table.add_row("  Dockerfile", found, plain(environment.dockerfile or ""))
+
+    def folder(title: str, it: Folder) -> None:
+        table.add_row(f"  {title}", plain(it.mount or it.path), amount(it.files, it.bytes))
+
+    folder("Code", environment.project)
+    for data in environment.data:
+        folder("Data", data)
+    if environment.container:
+        table.add_row("  Container", plain(environment.container), plain(environment.image or ""))
+    if environment.node:
+        table.add_row("  This node", plain(environment.node.node), _node(environment.node))
+    console.print(table)
+    for problem in environment.problems:
+        _finding(console, "!", "yellow", problem)
+
+
+def show_list(console: Console, migrations: Iterable[Migration]) -> None:
+    """Print one line per share, or the sentence for none."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("", "Name", "State", "Created", "Id"):
+        table.add_column(title, overflow="fold")
+    for migration in migrations:
+        sign, word, style = state_of(migration)
+        table.add_row(
+            Text(sign, style=style),
+            plain(migration.name),
+            Text(word, style=style),
+            when(migration.created),
+            migration.id,
+        )
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print("No shares yet. `jupyter secxops share PROJECT` makes the first.")
+
+
+def show_migration(console: Console, migration: Migration) -> None:
+    """Print everything of one share."""
+    sign, word, style = state_of(migration)
+    console.print(
+        Text.assemble((f"{sign} ", style), (printable(migration.name), "bold"), f"  {word}")
+    )
+    took = ""
+    if migration.finished:
+        seconds = (migration.finished - (migration.started or migration.created)).total_seconds()
+        took = f" · took {human_duration(max(seconds, 0))}"
+    attempt = f" · attempt {migration.attempt}" if migration.attempt > 1 else ""
+    console.print(f"  {migration.id} · {when(migration.created)}{took}{attempt}", style="dim")
+    if migration.plan and not migration.state.final:
+        show_plan(console, migration.plan)
+    steps = [s for s in migration.steps if s.state not in (StepState.WAITING, StepState.SKIPPED)]
+    for step in steps:
+        console.print(plain(f"  {step_line(step)}"), soft_wrap=not console.is_terminal)
+    show_outcome(console, migration)
+    result = migration.result
+    if result is None:
+        return
+    table = _rows("", "", "dim", "dim")
+    if result.place:
+        table.add_row("  Place", plain(f"{result.place.name} on {result.place.node}"), "", "")
+    if result.image:
+        table.add_row(
+            "  Image",
+            plain(result.image.reference),
+            human_size(result.image.size),
+            result.image.digest,
+        )
+    for volume in result.volumes:
+        table.add_row(
+            f"  {volume.role.capitalize()}",
+            plain(volume.mount),
+            amount(volume.files, volume.bytes),
+            f"manifest {volume.manifest[:16]}",
+        )
+        for skipped in volume.skipped:
+            table.add_row("", plain(f"without {skipped.name}"), plain(skipped.reason), "")
+    console.print(table)
+
+
+def show_outcome(console: Console, migration: Migration) -> None:
+    """Print how a share ended: the proof and its address, or what went wrong."""
+    if line := evidence_line(migration):
+        console.print(f"  {line}", soft_wrap=True, highlight=False)
+        if migration.result and migration.result.url:
+            console.print(plain(f"  {migration.result.url}", "bold"), soft_wrap=True)
+    elif migration.error is not None:
+        refusals = migration.plan.refusals if migration.plan else []
+        if migration.error.code == "refused" and refusals:
+            for refusal in refusals:
+                _finding(console, "✕", "bold red", refusal)
+        else:
+            _finding(console, "✕", "bold red", migration.error)
+
+
+def show_orphans(console: Console, orphans: Iterable[Orphan], removed: bool) -> None:
+    """Print the leftovers that a sweep found or removed."""
+    table = _rows("", "", "dim", "dim")
+    for orphan in orphans:
+        size = human_size(orphan.bytes) if orphan.bytes is not None else ""
+        made = when(orphan.created) if orphan.created else ""
+        table.add_row(orphan.kind, plain(orphan.name), size, made)
+    if not table.row_count:
+        console.print("Nothing is left over.")
+        return
+    console.print("Removed" if removed else "Left over, belonging to no share", style="bold")
+    console.print(table)
+    if not removed:
+        console.print("`jupyter secxops sweep --remove` removes them.", style="dim")
+
+
+def show_report(console: Console, report: ServiceReport) -> None:
+    """Print what ``doctor`` found."""
+    service = " · ".join(f"{key} {value}" for key, value in report.service.items())
+    console.print(plain(f"Service  {service}", "dim"), soft_wrap=True)
+    for check in report.checks:
+        _check(console, check)
+
+
+def _check(console: Console, check: Check) -> None:
+    sign, style = _CHECK_SIGNS[check.state]
+    console.print(
+        Text.assemble((f"{sign} ", style), (printable(check.name), "bold"), "  ")
+        + plain(check.message),
+        soft_wrap=not console.is_terminal,
+    )
+    if check.hint and check.state != "ok":
+        console.print(plain(f"  {check.hint}", "dim"), soft_wrap=not console.is_terminal)
+
+
+# --------------------------------------------------------------------------- progress
+
+
+def step_line(step: Step) -> str:
+    """Return one step as a line: ``Copy  62 %  1.2 of 1.9 GB``."""
+    parts = [_STEP_WORDS[step.name]]
+    if step.state is StepState.RUNNING:
+        if step.percent is not None:
+            parts.append(f"{step.percent:.0f} %")
+        if step.message:
+            parts.append(step.message)
+        elif step.done is not None and step.unit == "bytes":
+            parts.append(human_size(step.done))
+        if len(parts) == 1:
+            parts.append("…")
+    elif step.state is StepState.DONE:
+        seconds = (
+            (step.finished - step.started).total_seconds()
+            if step.started and step.finished
+            else None
+        )
+        parts.append("done" if seconds is None else f"done in {human_duration(max(seconds, 0))}")
+        if measure := amount(step.files, step.done if step.unit == "bytes" else None):
+            parts.append(measure)
+    elif step.state is StepState.SKIPPED:
+        parts.append("not needed")
+    else:
+        parts.append(step.state.value)
+    return "  ".join(parts)
+
+
+class _RateColumn(ProgressColumn):
+    """Bytes per second and time left, or the step's own message."""
+
+    def render(self, task: Task) -> Text:
+        message = str(task.fields.get("message") or "")
+        if task.finished or task.fields.get("unit") != "bytes" or not task.speed:
+            return plain(message[:60], "dim")
+        parts = [f"{human_size(task.speed)}/s"]
+        if task.time_remaining:
+            parts.append(f"{human_duration(task.time_remaining)} left")
+        return Text(" · ".join(parts), style="dim")
+
+
+class Watch:
+    """Shows the steps of one share while they happen.
+
+    A context manager. On a terminal a bar per step; in a pipe one plain line per change, and for a
+    long step one every ``interval`` seconds.
+
+    Parameters
+    ----------
+    console
+        Where to write.
+    verbose
+        Whether every log line is shown too.
+    interval
+        Seconds between two plain lines of one step.
+    """
+
+    def __init__(self, console: Console, *, verbose: bool = False, interval: float = 10) -> None:
+        self._console = console
+        self._verbose = verbose
+        self._interval = interval
+        self._tasks: dict[StepName, TaskID] = {}
+        self._said: dict[StepName, tuple[StepState, float]] = {}
+        self._bars: Progress | None = None
+
+    def __enter__(self) -> Watch:
+        """Start drawing, on a terminal."""
+        if self._console.is_terminal:
+            self._bars = Progress(
+                SpinnerColumn(finished_text="[green]✓[/]"),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.percentage:>3.0f} %"),
+                TimeElapsedColumn(),
+                _RateColumn(),
+                console=self._console,
+                refresh_per_second=5,
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the last picture on the terminal."""
+        if self._bars is not None:
+            self._bars.stop()
+
+    def log(self, line: str) -> None:
+        """Show one line of the build's or a Job's log, where that was asked for."""
+        if self._verbose:
+            console = self._bars.console if self._bars else self._console
+            console.print(plain(f"  {line}", "dim"), soft_wrap=True)
+
+    def step(self, step: Step) -> None:
+        """Show a step as it is now."""
+        if step.state in (StepState.WAITING, StepState.SKIPPED):
+            return
+        if self._bars is None:
+            self._line(step)
+        else:
+            self._bar(self._bars, step)
+
+    def _line(self, step: Step) -> None:
+        now = time.monotonic()
+        state, last = self._said.get(step.name, (None, 0.0))
+        if state is step.state and now - last < self._interval:
+            return
+        self._said[step.name] = (step.state, now)
+        self._console.print(plain(step_line(step)), soft_wrap=True)
+
+    def _bar(self, bars: Progress, step: Step) -> None:
+        task = self._tasks.get(step.name)
+        if task is None:
+            task = bars.add_task(_STEP_WORDS[step.name], total=None)
+            self._tasks[step.name] = task
+        if step.state is StepState.RUNNING:
+            total, done = step.total, step.done
+            if not total and step.percent is not None:
+                total, done = 100, round(step.percent)
+            bars.update(
+                task, total=total or None, completed=done or 0, message=step.message, unit=step.unit
+            )
+            return
+        message = amount(step.files, step.done if step.unit == "bytes" else None)
+        if step.state is StepState.DONE:
+            bars.update(task, total=1, completed=1, message=message)
+        else:
+            bars.update(task, message="failed")
+        bars.stop_task(task)
