@@ -14,6 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+try:
+    from ..copying.never import reason_never_copied as reason_never_copied
+except ImportError:  # until that room has it
+
+    def reason_never_copied(path: str) -> str | None:
+        """Return why a relative path is never copied, None if it may be."""
+        return "credentials" if ".ssh" in path.split("/") else None
+
+
 Kind = Literal["file", "folder", "link", "special"]
 
 

@@ -187,6 +187,17 @@ def make_plan(
     refusals += more_refusals
     warnings += more_warnings
 
+    if survey.unreadable:
+        refusals.append(
+            finding(
+                errors.FileUnreadable(
+                    count=len(survey.unreadable),
+                    path=survey.project.path,
+                    first=survey.unreadable[0],
+                )
+            )
+        )
+
     volumes = survey.project.bytes + sum(folder.bytes for folder in survey.data)
     disk = volumes + survey.context_bytes + policy.image_estimate
     decision = policy.decide(Needs(cpu, memory, request.gpu, disk), capacity)
