@@ -78,7 +78,6 @@ def causes() -> dict[str, str]:
 
 def error_codes() -> dict[str, type[Any]]:
     """Return every error code and its class, in the order of ``errors.py``."""
-    import_all()
     from jupyter_secxops_migrate.errors import SecxopsError
 
     found = {cls.code: cls for cls in SecxopsError.catalogue()}
@@ -177,9 +176,11 @@ def commands_of(
 def command_line() -> list[tuple[click.Command, click.Context]]:
     """Return every command of ``jupyter secxops``."""
     import click
-    from jupyter_secxops_migrate.cli import main
 
-    return list(commands_of(main, click.Context(main, info_name="jupyter secxops")))
+    from jupyter_secxops_migrate.cli import PROGRAM
+    from jupyter_secxops_migrate.cli import commands as group
+
+    return list(commands_of(group, click.Context(group, info_name=PROGRAM)))
 
 
 def commands() -> str:
