@@ -106,6 +106,14 @@ def errors() -> str:
     return "\n".join(f"## {title}\n\n" + "\n".join(found) for title, found in placed.items())
 
 
+def reasons() -> str:
+    """What a plan says besides warnings and refusals."""
+    from jupyter_secxops_migrate.migration.plan import REASONS
+
+    rows = [[code(name), template(" ".join(said))] for name, said in REASONS.items()]
+    return table(["Code", "Sentence"], rows)
+
+
 # --------------------------------------------------------------------------- settings
 
 
@@ -369,6 +377,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "errors": errors,
     "json": json,
     "never": never,
+    "reasons": reasons,
     "rest": rest,
     "settings": settings,
 }
