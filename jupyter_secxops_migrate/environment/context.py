@@ -401,7 +401,8 @@ class _Archive:
             with tarfile.open(fileobj=cast(IO[bytes], _Stream(chunks)), mode="r|") as archive:
                 for member in archive:
                     self._keep(archive, member)
-                    archive.members = []  # else it keeps them all
+                    # It would keep every header; here the stream is read once and forward only.
+                    archive.__dict__["members"] = []
         except (tarfile.TarError, EOFError) as error:
             raise errors.EngineFailed(action="read the copied code", reason=str(error)) from None
 
@@ -409,6 +410,9 @@ class _Archive:
         path = _inner(member.name)
         if not path:
             return
+        for index, char in enumerate(path):
+            if char == "/":  # a folder that the archive does not name
+                self._kept.setdefault(path[:index], _Kept("folder", False, 0, 0, ""))
         executable = bool(member.mode & 0o111)
         if member.isdir():
             self._kept[path] = _Kept("folder", False, 0, 0, "")

@@ -47,6 +47,7 @@ _HEREDOC = re.compile(r"(\d*)<<(-?)([^<]*)")
 _FLAG = re.compile(r"--([a-z][a-z-]*)(?:=(.*))?", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REMOTE = re.compile(r"(?:https?|ftp)://|git@|git://|ssh://", re.IGNORECASE)
+_GIT = re.compile(r"git@|git://|ssh://|https?://.*\.git(?:#.*)?$", re.IGNORECASE)
 
 Flags = Sequence[tuple[str, str]]
 
@@ -78,7 +79,11 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Stage:
-    """A build stage: ``base`` is the FROM image with ARG defaults substituted."""
+    """A build stage.
+
+    ``base`` is the FROM image with ARG defaults substituted; where a variable in it has none, it
+    stands there as written, with its ``$``.
+    """
 
     index: int
     line: int
@@ -110,12 +115,50 @@ class Dockerfile:
     directives: Mapping[str, str] = field(default_factory=dict)
 
     def bases(self) -> list[str]:
-        """Return the external FROM images, each once, in order; never ``scratch`` or a stage."""
-        found: list[str] = []
-        names: set[str] = set()
-        for stage in self.stages:
-            if stage.base.lower() not in names | {"scratch"} and stage.base not in found:
-                found.append(stage.base)
+        """Return the external FROM images, each once, in order.
+
+        Never ``scratch`` or a stage, nor one that only the build knows.
+        """
+        return list(
+            dict.fromkeys(base for _, base in self._external(self.stages) if "$" not in base)
+        )
+
+    def images(self) -> list[tuple[int, str]]:
+        """Return ``(line, image)`` of every external image, each once.
+
+        Those of FROM, of ``COPY --from`` and ``RUN --mount=from``; one that only the build knows
+        stands there as written.
+        """
+        found = self._external(self.stages)
+        names = {name for stage in self.stages for name in (stage.name or "", str(stage.index))}
+        lowered = {name.lower() for name in names}
+        for item in self.instructions:
+            for name, value in item.flags:
+                image = value
+                if name == "mount":
+                    image = dict(part.partition("=")[::2] for part in value.split(",")).get(
+                        "from", ""
+                    )
+                elif name != "from":
+                    continue
+                if image and image.lower() not in lowered:
+                    found.append((item.line, image))
+        first: dict[str, int] = {}
+        for line, image in found:
+            first.setdefault(image, line)
+        return [(line, image) for image, line in first.items()]
+
+    @property
+    def syntax(self) -> str | None:
+        """The frontend image that ``# syntax=`` asks for."""
+        return self.directives.get("syntax")
+
+    def _external(self, stages: Sequence[Stage]) -> list[tuple[int, str]]:
+        found: list[tuple[int, str]] = []
+        names = {"scratch"}
+        for stage in stages:
+            if stage.base.lower() not in names:
+                found.append((stage.line, stage.base))
             if stage.name:
                 names.add(stage.name.lower())
         return found
@@ -217,6 +260,8 @@ class Dockerfile:
                 for name in dict.fromkeys(name for name, _ in item.flags)
                 if name in features
             ]
+            if item.keyword == "ADD" and any(map(_GIT.match, _copy_words(item)[:-1])):
+                found.append((item.line, "ADD of a git repository"))
             if item.heredocs:
                 found.append((item.line, f"{item.keyword} <<{item.heredocs[0]}"))
         return sorted(found, key=lambda pair: pair[0])
@@ -269,8 +314,15 @@ _BUILDKIT_FLAGS = {
 }
 
 
-def parse(text: bytes | str) -> Dockerfile:
+def parse(text: bytes | str, build_args: Mapping[str, str] | None = None) -> Dockerfile:
     """Read a Dockerfile.
+
+    Parameters
+    ----------
+    text
+        Its content, at most `MAX_SIZE` bytes.
+    build_args
+        Build arguments; they go before the defaults of ARG.
 
     Raises
     ------
@@ -308,6 +360,7 @@ def parse(text: bytes | str) -> Dockerfile:
         elif not stages:
             for name, value in _pairs(item):
                 known = substitute(value, outside) if value is not None else None
+                known = (build_args or {}).get(name, known)
                 if known is not None:
                     outside[name] = known
         stage = len(stages) - 1
@@ -504,10 +557,10 @@ def _stage(item: Instruction, index: int, values: Mapping[str, str]) -> Stage:
             reason="FROM takes one image, and AS with a name after it", line=item.line
         )
     base = substitute(_unquote(words[0]), values)
-    if not base:
-        raise errors.BadDockerfile(
-            reason=f"FROM {_short(words[0])} has a variable without a default", line=item.line
-        )
+    if base == "":
+        raise errors.BadDockerfile(reason=f"FROM {_short(words[0])} names no image", line=item.line)
+    if base is None:
+        base = words[0]
     return Stage(index, item.line, base, words[2] if len(words) == 3 else None)
 
 
@@ -576,4 +629,6 @@ def _unquote(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:40]}…"
+    """A word of a hostile file, as a sentence may hold it."""
+    shown = "".join(char if char.isprintable() else "?" for char in text[:41])
+    return shown if len(shown) <= 40 else f"{shown[:40]}…"

@@ -17,7 +17,7 @@ from ..model import Folder, NotCopiedItem, ProjectVersion
 from .context import BuildContext, commit_files, commit_small_file, read_regular
 from .dockerfile import MAX_SIZE, Dockerfile, parse
 from .ignore import Reach
-from .project import existing_folder
+from .project import existing_folder, too_wide
 from .tree import readable, reason_never_copied, walk
 from .version import project_version, resolve
 
@@ -72,7 +72,8 @@ class Survey:
     asked for, None for the files as they are. ``dockerfile`` is None where there is none, or where
     ``dockerfile_error`` says why it can't be used. ``context_bytes`` is the size of the build
     context. ``unreadable`` names at most 50 files and folders that can't be read. ``inside`` maps a data folder's path to its relative path inside the project.
-    ``owner`` is the project folder's numeric uid and gid.
+    ``owner`` is the project folder's numeric uid and gid; ``whole_home`` says that it is a home
+    folder or one above it.
     """
 
     project: Folder
@@ -88,6 +89,7 @@ class Survey:
     unreadable: Sequence[str] = ()
     inside: Mapping[str, str] = field(default_factory=dict)
     owner: tuple[int, int] = (0, 0)
+    whole_home: bool = False
 
 
 def survey(
@@ -96,6 +98,7 @@ def survey(
     version: str | None,
     *,
     progress: Callable[[int], None] | None = None,
+    build_args: Mapping[str, str] | None = None,
 ) -> Survey:
     """Look at a project and its data.
 
@@ -109,6 +112,8 @@ def survey(
         A local git reference, or None for the files as they are.
     progress
         Called now and then with the number of files seen so far.
+    build_args
+        Build arguments that the engine will pass.
 
     Raises
     ------
@@ -142,14 +147,21 @@ def survey(
     baked: list[Baked] = []
     context_bytes = 0
     if source is None and commit is None and os.path.lexists(project / "Dockerfile"):
-        error = errors.BadDockerfile(reason="it is not a plain file that can be read", line=1)
+        error = errors.BadDockerfile(
+            reason="it is a link, or no file that can be read; a plain file is needed", line=1
+        )
     elif source is not None:
         try:
-            dockerfile = parse(source)
+            dockerfile = parse(source, build_args)
             context = BuildContext(project, source, commit)
             baked, context_bytes = _baked(dockerfile, context)
         except (errors.BadDockerfile, errors.FileUnreadable) as caught:
             error = caught
+    found_version = (
+        project_version(project)
+        if commit is None
+        else ProjectVersion(commit=commit, branch=version)
+    )
     names: set[str] = set()
     return Survey(
         project=Folder(path=str(project), name=project.name or "root", files=files, bytes=size),
@@ -157,21 +169,25 @@ def survey(
             Folder(path=str(folder), name=_unique(folder.name or "root", names), files=n, bytes=b)
             for folder, (n, b) in counted
         ],
-        version=(
-            project_version(project)
-            if commit is None
-            else ProjectVersion(commit=commit, branch=version)
-        ),
+        version=found_version,
         commit=commit,
         dockerfile=dockerfile,
         dockerfile_error=error,
         baked=baked,
         context_bytes=context_bytes,
-        not_copied=tally.rows(),
+        not_copied=[*tally.rows(), *_history(project, found_version)],
         unreadable=tally.unreadable,
         inside=inside,
         owner=(info.st_uid, info.st_gid),
+        whole_home=too_wide(project),
     )
+
+
+def _history(project: Path, version: ProjectVersion) -> list[NotCopiedItem]:
+    git = project / ".git"
+    if version.commit is None or (git.is_dir() and not git.is_symlink()):
+        return []
+    return [NotCopiedItem(name="git history", reason="it lies outside the project's folder")]
 
 
 def is_environment_file(path: str, size: int) -> bool:

@@ -7,6 +7,7 @@ fetched and nothing is written.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -117,10 +118,16 @@ def resolve(project: Path, ref: str) -> str:
 def open_own(project: Path) -> pygit2.Repository | None:
     """Open the repository whose ``.git`` folder lies in the project itself, else None.
 
-    Not one that ``.git`` only points to: a Job that copies the project could not see it.
+    Not one that ``.git`` only points to, nor one whose objects lie elsewhere (``git clone
+    --shared``): a Job that copies the project could not see them, and a hostile project could point
+    at anybody's repository.
     """
     git = project / ".git"
     if git.is_symlink() or not git.is_dir():
+        return None
+    if any(os.path.lexists(git / name) for name in ("commondir", "objects/info/alternates")):
+        return None
+    if any((git / name).is_symlink() for name in ("objects", "objects/pack", "objects/info")):
         return None
     return _open_at(project)
 

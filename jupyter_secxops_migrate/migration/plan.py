@@ -43,7 +43,7 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "version_asked": ("The files of version {version} ({commit}) are shared.", ""),
     "version_as_is": ("The files are shared as they are now ({label}).", ""),
     "defaults_used": (
-        "{cpu} CPU and {memory} of memory: as this environment has.",
+        "{cpu} CPU and {memory} of memory, as no others were asked for.",
         "Choose others with --cpu and --memory.",
     ),
     "shares_no_data": ("Shares no data.", "Take data along with --data FOLDER."),
@@ -52,9 +52,9 @@ REASONS: Mapping[str, tuple[str, str]] = {
         "Line {line} of the Dockerfile downloads {url} at build time; the copy's proof does not cover it.",
         "Put the file into the project, or fetch it in RUN with its checksum.",
     ),
-    "history_elsewhere": (
-        "The project's git history lies outside its folder and does not travel.",
-        "Share the folder that holds .git to take it along.",
+    "data_moves": (
+        "{source} lies inside the project and will be at {mount}.",
+        "Ask for another place (mounts in the request), or give its path to the notebooks as a setting.",
     ),
     "whole_home": (
         "{path} is a whole home folder; everything in it but credentials would be copied.",
@@ -68,6 +68,8 @@ COPY_FILES_PER_SECOND = 8000.0
 BUILD_SECONDS = 20.0
 LAUNCH_SECONDS = 8.0
 """For the estimate only; measured on two cores with a warm cache, a cold build takes longer."""
+
+_KNOWN_SYNTAX = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:[:@][\w.:@+-]*)?")
 
 _SYSTEM = (
     "/bin",
@@ -183,7 +185,7 @@ def make_plan(
             refusals.append(place)
         refusals += [finding(error) for error in _outside_policy(folder, policy)]
 
-    more_refusals, more_warnings = _judge_dockerfile(survey, features, bases, policy)
+    more_refusals, more_warnings = _judge_dockerfile(survey, features, policy)
     refusals += more_refusals
     warnings += more_warnings
 
@@ -203,6 +205,9 @@ def make_plan(
     decision = policy.decide(Needs(cpu, memory, request.gpu, disk), capacity)
     refusals += [finding(error) for error in decision.refusals]
     warnings += [finding(error) for error in decision.warnings]
+
+    if survey.whole_home:
+        warnings.append(reason("whole_home", path=survey.project.path))
 
     where = mounts(request, survey, None, places, bases=bases)
     estimate = _estimate(survey)
@@ -226,6 +231,13 @@ def make_plan(
         reasons.append(reason("defaults_used", cpu=f"{cpu:g}", memory=human_size(memory)))
     if not survey.data:
         reasons.append(reason("shares_no_data"))
+    for folder in survey.data:
+        place = places.get(folder.path)
+        mount = where[folder.path]
+        if folder.path in survey.inside and isinstance(place, SourcePlace) and not place.mount:
+            reasons.append(
+                reason("data_moves", source=survey.inside[folder.path], mount=mount or "")
+            )
     if not refusals:
         reasons.append(reason("estimate", duration=human_duration(estimate)))
 
@@ -385,7 +397,6 @@ def _nested_at_source(path: str, other: str, survey: Survey) -> bool:
 def _judge_dockerfile(
     survey: Survey,
     features: frozenset[str],
-    bases: Mapping[str, ImageInfo | None],
     policy: ResourcePolicy,
 ) -> tuple[list[Finding], list[Finding]]:
     refusals: list[Finding] = []
@@ -398,22 +409,32 @@ def _judge_dockerfile(
     if "buildkit" not in features:
         lines = {item.line: item for item in reversed(dockerfile.instructions)}
         for line, feature in dockerfile.needs_buildkit():
+            if feature == "# syntax=":
+                continue  # a comment to a builder that is not BuildKit
             shown = lines[line].keyword if line in lines else feature
             refusals.append(
                 finding(errors.NeedsBuildKit(line=line, instruction=shown, feature=feature))
             )
     if policy.allowed_bases:
-        for stage in dockerfile.stages:
-            if stage.base in bases and not any(
-                fnmatch.fnmatchcase(stage.base, pattern) for pattern in policy.allowed_bases
-            ):
+        for line, image in dockerfile.images():
+            if not any(fnmatch.fnmatchcase(image, pattern) for pattern in policy.allowed_bases):
                 refusals.append(
                     finding(
                         errors.BadDockerfile(
-                            reason=f"images may not start FROM {stage.base} here", line=stage.line
+                            reason=f"the image {image[:100]} is not among those allowed here",
+                            line=line,
                         )
                     )
                 )
+    if dockerfile.syntax and not _KNOWN_SYNTAX.fullmatch(dockerfile.syntax):
+        refusals.append(
+            finding(
+                errors.BadDockerfile(
+                    reason=f"it is to be read by the image {dockerfile.syntax[:100]}, not by Docker",
+                    line=int(dockerfile.directives["syntax.line"]),
+                )
+            )
+        )
     for baked in survey.baked:
         error = errors.ImageHoldsProject(
             line=baked.line, files=baked.files, size=human_size(baked.bytes)
