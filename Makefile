@@ -42,12 +42,11 @@ bench: dev
 docs: dev
 	@$(DEV)/python -m sphinx -W --keep-going docs docs/_build/html
 
+COMPILE = $(DEV)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links
 lock: dev
-	$(DEV)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements/run.txt
-	$(DEV)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --upgrade --constraint requirements/run.txt \
-	  --extra dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --upgrade --extra dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --constraint requirements/dev.txt pyproject.toml -o requirements/run.txt
 
 clean:
 	rm -rf .venv labextension/node_modules labextension/lib labextension/tsconfig.tsbuildinfo \
