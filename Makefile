@@ -43,7 +43,7 @@ docs: dev
 	@$(DEV)/python -m sphinx -W --keep-going docs docs/_build/html
 
 COMPILE = $(DEV)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
-  --no-emit-index-url --no-emit-find-links
+  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 lock: dev
 	$(COMPILE) --upgrade --extra dev pyproject.toml -o requirements/dev.txt
 	$(COMPILE) --constraint requirements/dev.txt pyproject.toml -o requirements/run.txt

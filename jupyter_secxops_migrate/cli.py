@@ -101,6 +101,9 @@ def run(arguments: Sequence[str], connect: Connect | None = None) -> int:
         return Exit.FAILED
     except SecxopsError as error:
         return talk.failed(error)
+    except Exception as error:
+        # A person is helped by a sentence; a traceback of ours says nothing about what to do.
+        return talk.failed(SecxopsError(f"({type(error).__name__}: {error})"))
 
 
 def _own_service() -> AbstractAsyncContextManager[MigrationApi]:

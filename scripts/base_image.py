@@ -30,10 +30,20 @@ CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 SECONDS_TO_ANSWER = 15
 SECONDS_TO_PULL = 240
 # Asks the package index that this machine's pip is set up for; "pip" is small and always there.
-REACHES_AN_INDEX = (
-    "pip download --quiet --disable-pip-version-check --no-deps --retries 0 --timeout 6 "
-    "--dest /tmp/probe wheel"
-).split()
+REACHES_AN_INDEX = [
+    "pip",
+    "download",
+    "--quiet",
+    "--disable-pip-version-check",
+    "--no-deps",
+    "--retries",
+    "0",
+    "--timeout",
+    "6",
+    "--dest",
+    "/tmp/probe",
+    "wheel",
+]
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 INDEX = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")
 
@@ -93,7 +103,9 @@ def made(client: docker.DockerClient) -> tuple[str, bool]:
     with step(f"Base image: no registry answers, making {name} with mmdebstrap"):
         with tempfile.TemporaryDirectory() as folder:
             tar = Path(folder) / "base.tar"
-            upload = [f"--customize-hook=upload {CERTIFICATES} {CERTIFICATES}"] if certificates else []
+            upload = (
+                [f"--customize-hook=upload {CERTIFICATES} {CERTIFICATES}"] if certificates else []
+            )
             run(
                 [
                     "mmdebstrap",

@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--lock", choices=("run", "dev"), required=True)
     arguments = parser.parse_args()
     folder = arguments.folder.absolute()
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - this is what tells people
         raise Stop("Python 3.10 or newer is needed; name one with `make PYTHON=python3.12 …`.")
     lock = ROOT / "requirements" / f"{arguments.lock}.txt"
     python = folder / "bin" / "python"
@@ -34,7 +34,10 @@ def main() -> None:
     if done == [locked, product]:
         return
     if done[:1] != [locked]:
-        if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
+        if (
+            importlib.util.find_spec("ensurepip") is None
+            or importlib.util.find_spec("venv") is None
+        ):
             # Debian keeps these apart from Python itself.
             apt_install("python3-venv")
         with step(f"Installing the locked packages ({lock.relative_to(ROOT)}) into {folder}"):

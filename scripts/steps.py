@@ -115,6 +115,8 @@ def apt_install(*packages: str) -> None:
 def need(programs: Mapping[str, str]) -> None:
     """Install the packages (values) of the programs (keys) that are not on the path."""
     where = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = [package for program, package in programs.items() if not shutil.which(program, path=where)]
+    missing = [
+        package for program, package in programs.items() if not shutil.which(program, path=where)
+    ]
     if missing:
         apt_install(*dict.fromkeys(missing))
