@@ -14,7 +14,9 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -38,12 +40,26 @@ TIME = 946684800
 wheels built in the image, can't hold times before 1980."""
 
 
+class Content(Protocol):
+    """A file's content: ``size`` is in bytes, as it was when the file was opened."""
+
+    size: int
+
+    def read(self, size: int) -> bytes:
+        """Return at most ``size`` bytes, none at the end."""
+        ...
+
+    def close(self) -> None:
+        """Release the file."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One file, folder or link of the context.
 
-    ``size`` is in bytes; ``read`` gives a file's content and its size when opened, or None if it
-    went away meanwhile. ``target`` is what a link points to.
+    ``size`` is in bytes; ``open`` gives a file's content, or None if it went away meanwhile.
+    ``target`` is what a link points to.
     """
 
     path: str
@@ -51,7 +67,7 @@ class Item:
     executable: bool
     size: int
     target: str
-    read: Callable[[], tuple[int, Iterator[bytes]] | None]
+    open: Callable[[], Content | None]
 
 
 class _Source(Protocol):
@@ -207,11 +223,11 @@ class BuildContext:
         self.digests = {}
         self.digest = ""
         whole = blake3()
-        for path, content in sorted(self._given.items()):
-            self.digests[path] = blake3(content).hexdigest()
+        for path, given in sorted(self._given.items()):
+            self.digests[path] = blake3(given).hexdigest()
             whole.update(_record(path, "file", self.digests[path]))
-            yield _header(path, tarfile.REGTYPE, 0o644, size=len(content))
-            yield content + _padding(len(content))
+            yield _header(path, tarfile.REGTYPE, 0o644, size=len(given))
+            yield given + _padding(len(given))
         for item in self.items():
             mode = 0o755 if item.executable or item.kind == "folder" else 0o644
             if item.kind == "folder":
@@ -221,26 +237,19 @@ class BuildContext:
                 whole.update(_record(item.path, "link", item.target))
                 yield _header(item.path, tarfile.SYMTYPE, 0o777, target=item.target)
             else:
-                opened = item.read()
-                if opened is None:
+                content = item.open()
+                if content is None:
                     continue
-                size, content_chunks = opened
-                yield _header(item.path, tarfile.REGTYPE, mode, size=size)
-                hasher = blake3()
-                left = size
-                for chunk in content_chunks:
-                    piece = chunk[:left]
-                    hasher.update(piece)
-                    left -= len(piece)
-                    yield piece
-                    if not left:
-                        break
-                while left:
-                    piece = bytes(min(left, CHUNK))
-                    hasher.update(piece)
-                    left -= len(piece)
-                    yield piece
-                yield _padding(size)
+                with closing(content):
+                    yield _header(item.path, tarfile.REGTYPE, mode, size=content.size)
+                    hasher = blake3()
+                    left = content.size
+                    while left:
+                        piece = content.read(min(left, CHUNK)) or bytes(min(left, CHUNK))
+                        hasher.update(piece)
+                        left -= len(piece)
+                        yield piece
+                yield _padding(content.size)
                 self.digests[item.path] = hasher.hexdigest()
                 kind = "program" if item.executable else "file"
                 whole.update(_record(item.path, kind, self.digests[item.path]))
@@ -290,15 +299,15 @@ class _Folder:
                 except OSError:
                     continue
 
-            def read(
+            def opened(
                 name: str = name, parent: int = entry.parent, path: str = entry.path
-            ) -> tuple[int, Iterator[bytes]] | None:
-                return self._read(name, parent, path)
+            ) -> Content | None:
+                return self._open(name, parent, path)
 
             executable = entry.kind == "file" and bool(entry.mode & 0o111)
-            yield Item(entry.path, entry.kind, executable, entry.size, target, read)
+            yield Item(entry.path, entry.kind, executable, entry.size, target, opened)
 
-    def _read(self, name: str, parent: int, path: str) -> tuple[int, Iterator[bytes]] | None:
+    def _open(self, name: str, parent: int, path: str) -> Content | None:
         try:
             descriptor = os.open(
                 name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent
@@ -311,7 +320,7 @@ class _Folder:
         if not stat.S_ISREG(info.st_mode):
             os.close(descriptor)
             return None
-        return info.st_size, _descriptor_chunks(descriptor)
+        return _Opened(descriptor, info.st_size)
 
     def _unreadable(self, path: str) -> None:
         raise errors.FileUnreadable(count=1, path=str(self._root), first=readable(path))
@@ -367,11 +376,10 @@ class _Commit:
             elif mode in (FileMode.BLOB, FileMode.BLOB_EXECUTABLE):
                 size = self._header(entry.id)[1]
 
-                def read(oid: pygit2.Oid = entry.id) -> tuple[int, Iterator[bytes]]:
-                    data = self._repository[oid].peel(pygit2.Blob).data
-                    return len(data), iter((data,))
+                def opened(oid: pygit2.Oid = entry.id) -> Content:
+                    return _Blob(self._repository[oid].peel(pygit2.Blob).data)
 
-                yield Item(path, "file", mode == FileMode.BLOB_EXECUTABLE, size, "", read)
+                yield Item(path, "file", mode == FileMode.BLOB_EXECUTABLE, size, "", opened)
 
     def _header(self, oid: pygit2.Oid) -> tuple[int, int]:
         kind, size = self._repository.odb.read_header(oid)
@@ -396,13 +404,18 @@ class _Archive:
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._file: IO[bytes] = TemporaryFile()  # noqa: SIM115 - lives as long as the context
+        weakref.finalize(self, self._file.close)
         self._kept: dict[str, _Kept] = {}
         try:
-            with tarfile.open(fileobj=cast(IO[bytes], _Stream(chunks)), mode="r|") as archive:
+            stream = _Stream(chunks)
+            with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as archive:
                 for member in archive:
                     self._keep(archive, member)
                     # It would keep every header; here the stream is read once and forward only.
                     archive.__dict__["members"] = []
+                # tarfile takes the end of the stream for the end of the archive.
+                if stream.total < archive.offset + tarfile.BLOCKSIZE:
+                    raise tarfile.ReadError("it ends early")
         except (tarfile.TarError, EOFError) as error:
             raise errors.EngineFailed(action="read the copied code", reason=str(error)) from None
 
@@ -429,14 +442,14 @@ class _Archive:
                 self._file.write(chunk)
             size = self._file.tell() - offset
             if size != member.size:
-                raise tarfile.ReadError("the archive ends early")
+                raise tarfile.ReadError("it ends early")
             self._kept[path] = _Kept("file", executable, offset, size, "")
 
     def small_file(self, name: str, limit: int = MAX_IGNORE) -> bytes | None:
         kept = self._kept.get(name)
         if kept is None or kept.kind != "file" or kept.size > limit:
             return None
-        return b"".join(self._chunks(kept))
+        return _Slice(self._file, kept.offset, kept.size).read(kept.size)
 
     def items(self, enter: Callable[[str], bool]) -> Iterator[Item]:
         closed: str | None = None
@@ -445,16 +458,11 @@ class _Archive:
                 continue
             kept = self._kept[path]
 
-            def read(kept: _Kept = kept) -> tuple[int, Iterator[bytes]]:
-                return kept.size, self._chunks(kept)
+            def opened(kept: _Kept = kept) -> Content:
+                return _Slice(self._file, kept.offset, kept.size)
 
-            yield Item(path, kept.kind, kept.executable, kept.size, kept.target, read)
+            yield Item(path, kept.kind, kept.executable, kept.size, kept.target, opened)
             closed = f"{path}/" if kept.kind == "folder" and not enter(path) else None
-
-    def _chunks(self, kept: _Kept) -> Iterator[bytes]:
-        for start in range(kept.offset, kept.offset + kept.size, CHUNK):
-            self._file.seek(start)
-            yield self._file.read(min(CHUNK, kept.offset + kept.size - start))
 
 
 def _inner(name: str) -> str | None:
@@ -469,6 +477,7 @@ class _Stream:
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = b""
+        self.total = 0
 
     def read(self, size: int) -> bytes:
         parts = [self._rest]
@@ -481,6 +490,7 @@ class _Stream:
             have += len(chunk)
         data = b"".join(parts)
         self._rest = data[size:]
+        self.total += min(size, len(data))
         return data[:size]
 
 
@@ -506,12 +516,55 @@ def commit_small_file(project: Path, commit: str, name: str, limit: int) -> byte
     return _Commit(project, commit).small_file(name, limit)
 
 
-def _descriptor_chunks(descriptor: int) -> Iterator[bytes]:
-    try:
-        while chunk := os.read(descriptor, CHUNK):
-            yield chunk
-    finally:
-        os.close(descriptor)
+class _Opened:
+    """An open file descriptor, unbuffered."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor = descriptor
+        self.size = size
+
+    def read(self, size: int) -> bytes:
+        return os.read(self._descriptor, size)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class _Blob:
+    """A git blob, which libgit2 holds in memory as a whole."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
+        self.size = len(data)
+        self._at = 0
+
+    def read(self, size: int) -> bytes:
+        piece = bytes(self._data[self._at : self._at + size])
+        self._at += len(piece)
+        return piece
+
+    def close(self) -> None:
+        self._data.release()
+
+
+class _Slice:
+    """A part of a file that others read as well."""
+
+    def __init__(self, file: IO[bytes], offset: int, size: int) -> None:
+        self._file = file
+        self._at = offset
+        self._left = size
+        self.size = size
+
+    def read(self, size: int) -> bytes:
+        self._file.seek(self._at)
+        piece = self._file.read(min(size, self._left))
+        self._at += len(piece)
+        self._left -= len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Leave the file open for the others."""
 
 
 def read_regular(folder: Path, name: str, limit: int) -> bytes | None:
