@@ -28,7 +28,8 @@ import fromcode  # noqa: E402
 PAGES = [
     path
     for path in sorted(
-        [*ROOT.glob("*.md"), *(DOCS).rglob("*.md")], key=lambda path: path.as_posix()
+        [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")],
+        key=lambda path: path.as_posix(),
     )
     if "_build" not in path.parts
 ]

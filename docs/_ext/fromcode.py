@@ -368,8 +368,15 @@ def json() -> str:
 
 def never() -> str:
     """What is never copied, from the copy's own table."""
-    module = importlib.import_module("jupyter_secxops_migrate.copying.never")
-    raise NotImplementedError(module)
+    from jupyter_secxops_migrate.copying.never import CONTENT, NEVER
+
+    why: dict[str, list[str]] = {}
+    for rule in NEVER:
+        why.setdefault(rule.reason, []).append(code(rule.path))
+    for name, (_, reason) in CONTENT.items():
+        why.setdefault(reason, []).append(f"{code(name.decode())} if it holds one")
+    rows = [[words(reason), ", ".join(names)] for reason, names in why.items()]
+    return table(["Why", "Files and folders"], rows)
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
