@@ -1,0 +1,105 @@
+"""Run what keeps the project right: lint, types, import layers, and the tests.
+
+``test.py all`` also gets what the tests need (a Docker engine, tools of the distribution); ``quick``
+runs the tests that need no engine; ``lint`` runs no test. Every part runs even if an earlier one
+failed, and the exit status says whether all passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import engine
+from steps import ROOT, is_root, need, run, say
+
+BIN = ROOT / ".venv" / "bin"
+TOOLS = {
+    "git": "git",
+    "mmdebstrap": "mmdebstrap",
+    "rsync": "rsync",
+    "b3sum": "b3sum",
+    "mkfs.xfs": "xfsprogs",
+    "setfattr": "attr",
+}
+NO_TESTS = 5
+
+
+def main() -> int:
+    """Run the parts that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("all", "quick", "lint"))
+    what = parser.parse_args().what
+    began = time.monotonic()
+    settings: dict[str, str] = {}
+    if what == "all":
+        _tools()
+    run_self = [sys.executable, ROOT / "scripts" / "prepare.py", BIN.parent, "--lock", "dev"]
+    if subprocess.run(run_self, check=False).returncode:
+        return 1
+    if what == "all":
+        engine.start()
+        settings = _base()
+    failed = []
+    for name, command in _parts(what):
+        say(
+            f"▸ {name}: {' '.join(Path(command[0]).name if i == 0 else w for i, w in enumerate(command))}"
+        )
+        started = time.monotonic()
+        status = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **settings}, stdin=subprocess.DEVNULL, check=False
+        ).returncode
+        say(f"  {time.monotonic() - started:.1f} s")
+        if status not in (0, NO_TESTS) or (status == NO_TESTS and "pytest" not in command[0]):
+            failed.append(name)
+    say(
+        f"All in {time.monotonic() - began:.0f} s. "
+        + ("Failed: " + ", ".join(failed) if failed else "All is well.")
+    )
+    return 1 if failed else 0
+
+
+def _tools() -> None:
+    """Install the tools that tests compare with; without root the tests that need one are skipped."""
+    if is_root():
+        need(TOOLS)
+        return
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    missing = [tool for tool in TOOLS if not shutil.which(tool, path=path)]
+    if missing:
+        say(
+            f"▸ Not here, and only root can install it: {', '.join(missing)}; some tests will be skipped"
+        )
+
+
+def _base() -> Mapping[str, str]:
+    found = json.loads(run([BIN / "python", ROOT / "scripts" / "base_image.py"], seconds=1800))
+    say(f"▸ Builds of the tests start from {found['base']}, network {found['network']}")
+    return {"SECXOPS_TOOLS_BASE": found["base"], "SECXOPS_BUILD_NETWORK": found["network"]}
+
+
+def _parts(what: str) -> Sequence[tuple[str, list[str]]]:
+    pytest = str(BIN / "pytest")
+    lint = [
+        ("lint", [str(BIN / "ruff"), "check", "."]),
+        ("format", [str(BIN / "ruff"), "format", "--check", "."]),
+        ("types", [str(BIN / "mypy")]),
+        ("layers", [str(BIN / "lint-imports")]),
+    ]
+    quick = [
+        ("quick tests", [pytest, "-q", "-n", "2", "-m", "not docker and not root"]),
+    ]
+    marks = "docker or root" if is_root() else "docker and not root"
+    real = [("tests with real parts", [pytest, "-q", "-m", marks])]
+    return {"all": [*lint, *quick, *real], "quick": quick, "lint": lint}[what]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
