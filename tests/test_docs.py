@@ -141,6 +141,8 @@ def environment_variables() -> set[str]:
     found = set()
     for path in fromcode.PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and re.fullmatch(r"SECXOPS_[A-Z_]+", str(node.value)):
+                found.add(str(node.value))
             if isinstance(node, ast.Subscript):
                 holder, key = node.value, node.slice
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
