@@ -29,7 +29,15 @@ from pygit2.enums import FileMode, ObjectType
 from .. import errors
 from .dockerfile import parse
 from .ignore import DockerIgnore, Reach
-from .tree import Kind, readable, reason_never_copied, walk
+from .tree import (
+    MAX_LOOK,
+    Kind,
+    content_matters,
+    readable,
+    reason_in_content,
+    reason_to_stay,
+    walk,
+)
 from .version import open_own
 
 CHUNK = 256 * 1024
@@ -206,6 +214,7 @@ class BuildContext:
                 and (self._reach is None or self._reach.relation(item.path) in ("is", "below"))
                 and not _never(item.path)
                 and not self._ignore.ignores(item.path)
+                and not _holds_secret(item)
             ):
                 yield item
 
@@ -258,7 +267,19 @@ class BuildContext:
 
 
 def _never(path: str) -> bool:
-    return ".git" in path.split("/") or reason_never_copied(path) is not None
+    """Whether a path stays out; its folders were asked about before."""
+    return path.rpartition("/")[2] == ".git" or reason_to_stay(path) is not None
+
+
+def _holds_secret(item: Item) -> bool:
+    """Whether a file that may be harmless holds a token."""
+    if item.kind != "file" or not content_matters(item.path):
+        return False
+    content = item.open()
+    if content is None:
+        return True
+    with closing(content):
+        return reason_in_content(item.path, content.read(MAX_LOOK)) is not None
 
 
 def _record(path: str, kind: str, content: str) -> bytes:
@@ -578,7 +599,12 @@ def read_regular(folder: Path, name: str, limit: int) -> bytes | None:
         )
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
+    with closing(_Opened(descriptor, limit + 1)) as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
-        return file.read(limit + 1)
+        parts = []
+        left = file.size
+        while left and (piece := file.read(left)):
+            parts.append(piece)
+            left -= len(piece)
+        return b"".join(parts)

@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from .. import errors
 from ..model import Folder, NotCopiedItem, ProjectVersion
-from .context import BuildContext, commit_files, commit_small_file, read_regular
+from .context import BuildContext, Item, commit_files, commit_small_file, read_regular
 from .dockerfile import MAX_SIZE, Dockerfile, parse
 from .ignore import Reach
 from .project import existing_folder, too_wide
-from .tree import readable, reason_never_copied, walk
+from .tree import (
+    MAX_LOOK,
+    content_matters,
+    readable,
+    reason_in_content,
+    reason_to_stay,
+    walk,
+)
 from .version import project_version, resolve
 
 MAX_ROWS = 50
@@ -48,6 +58,8 @@ ENVIRONMENT_FILES = (
     "*.crt",
 )
 """Names of files that describe an environment, so an image may hold them."""
+
+_ENVIRONMENT_FILE = re.compile("|".join(map(fnmatch.translate, ENVIRONMENT_FILES)))
 
 
 @dataclass(frozen=True)
@@ -193,9 +205,7 @@ def _history(project: Path, version: ProjectVersion) -> list[NotCopiedItem]:
 def is_environment_file(path: str, size: int) -> bool:
     """Return whether a file describes an environment, by its name and size in bytes."""
     name = path.rpartition("/")[2]
-    return size <= MAX_ENVIRONMENT_FILE and any(
-        fnmatch.fnmatchcase(name, pattern) for pattern in ENVIRONMENT_FILES
-    )
+    return size <= MAX_ENVIRONMENT_FILE and _ENVIRONMENT_FILE.fullmatch(name) is not None
 
 
 def _data_folders(project: Path, data: Sequence[Path]) -> list[Path]:
@@ -251,6 +261,15 @@ def _baked(dockerfile: Dockerfile, context: BuildContext) -> tuple[list[Baked], 
     return found, total
 
 
+def _start(item: Item) -> bytes | None:
+    """The start of a commit's file."""
+    content = item.open()
+    if content is None:
+        return None
+    with closing(content):
+        return content.read(MAX_LOOK)
+
+
 class _Tally:
     """Counts files and bytes, and what stays behind."""
 
@@ -278,7 +297,9 @@ class _Tally:
                 self._special_count += 1
                 if len(self._special) < 3:
                     self._special.append(readable(entry.path))
-            elif not self._stays(root, entry.path):
+            elif not self._stays(
+                root, entry.path, partial(read_regular, root, entry.path, MAX_LOOK)
+            ):
                 files += 1
                 size += entry.size
                 self._tick()
@@ -298,7 +319,7 @@ class _Tally:
             return path not in elsewhere and not self._stays(root, path)
 
         for item in commit_files(root, commit, enter):
-            if item.kind != "folder" and not self._stays(root, item.path):
+            if item.kind != "folder" and not self._stays(root, item.path, partial(_start, item)):
                 files += 1
                 size += item.size
                 self._tick()
@@ -323,8 +344,12 @@ class _Tally:
             )
         return found
 
-    def _stays(self, root: Path, path: str) -> bool:
-        reason = reason_never_copied(path)
+    def _stays(
+        self, root: Path, path: str, content: Callable[[], bytes | None] | None = None
+    ) -> bool:
+        reason = reason_to_stay(path)
+        if reason is None and content is not None and content_matters(path):
+            reason = reason_in_content(path, content() or b"")
         if reason is None:
             return False
         if len(self._never) < MAX_ROWS:

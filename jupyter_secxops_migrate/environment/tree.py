@@ -14,16 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-try:
-    from ..copying.never import reason_never_copied as reason_never_copied
-except ImportError:  # until that room has it
-
-    def reason_never_copied(path: str) -> str | None:
-        """Return why a relative path is never copied, None if it may be."""
-        return "credentials" if ".ssh" in path.split("/") else None
-
+from ..copying.never import CONTENT, reason_by_content, reason_for_last
 
 Kind = Literal["file", "folder", "link", "special"]
+
+MAX_LOOK = 64 * 1024
+"""Bytes looked at where a file's content decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +111,25 @@ def _kind(mode: int) -> Kind:
     if stat.S_ISREG(mode):
         return "file"
     return "link" if stat.S_ISLNK(mode) else "special"
+
+
+def reason_to_stay(path: str) -> str | None:
+    """Return why a relative path is never copied, None if it may be.
+
+    For walks that do not enter a folder for which this gave a reason.
+    """
+    whole = os.fsencode(path)
+    return reason_for_last(whole, whole.rpartition(b"/")[2])
+
+
+def content_matters(path: str) -> bool:
+    """Return whether it depends on a file's content whether it may be copied."""
+    return os.fsencode(path.rpartition("/")[2]) in CONTENT
+
+
+def reason_in_content(path: str, content: bytes) -> str | None:
+    """Return why a file of this content is never copied; `MAX_LOOK` bytes of it are enough."""
+    return reason_by_content(os.fsencode(path.rpartition("/")[2]), content)
 
 
 def readable(path: str) -> str:

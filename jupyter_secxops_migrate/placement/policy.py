@@ -93,7 +93,8 @@ class ResourcePolicy(Configurable):
 
 def free_cpu(capacity: NodeCapacity) -> float:
     """Return the cores that no limit claims, not below zero."""
-    return max(0.0, capacity.cpu - capacity.cpu_requested)
+    # Limits are sums of decimal fractions: 8 - 4.9 must not be less than 3.1.
+    return max(0.0, round(capacity.cpu - capacity.cpu_requested, 6))
 
 
 def free_memory(capacity: NodeCapacity, headroom: int = 0) -> int:

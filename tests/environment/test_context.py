@@ -382,3 +382,20 @@ def test_the_engine_reads_it_and_its_layer_cache_holds(folder):
         client.remove_image(image, noprune=False)
         client.close()
     assert {b"x/a b/c\nd", b"x/\xff\xfe", b"x/link"} <= names
+
+
+def test_a_settings_file_stays_out_only_with_a_token_in_it(folder, repository):
+    harmless = {
+        "pip.conf": "[global]\nindex-url = https://example.org/simple\n",
+        ".npmrc": "save-exact=true",
+    }
+    secret = {
+        "sub/pip.conf": "[global]\nindex-url = https://me:token@example.org/simple\n",
+        "sub/.npmrc": "//x/:_authToken=1",
+    }
+    root = folder({**harmless, **secret})
+    expected = {"Dockerfile", "sub", *harmless}
+    assert set(sent(BuildContext(root, ALL))) == expected
+    assert set(sent(BuildContext.from_tar(iter([tar_of(root)]), ALL))) == expected
+    committed = repository({**harmless, **secret})
+    assert set(sent(BuildContext(committed, ALL, git(committed, "rev-parse", "HEAD")))) == expected

@@ -1,0 +1,254 @@
+"""What would travel, counted."""
+
+import json
+import os
+import time
+
+import pytest
+
+from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.environment.survey import is_environment_file, survey
+
+from .conftest import fill, git
+
+
+def test_code_and_data_are_counted_apart(folder, tmp_path):
+    root = folder({"a.py": "123", "sub/b.py": "4567", "data/x.csv": "x" * 100, "data/more/y": "y"})
+    outside = fill(tmp_path / "domains", {"1": "12", "2/3": "345"})
+    found = survey(root, [root / "data", outside], None)
+    assert (found.project.path, found.project.name) == (str(root), "project")
+    assert (found.project.files, found.project.bytes) == (2, 7)
+    assert [(d.path, d.name, d.files, d.bytes) for d in found.data] == [
+        (str(root / "data"), "data", 2, 101),
+        (str(outside), "domains", 2, 5),
+    ]
+    assert found.inside == {str(root / "data"): "data"}
+    assert found.owner == (root.stat().st_uid, root.stat().st_gid)
+
+
+def test_data_that_was_not_ticked_is_code(folder):
+    root = folder({"a.py": "123", "data/x.csv": "x" * 100})
+    assert survey(root, [], None).project.bytes == 103
+
+
+def test_equal_names_are_numbered_in_the_order_asked_for(folder, tmp_path):
+    root = folder({"domains/x": ""})
+    for name in ("a", "b"):
+        (tmp_path / name / "domains").mkdir(parents=True)
+    asked = [tmp_path / "b" / "domains", root / "domains", tmp_path / "a" / "domains"]
+    assert [d.name for d in survey(root, asked, None).data] == ["domains", "domains-2", "domains-3"]
+
+
+def test_numbering_does_not_take_a_name_that_is_there(tmp_path, folder):
+    root = folder({})
+    asked = [tmp_path / "a" / "d-2", tmp_path / "a" / "d", tmp_path / "b" / "d"]
+    for path in asked:
+        path.mkdir(parents=True)
+    assert [d.name for d in survey(root, asked, None).data] == ["d-2", "d", "d-3"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [["."], [".."], ["a", "a"], ["a", "a/b"], ["a/b", "a"], ["link", "a"], ["/"]],
+)
+def test_folders_that_hold_each_other_are_refused(folder, data):
+    root = folder({"a/b/c": ""})
+    (root / "link").symlink_to("a/b")
+    with pytest.raises(errors.InvalidRequest):
+        survey(root, [root / name for name in data], None)
+
+
+def test_absent_folders_are_refused(folder, tmp_path):
+    root = folder({"file": ""})
+    for data in (tmp_path / "absent", root / "file"):
+        with pytest.raises(errors.NoSuchPath):
+            survey(root, [data], None)
+    with pytest.raises(errors.NoSuchPath):
+        survey(tmp_path / "absent", [], None)
+
+
+def test_what_stays_behind_is_named(folder):
+    root = folder({"a": "1", ".ssh/id_rsa": "secret", ".ssh/config": "x"})
+    os.mkfifo(root / "pipe")
+    found = survey(root, [], None)
+    assert found.project.files == 1
+    rows = {row.name: row for row in found.not_copied}
+    assert set(rows) == {"project/.ssh", "pipe"}
+    assert rows["pipe"].files == 1
+
+
+def test_names_that_are_not_utf_8_can_be_shown_as_json(folder):
+    root = folder({"Dockerfile": "FROM a\nCOPY . /x\n"})
+    os.mkfifo(os.fsencode(root) + b"/\xff")
+    with open(os.fsencode(root) + b"/\xfe\n", "wb") as file:
+        file.write(b"1")
+    found = survey(root, [], None)
+    shown = json.dumps([[r.name for r in found.not_copied], [list(b.paths) for b in found.baked]])
+    assert "\\\\xff" in shown
+    assert "\\\\xfe" in shown
+    shown.encode("utf-8")
+
+
+def test_the_dockerfile_and_what_it_bakes_in(folder):
+    root = folder(
+        {
+            "Dockerfile": "FROM a\nCOPY requirements.txt install.sh /x/\nCOPY src data /y/\nADD . /z\nCOPY $W /w\n",
+            "requirements.txt": "x",
+            "install.sh": "x",
+            "src/a.py": "12",
+            "src/environment.yml": "x",
+            "data/d.csv": "345",
+            "big.sh": "x" * 2_000_000,
+            "notes.ignored": "x" * 50,
+            ".dockerignore": "*.ignored\n",
+        }
+    )
+    found = survey(root, [], None)
+    assert found.dockerfile is not None
+    assert found.dockerfile_error is None
+    assert [(b.line, b.files, b.bytes) for b in found.baked] == [(3, 2, 5), (4, 3, 2_000_005)]
+    assert set(found.baked[0].paths) == {"src/a.py", "data/d.csv"}
+
+
+def test_only_an_environment_is_baked_in_by_a_good_dockerfile(folder):
+    root = folder(
+        {
+            "Dockerfile": "FROM a\nCOPY requirements.txt /x/\n",
+            "requirements.txt": "x",
+            "big": "x" * 10**6,
+        }
+    )
+    found = survey(root, [], None)
+    assert found.baked == []
+    assert found.context_bytes < 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "expected"),
+    [
+        ("requirements-dev.txt", 10, True),
+        ("sub/constraints.txt", 10, True),
+        ("poetry.lock", 900_000, True),
+        ("poetry.lock", 2_000_000, False),
+        ("environment.yaml", 1, True),
+        ("package-lock.json", 1, True),
+        ("apt.txt", 1, True),
+        ("main.py", 1, False),
+        ("data.json", 1, False),
+        ("requirements.txt/data.csv", 1, False),
+    ],
+)
+def test_environment_files(path, size, expected):
+    assert is_environment_file(path, size) is expected
+
+
+def test_no_dockerfile_and_a_bad_one_are_told_apart(folder):
+    root = folder({"a": ""})
+    found = survey(root, [], None)
+    assert (found.dockerfile, found.dockerfile_error) == (None, None)
+    fill(root, {"Dockerfile": "FROM a\nFOO\n"})
+    found = survey(root, [], None)
+    assert found.dockerfile is None
+    assert isinstance(found.dockerfile_error, errors.BadDockerfile)
+    assert found.dockerfile_error.params["line"] == 2
+    assert found.project.files == 2
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+def test_a_dockerfile_that_is_no_plain_file_is_not_read(folder, tmp_path, kind):
+    root = folder({})
+    path = root / "Dockerfile"
+    if kind == "link":
+        fill(tmp_path, {"secret": "FROM secret"})
+        path.symlink_to(tmp_path / "secret")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    found = survey(root, [], None)
+    assert found.dockerfile is None
+    assert isinstance(found.dockerfile_error, errors.BadDockerfile)
+
+
+def test_a_version_is_surveyed_from_its_commit(repository):
+    root = repository(
+        {
+            "Dockerfile": "FROM old\nCOPY a /x\n",
+            "a": "1",
+            "sub/b": "22",
+            ".ssh/id": "x",
+            "data/d": "3",
+        }
+    )
+    first = git(root, "rev-parse", "HEAD")
+    git(root, "tag", "v1")
+    fill(root, {"Dockerfile": "FROM new\n", "a": "changed", "data/d": "4444", "data/e": "5"})
+    git(root, "commit", "-qam", "second")
+    found = survey(root, [root / "data"], "v1")
+    assert found.commit == first
+    assert (found.version.commit, found.version.branch, found.version.dirty_count) == (
+        first,
+        "v1",
+        0,
+    )
+    assert found.dockerfile is not None
+    assert found.dockerfile.bases() == ["old"]
+    assert (found.project.files, found.project.bytes) == (3, 19 + 1 + 2)
+    assert (found.data[0].files, found.data[0].bytes) == (2, 5)
+    assert [(b.line, b.files) for b in found.baked] == [(2, 1)]
+    assert [row.name for row in found.not_copied] == ["repository/.ssh"]
+
+
+def test_an_unknown_version_is_refused(repository, folder):
+    with pytest.raises(errors.NoSuchVersion):
+        survey(repository({"a": ""}), [], "--upload-pack=touch x")
+    with pytest.raises(errors.NoSuchVersion):
+        survey(folder({"a": ""}), [], "main")
+
+
+def test_history_that_lies_elsewhere_is_named(repository):
+    root = repository({"sub/a": "1"})
+    assert [row.name for row in survey(root / "sub", [], None).not_copied] == ["git history"]
+    assert survey(root, [], None).not_copied == []
+
+
+def test_the_home_folder_is_noticed(folder, monkeypatch):
+    root = folder({"a": ""})
+    assert not survey(root, [], None).whole_home
+    monkeypatch.setenv("HOME", str(root))
+    assert survey(root, [], None).whole_home
+
+
+def test_twenty_thousand_files_are_surveyed_quickly(folder):
+    root = folder(
+        {"Dockerfile": "FROM a\nCOPY . /x\n", ".dockerignore": "**/*.pyc\n*.log\nbuild\n"}
+    )
+    for i in range(100):
+        (root / f"d{i}").mkdir()
+        for j in range(200):
+            os.close(os.open(root / f"d{i}" / f"f{j}", os.O_CREAT | os.O_WRONLY))
+    seen: list[int] = []
+    start = time.process_time()
+    found = survey(root, [], None, progress=seen.append)
+    assert found.project.files == 20_002
+    assert found.baked[0].files == 20_000
+    assert seen == list(range(1000, 21000, 1000))
+    # Processor time, and three times what two slow cores need: a busy machine must not fail it.
+    assert time.process_time() - start < 3
+
+
+def test_a_settings_file_with_a_token_stays_behind(repository):
+    root = repository(
+        {
+            "pip.conf": "index-url = https://me:token@example.org/simple\n",
+            "sub/pip.conf": "no-cache-dir = true\n",
+        }
+    )
+    fill(root, {"sub/pip.conf": "index-url = https://you:token@example.org/simple\n"})
+    now, committed = survey(root, [], None), survey(root, [], "main")
+    assert [row.name for row in now.not_copied] == [
+        "repository/pip.conf",
+        "repository/sub/pip.conf",
+    ]
+    assert [row.name for row in committed.not_copied] == ["repository/pip.conf"]
+    assert committed.project.files == 1
