@@ -47,6 +47,7 @@ T = TypeVar("T")
 PROGRAM = "jupyter secxops"
 LOG_LINES_OF_A_FAILURE = 20
 RECONNECTS = 5
+LINE_IN_A_PIPE = 4000
 
 
 class Exit(IntEnum):
@@ -112,6 +113,13 @@ def _own_service() -> AbstractAsyncContextManager[MigrationApi]:
     return MigrationClient()
 
 
+def _console(terminal: bool, *, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    # What reads a pipe searches it by lines: no line is folded there.
+    return Console(stderr=stderr, highlight=False, width=None if terminal else LINE_IN_A_PIPE)
+
+
 class Talk:
     """One command's dealings with the person at the terminal and with the service.
 
@@ -128,16 +136,12 @@ class Talk:
     @property
     def out(self) -> Console:
         """Standard output: results."""
-        from rich.console import Console
-
-        return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        return _console(sys.stdout.isatty())
 
     @property
     def err(self) -> Console:
         """Standard error: progress, errors, and advice."""
-        from rich.console import Console
-
-        return Console(stderr=True, highlight=False)
+        return _console(sys.stderr.isatty(), stderr=True)
 
     def say(self, sentence: str) -> None:
         """Tell the person something that is no result."""

@@ -140,9 +140,9 @@ def _rows(*styles: str) -> Table:
 
 def _finding(console: Console, sign: str, style: str, finding: Finding) -> None:
     line = Text.assemble((f"{sign} ", style), printable(finding.message))
-    console.print(line, soft_wrap=not console.is_terminal)
+    console.print(line)
     if finding.hint:
-        console.print(plain(f"  {finding.hint}", "dim"), soft_wrap=not console.is_terminal)
+        console.print(plain(f"  {finding.hint}", "dim"))
 
 
 def show_error(console: Console, message: str, hint: str) -> None:
@@ -160,7 +160,7 @@ def show_plan(console: Console, plan: Plan) -> None:
     heading.append(printable(_version(plan.version.label)), "dim")
     console.print(heading)
     for reason in plan.reasons:
-        console.print(plain(f"  {reason.message}"), soft_wrap=not console.is_terminal)
+        console.print(plain(f"  {reason.message}"))
     if plan.copied:
         console.print("Copied", style="bold")
         table = _rows("", "", "", "dim")
@@ -261,7 +261,7 @@ def show_migration(console: Console, migration: Migration) -> None:
         show_plan(console, migration.plan)
     steps = [s for s in migration.steps if s.state not in (StepState.WAITING, StepState.SKIPPED)]
     for step in steps:
-        console.print(plain(f"  {step_line(step)}"), soft_wrap=not console.is_terminal)
+        console.print(plain(f"  {step_line(step)}"))
     show_outcome(console, migration)
     result = migration.result
     if result is None:
@@ -335,7 +335,7 @@ def _check(console: Console, check: Check) -> None:
         soft_wrap=not console.is_terminal,
     )
     if check.hint and check.state != "ok":
-        console.print(plain(f"  {check.hint}", "dim"), soft_wrap=not console.is_terminal)
+        console.print(plain(f"  {check.hint}", "dim"))
 
 
 # --------------------------------------------------------------------------- progress
