@@ -43,7 +43,7 @@ def slug(text: str, limit: int = 40) -> str:
     ``slugs.py``.
     """
     safe = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    if safe == text and len(safe) <= limit:
+    if safe and safe == text and len(safe) <= limit:
         return safe
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return f"{safe[: limit - 9].strip('-')}-{digest}".strip("-") if safe else f"x-{digest}"

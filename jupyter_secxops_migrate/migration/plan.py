@@ -56,6 +56,10 @@ REASONS: Mapping[str, tuple[str, str]] = {
         "{source} lies inside the project and will be at {mount}.",
         "Ask for another place (mounts in the request), or give its path to the notebooks as a setting.",
     ),
+    "base_not_here": (
+        "The image {image}, which the Dockerfile starts FROM, is not on {node} yet and will be pulled.",
+        "",
+    ),
     "whole_home": (
         "{path} is a whole home folder; everything in it but credentials would be copied.",
         "Share the project's own folder instead.",
@@ -194,8 +198,8 @@ def make_plan(
             finding(
                 errors.FileUnreadable(
                     count=len(survey.unreadable),
-                    path=survey.project.path,
-                    first=survey.unreadable[0],
+                    path=_shown(survey.project.path),
+                    first=_shown(survey.unreadable[0]),
                 )
             )
         )
@@ -207,20 +211,13 @@ def make_plan(
     warnings += [finding(error) for error in decision.warnings]
 
     if survey.whole_home:
-        warnings.append(reason("whole_home", path=survey.project.path))
+        warnings.append(reason("whole_home", path=_shown(survey.project.path)))
 
     where = mounts(request, survey, None, places, bases=bases)
     estimate = _estimate(survey)
     reasons = []
     if not decision.refusals:
-        reasons.append(
-            reason(
-                "stays_here",
-                node=capacity.node,
-                cpu=f"{free_cpu(capacity):.1f}".removesuffix(".0"),
-                memory=human_size(free_memory(capacity, policy.memory_headroom)),
-            )
-        )
+        reasons.append(_stays_here(capacity, policy))
     if survey.commit:
         reasons.append(
             reason("version_asked", version=request.version or "", commit=survey.commit[:7])
@@ -231,12 +228,17 @@ def make_plan(
         reasons.append(reason("defaults_used", cpu=f"{cpu:g}", memory=human_size(memory)))
     if not survey.data:
         reasons.append(reason("shares_no_data"))
+    reasons += [
+        reason("base_not_here", image=base, node=capacity.node)
+        for base, info in bases.items()
+        if info is None
+    ]
     for folder in survey.data:
         place = places.get(folder.path)
         mount = where[folder.path]
         if folder.path in survey.inside and isinstance(place, SourcePlace) and not place.mount:
             reasons.append(
-                reason("data_moves", source=survey.inside[folder.path], mount=mount or "")
+                reason("data_moves", source=_shown(survey.inside[folder.path]), mount=mount or "")
             )
     if not refusals:
         reasons.append(reason("estimate", duration=human_duration(estimate)))
@@ -256,6 +258,47 @@ def make_plan(
         gpu=request.gpu,
         observation=capacity,
         estimate_seconds=estimate,
+    )
+
+
+def observe_again(plan: Plan, capacity: NodeCapacity, policy: ResourcePolicy) -> Plan:
+    """Judge a plan once more by a later observation, after the copy and before the launch.
+
+    Disk is not counted: image and volumes are there by now. What was refused or warned about for
+    other reasons stays as it was.
+
+    Parameters
+    ----------
+    plan
+        The plan that was carried out so far.
+    capacity
+        The node as it is now.
+    """
+    about_room = {"memory_short", "disk_short", "cpu_overcommitted", "cpu_short", "gpu_missing"}
+    needs = Needs(plan.cpu or 0, plan.memory or 0, plan.gpu)
+    decision = policy.decide(needs, capacity)
+    reasons = [item for item in plan.reasons if item.code not in ("stays_here", "estimate")]
+    if decision.fits:
+        reasons.insert(0, _stays_here(capacity, policy))
+    return plan.model_copy(
+        update={
+            "reasons": reasons,
+            "refusals": [item for item in plan.refusals if item.code not in about_room]
+            + [finding(error) for error in decision.refusals],
+            "warnings": [item for item in plan.warnings if item.code not in about_room]
+            + [finding(error) for error in decision.warnings],
+            "observation": capacity,
+            "created": utcnow(),
+        }
+    )
+
+
+def _stays_here(capacity: NodeCapacity, policy: ResourcePolicy) -> Finding:
+    return reason(
+        "stays_here",
+        node=capacity.node,
+        cpu=f"{free_cpu(capacity):.1f}".removesuffix(".0"),
+        memory=human_size(free_memory(capacity, policy.memory_headroom)),
     )
 
 
@@ -308,7 +351,7 @@ def mounts(
         elif folder is survey.project:
             found[folder.path] = _code_mount(folder, survey, probe, bases or {})
         else:
-            found[folder.path] = f"/data/{_path_name(folder.name)}"
+            found[folder.path] = _data_mount(folder, found[survey.project.path])
     for path, mount in found.items():
         for other, place_of_other in found.items():
             if (
@@ -316,7 +359,7 @@ def mounts(
                 and mount
                 and place_of_other
                 and (_within(mount, place_of_other) or _within(place_of_other, mount))
-                and not _nested_at_source(path, other, survey)
+                and not _nested_at_source(path, other, found, survey)
             ):
                 raise errors.InvalidRequest(reason=f"{mount} and {place_of_other} overlap")
     return found
@@ -376,6 +419,16 @@ def _code_mount(
     return known if mountable(known) is None else None
 
 
+def _data_mount(folder: Folder, code: str | None) -> str:
+    """``/data/NAME``; elsewhere only where the code already is at ``/data``."""
+    name = _path_name(folder.name)
+    for base in ("/data", "/mnt/data"):
+        mount = f"{base}/{name}"
+        if code is None or not (_within(mount, code) or _within(code, mount)):
+            return mount
+    return f"/mnt/secxops-data/{name}"
+
+
 def _path_name(name: str) -> str:
     """A folder's name as one component of a mount path."""
     return name if re.fullmatch(r"[\w+@-][\w.+@ -]{0,99}", name) else slug(name)
@@ -385,10 +438,22 @@ def _within(path: str, folder: str) -> bool:
     return PurePosixPath(path).is_relative_to(folder)
 
 
-def _nested_at_source(path: str, other: str, survey: Survey) -> bool:
+def _nested_at_source(
+    path: str, other: str, found: Mapping[str, str | None], survey: Survey
+) -> bool:
     """Whether two mounts lie in each other just as their folders do at the source."""
     project = survey.project.path
-    return project in (path, other) and (path in survey.inside or other in survey.inside)
+    if project not in (path, other):
+        return False
+    data = other if path == project else path
+    code_mount, data_mount = found[project], found[data]
+    return (
+        data in survey.inside
+        and code_mount is not None
+        and data_mount is not None
+        and data_mount != code_mount
+        and _within(data_mount, code_mount)
+    )
 
 
 # --------------------------------------------------------------------------- parts
@@ -405,7 +470,7 @@ def _judge_dockerfile(
         return [finding(survey.dockerfile_error)], []
     dockerfile = survey.dockerfile
     if dockerfile is None:
-        return [finding(errors.NoDockerfile(project=survey.project.path))], []
+        return [finding(errors.NoDockerfile(project=_shown(survey.project.path)))], []
     if "buildkit" not in features:
         lines = {item.line: item for item in reversed(dockerfile.instructions)}
         for line, feature in dockerfile.needs_buildkit():
@@ -452,11 +517,11 @@ def _outside_policy(folder: Folder, policy: ResourcePolicy) -> list[errors.Refus
     if str(path) == "/":
         return [errors.DataOutsidePolicy(path="/", reason="it is the whole machine")]
     if any(_within(str(path), system) for system in ("/proc", "/sys", "/dev", "/run", "/boot")):
-        return [errors.DataOutsidePolicy(path=str(path), reason="it belongs to the system")]
+        return [errors.DataOutsidePolicy(path=_shown(str(path)), reason="it belongs to the system")]
     if policy.allowed_roots and not any(path.is_relative_to(root) for root in policy.allowed_roots):
         return [
             errors.DataOutsidePolicy(
-                path=str(path), reason="the service's policy allows other folders only"
+                path=_shown(str(path)), reason="the service's policy allows other folders only"
             )
         ]
     return []
@@ -518,4 +583,9 @@ def _estimate(survey: Survey) -> float:
 
 def _without_secrets(url: str) -> str:
     """A URL without user, password and query."""
-    return re.sub(r"//[^/@]*@", "//", url).partition("?")[0][:200]
+    return _shown(re.sub(r"//[^/]*@", "//", url).partition("?")[0][:200])
+
+
+def _shown(text: str) -> str:
+    """A hostile name as a sentence may hold it: one line, nothing that moves a cursor."""
+    return "".join(char if char.isprintable() else "?" for char in text)

@@ -58,7 +58,7 @@ class ResourcePolicy(Configurable):
         1.1, help="A share needs this much disk for every byte of image and volumes."
     ).tag(config=True)
     image_estimate = Integer(
-        2 * GIB, help="Bytes of disk that a build is expected to add besides its context."
+        GIB, help="Bytes of disk that a build is expected to add besides its context."
     ).tag(config=True)
     bake = Enum(
         ("warn", "refuse"),

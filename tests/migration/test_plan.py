@@ -1,0 +1,501 @@
+"""What a share will do, decided from numbers and names."""
+
+import ast
+import dataclasses
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.base import (
+    ImageInfo,
+    ImageProbe,
+    SourceEnvironment,
+    SourcePlace,
+)
+from jupyter_secxops_migrate.environment.dockerfile import parse
+from jupyter_secxops_migrate.environment.survey import Baked, Survey
+from jupyter_secxops_migrate.migration import plan as module
+from jupyter_secxops_migrate.migration.plan import (
+    REASONS,
+    default_name,
+    finding,
+    make_plan,
+    mountable,
+    mounts,
+    observe_again,
+    reason,
+    refused,
+)
+from jupyter_secxops_migrate.model import (
+    Folder,
+    NodeCapacity,
+    NotCopiedItem,
+    Plan,
+    ProjectVersion,
+    Route,
+    ShareRequest,
+)
+from jupyter_secxops_migrate.placement.policy import GIB, ResourcePolicy
+
+MB = 1024**2
+PROJECT = "/home/me/dga"
+DATA = "/srv/domains"
+NODE = NodeCapacity(
+    node="lab-3",
+    cpu=8,
+    cpu_requested=4.9,
+    memory=32 * GIB,
+    memory_available=20 * GIB,
+    disk_available=100 * GIB,
+)
+HOST = SourceEnvironment(kind="host", node="lab-3")
+INFO = ImageInfo(digest="sha256:0", size=1)
+
+
+def surveyed(
+    dockerfile: str | None = "FROM debian:12", data: tuple[str, ...] = (), **more
+) -> Survey:
+    return Survey(
+        project=Folder(path=PROJECT, name="dga", files=312, bytes=48 * MB),
+        data=[
+            Folder(path=path, name=PurePosixPath(path).name, files=6210, bytes=1400 * MB)
+            for path in data
+        ],
+        version=ProjectVersion(commit="3f2c1a9" + "0" * 33, branch="main", dirty_count=2),
+        dockerfile=None if dockerfile is None else parse(dockerfile),
+        **more,
+    )
+
+
+def planned(
+    survey: Survey | None = None,
+    *,
+    policy=None,
+    places=None,
+    features=(),
+    bases=None,
+    source=HOST,
+    node=NODE,
+    name=None,
+    **request,
+) -> Plan:
+    survey = survey or surveyed()
+    return make_plan(
+        ShareRequest(project=PROJECT, data=[f.path for f in survey.data], **request),
+        survey,
+        source,
+        node,
+        features=frozenset(features),
+        bases={"debian:12": INFO} if bases is None else bases,
+        policy=policy or ResourcePolicy(),
+        places=places or {},
+        name_default=name,
+    )
+
+
+def codes(findings) -> list[str]:
+    return [item.code for item in findings]
+
+
+def test_a_plain_share_stays_here_and_says_so_in_words():
+    found = planned(cpu=2, memory="4G", name="dga-2026-11-23")
+    assert (found.route, found.node, found.refusals, found.warnings) == (
+        Route.STAY,
+        "lab-3",
+        [],
+        [],
+    )
+    assert (found.cpu, found.memory, found.gpu) == (2, 4 * GIB, 0)
+    assert found.name == "dga-2026-11-23"
+    assert [item.message for item in found.reasons] == [
+        "Here, on node lab-3: 3.1 CPU and 20 GB of memory are free.",
+        "The files are shared as they are now (main @ 3f2c1a9 · 2 files changed).",
+        "Shares no data.",
+        "It will take about 28 s, most of it the first build.",
+    ]
+    assert found.observation == NODE
+
+
+def test_a_plan_is_json_and_back():
+    found = planned(surveyed(data=(DATA,)))
+    assert Plan.model_validate_json(found.model_dump_json()) == found
+
+
+def test_what_is_copied_and_what_is_not():
+    stays = NotCopiedItem(name="dga/.ssh", reason="keys of its owner")
+    found = planned(surveyed("FROM debian:12\nWORKDIR /work", (DATA,), not_copied=[stays]))
+    assert [(row.role, row.name, row.mount, row.files, row.bytes) for row in found.copied] == [
+        ("code", "dga", "/work", 312, 48 * MB),
+        ("data", "domains", "/data/domains", 6210, 1400 * MB),
+        ("packages", "packages of the Dockerfile", None, None, None),
+    ]
+    assert found.not_copied[0] == stays
+    assert "running kernels" in [row.name for row in found.not_copied]
+    assert "shares_no_data" not in codes(found.reasons)
+
+
+def test_no_dockerfile_is_refused_with_what_to_write():
+    found = planned(surveyed(None))
+    assert codes(found.refusals) == ["no_dockerfile"]
+    assert "FROM python" in found.refusals[0].hint
+    assert "packages" not in [row.role for row in found.copied]
+    assert "estimate" not in codes(found.reasons)
+
+
+def test_a_bad_dockerfile_is_refused_with_its_line():
+    error = errors.BadDockerfile(reason="x", line=7)
+    found = planned(surveyed(None, dockerfile_error=error))
+    assert codes(found.refusals) == ["bad_dockerfile"]
+    assert found.refusals[0].params["line"] == 7
+
+
+def test_what_the_builder_can_not_run_is_refused_only_there():
+    survey = surveyed("FROM debian:12\nRUN --mount=type=cache,target=/x pip install x")
+    found = planned(survey)
+    assert codes(found.refusals) == ["dockerfile_needs_buildkit"]
+    assert found.refusals[0].message.startswith("Line 2 of the Dockerfile (RUN) needs BuildKit")
+    assert planned(survey, features=["buildkit"]).refusals == []
+
+
+def test_a_syntax_line_is_a_comment_to_the_classic_builder_but_no_stranger_may_read_the_file():
+    usual = "# syntax=docker/dockerfile:1.7-labs\nFROM debian:12"
+    assert planned(surveyed(usual)).refusals == []
+    assert planned(surveyed(usual), features=["buildkit"]).refusals == []
+    for stranger in ("evil/frontend", "docker/dockerfile/../evil", "docker/dockerfiles"):
+        survey = surveyed(f"# syntax={stranger}\nFROM debian:12")
+        assert codes(planned(survey, features=["buildkit"]).refusals) == ["bad_dockerfile"]
+
+
+def test_baked_in_code_is_a_warning_or_by_policy_a_refusal():
+    survey = surveyed(baked=[Baked(line=4, files=300, bytes=48 * MB)])
+    found = planned(survey)
+    assert (codes(found.warnings), found.refusals) == (["image_holds_project"], [])
+    assert "300 files of the project (48 MB)" in found.warnings[0].message
+    found = planned(survey, policy=ResourcePolicy(bake="refuse"))
+    assert (found.warnings, codes(found.refusals)) == ([], ["image_holds_project"])
+
+
+def test_images_must_be_among_those_allowed_wherever_they_are_named():
+    policy = ResourcePolicy(allowed_bases=["debian:*", "registry.example/*"])
+    assert planned(policy=policy).refusals == []
+    for line in ("FROM evil", "FROM debian:12\nCOPY --from=evil /a /b", "ARG X\nFROM $X"):
+        assert codes(planned(surveyed(line), policy=policy).refusals) == ["bad_dockerfile"], line
+
+
+def test_a_base_that_is_not_here_is_said():
+    found = planned(bases={"debian:12": None})
+    assert "The image debian:12, which" in found.reasons[-2].message
+    assert found.refusals == []
+
+
+def test_a_folder_that_no_job_can_reach_is_refused():
+    error = finding(errors.ContainerLayer(path=PROJECT, mounts=["/data"]))
+    assert codes(planned(places={PROJECT: error}).refusals) == ["on_container_layer"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "refusals", "warnings"),
+    [
+        ({"memory": "21G"}, ["memory_short"], []),
+        ({"cpu": 5}, [], ["cpu_overcommitted"]),
+        ({"cpu": 9}, ["cpu_short"], []),
+        ({"gpu": 1}, ["gpu_missing"], []),
+    ],
+)
+def test_what_the_node_lacks(asked, refusals, warnings):
+    found = planned(**asked)
+    assert (codes(found.refusals), codes(found.warnings)) == (refusals, warnings)
+    assert ("stays_here" in codes(found.reasons)) is not bool(refusals)
+
+
+def test_image_and_volumes_must_fit_on_the_disk():
+    node = NODE.model_copy(update={"disk_available": 2 * GIB})
+    assert codes(planned(surveyed(data=(DATA,)), node=node).refusals) == ["disk_short"]
+    assert planned(surveyed(), node=node).refusals == []
+
+
+def test_resources_come_from_the_request_then_the_source_then_the_policy():
+    source = SourceEnvironment(kind="container", node="lab-3", cpu=1.5, memory=3 * GIB)
+    assert (planned(cpu=1, memory="1G", source=source).cpu, planned(source=source).cpu) == (1, 1.5)
+    assert planned(source=source).memory == 3 * GIB
+    small = NODE.model_copy(update={"cpu": 1.0, "cpu_requested": 0})
+    assert (planned(node=small).cpu, planned(node=small).refusals) == (1.0, [])
+
+
+def test_unreadable_files_are_refused_before_the_copy_finds_them():
+    found = planned(surveyed(unreadable=["/home/me/dga/a\n\x1b[31m"]))
+    assert codes(found.refusals) == ["file_unreadable"]
+    assert found.refusals[0].message.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("path", "policy"), [("/", {}), ("/proc/1", {}), ("/home/me/dga", {"allowed_roots": ["/srv"]})]
+)
+def test_folders_outside_the_policy_are_refused(path, policy):
+    survey = dataclasses.replace(surveyed(), project=Folder(path=path, name="x"))
+    assert codes(planned(survey, policy=ResourcePolicy(**policy)).refusals) == ["path_not_allowed"]
+
+
+def test_an_allowed_root_is_compared_by_components():
+    survey = dataclasses.replace(surveyed(), project=Folder(path="/srv-evil/x", name="x"))
+    assert planned(survey, policy=ResourcePolicy(allowed_roots=["/srv"])).refusals
+    survey = dataclasses.replace(surveyed(), project=Folder(path="/srv/x", name="x"))
+    assert not planned(survey, policy=ResourcePolicy(allowed_roots=["/srv"])).refusals
+
+
+def test_a_remote_add_is_shown_without_its_secrets():
+    found = planned(surveyed("FROM debian:12\nADD https://me:pw@x.example/a?token=t /x\n"))
+    assert codes(found.warnings) == ["remote_add"]
+    assert found.warnings[0].params["url"] == "https://x.example/a"
+    assert "pw" not in found.model_dump_json()
+    assert "token=" not in found.model_dump_json()
+
+
+def test_a_version_asked_for_is_named():
+    survey = dataclasses.replace(surveyed(), commit="3f2c1a9" + "0" * 33)
+    assert "The files of version v1 (3f2c1a9) are shared." in [
+        item.message for item in planned(survey, version="v1").reasons
+    ]
+
+
+def test_all_refusals_come_at_once_and_become_one_error():
+    found = planned(surveyed(None), gpu=1, memory="99G")
+    assert codes(found.refusals) == ["no_dockerfile", "memory_short", "gpu_missing"]
+    error = refused(found)
+    assert error.params["codes"] == ["no_dockerfile", "memory_short", "gpu_missing"]
+    assert all(item.message in error.message for item in found.refusals)
+
+
+def test_a_second_look_judges_room_only():
+    first = planned(surveyed(baked=[Baked(4, 1, 1)]), cpu=4, memory="4G")
+    assert codes(first.warnings) == ["image_holds_project", "cpu_overcommitted"]
+    full = NODE.model_copy(
+        update={"memory_available": GIB, "cpu_requested": 0, "disk_available": 0}
+    )
+    second = observe_again(first, full, ResourcePolicy())
+    assert codes(second.refusals) == ["memory_short"]
+    assert codes(second.warnings) == ["image_holds_project"]
+    assert "stays_here" not in codes(second.reasons)
+    assert (first.refusals, first.observation, second.observation) == ([], NODE, full)
+    third = observe_again(second, NODE, ResourcePolicy())
+    assert (third.refusals, codes(third.reasons)[0]) == ([], "stays_here")
+
+
+# --------------------------------------------------------------------------- names and words
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("dga-detector", "dga-detector-2026-11-23"),
+        ("$(touch x)", "touch-x-2026-11-23"),
+        ("--privileged", "privileged-2026-11-23"),
+        ("a\nb", "a-b-2026-11-23"),
+        ("...", "project-2026-11-23"),
+        ("größe", "größe-2026-11-23"),
+        ("x" * 300, "x" * 80 + "-2026-11-23"),
+    ],
+)
+def test_the_default_name_is_the_projects_and_the_date(name, expected):
+    survey = dataclasses.replace(surveyed(), project=Folder(path="/x", name=name))
+    assert default_name(survey, datetime(2026, 11, 23)) == expected
+
+
+def test_every_reason_in_the_table_is_given_somewhere_and_no_other():
+    tree = ast.parse(Path(module.__file__).read_text())
+    given_codes = {
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "reason"
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert given_codes == set(REASONS)
+
+
+def test_no_reason_has_an_errors_code():
+    assert not set(REASONS) & {error.code for error in errors.SecxopsError.catalogue()}
+
+
+def test_a_name_with_braces_does_not_break_a_sentence():
+    assert reason("whole_home", path="/{x}{0}").message.startswith("/{x}{0} is")
+
+
+# --------------------------------------------------------------------------- mounts
+
+
+def probe(workdir: str, home: str = "/home/me") -> ImageProbe:
+    return ImageProbe(1000, 1000, PurePosixPath(home), PurePosixPath(workdir), ["jupyter"])
+
+
+def where(survey: Survey, probe: ImageProbe | None = None, places=None, bases=None, **asked: str):
+    request = ShareRequest(
+        project="dga", data=[f"d{i}" for i, _ in enumerate(survey.data)], mounts=asked
+    )
+    return mounts(request, survey, probe, places or {}, bases=bases)
+
+
+@pytest.mark.parametrize(
+    ("workdir", "home", "expected"),
+    [
+        ("/work", "/root", "/work"),
+        ("/usr/src/app", "/root", "/usr/src/app"),
+        ("/", "/root", "/root/dga"),
+        ("/etc", "/home/me", "/home/me/dga"),
+        ("/tmp", "/home/me", "/home/me/dga"),
+        ("/a:b", "/home/me", "/home/me/dga"),
+        ("/", "", "/home/dga"),
+    ],
+)
+def test_code_from_the_host_goes_to_the_images_working_directory(workdir, home, expected):
+    assert where(surveyed(), probe(workdir, home)) == {PROJECT: expected}
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "base", "expected"),
+    [
+        ("FROM b\nWORKDIR /work", None, "/work"),
+        ("FROM b\nWORKDIR /work/", None, "/work"),
+        ("FROM b", "/srv/x", "/srv/x"),
+        ("FROM b", "", None),
+        ("FROM b\nWORKDIR /", "/srv/x", None),
+        ("FROM b\nWORKDIR $X", "/srv/x", None),
+        ("FROM scratch", None, None),
+    ],
+)
+def test_before_the_build_the_dockerfile_says_what_it_can(dockerfile, base, expected):
+    info = None if base is None else ImageInfo(digest="x", size=1, workdir=base)
+    assert where(surveyed(dockerfile), bases={"b": info}) == {PROJECT: expected}
+
+
+def test_a_source_in_a_container_keeps_its_mounts():
+    places = {
+        PROJECT: SourcePlace("volume", "v", "dga", "/home/jovyan/dga"),
+        DATA: SourcePlace("bind", "/x", mount="/mnt/domains"),
+    }
+    assert where(surveyed(data=(DATA,)), probe("/work"), places) == {
+        PROJECT: "/home/jovyan/dga",
+        DATA: "/mnt/domains",
+    }
+
+
+def test_data_inside_the_project_may_stay_inside_where_the_source_has_it_so():
+    inner = f"{PROJECT}/data"
+    survey = surveyed(data=(inner,), inside={inner: "data"})
+    places = {
+        PROJECT: SourcePlace("volume", "v", mount="/work"),
+        inner: SourcePlace("volume", "v", "data", mount="/work/data"),
+    }
+    assert where(survey, probe("/"), places) == {PROJECT: "/work", inner: "/work/data"}
+    assert where(survey, probe("/work"), dga="/a", d0="/a/data") == {
+        PROJECT: "/a",
+        inner: "/a/data",
+    }
+    with pytest.raises(errors.InvalidRequest):
+        where(survey, probe("/work"), dga="/a/b", d0="/a")
+    with pytest.raises(errors.InvalidRequest):
+        where(survey, probe("/work"), dga="/a", d0="/a")
+
+
+def test_data_inside_a_project_on_the_host_goes_to_data_and_the_plan_says_so():
+    inner = f"{PROJECT}/data"
+    found = planned(
+        surveyed("FROM debian:12\nWORKDIR /w", (inner,), inside={inner: "data"}),
+        places={inner: SourcePlace("bind", inner)},
+    )
+    assert [row.mount for row in found.copied] == ["/w", "/data/data", None]
+    assert "data lies inside the project and will be at /data/data." in [
+        item.message for item in found.reasons
+    ]
+
+
+@pytest.mark.parametrize(
+    ("workdir", "expected"),
+    [
+        ("/data", "/mnt/data/domains"),
+        ("/data/domains/x", "/mnt/data/domains"),
+        ("/mnt", "/data/domains"),
+    ],
+)
+def test_planned_mounts_never_overlap(workdir, expected):
+    assert where(surveyed(data=(DATA,)), probe(workdir))[DATA] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("domains-2", "/data/domains-2"),
+        ("my data", "/data/my data"),
+        ("größe", "/data/größe"),
+        ("a:b", None),
+        ("$(touch x)", None),
+        ("..", None),
+        ("a\nb", None),
+        ("--privileged", "/data/--privileged"),
+    ],
+)
+def test_a_datas_name_becomes_one_harmless_component(name, expected):
+    survey = dataclasses.replace(surveyed(), data=[Folder(path=DATA, name=name)])
+    mount = where(survey, probe("/work"))[DATA]
+    assert mount is not None
+    assert mountable(mount) is None
+    assert PurePosixPath(mount).parent == PurePosixPath("/data")
+    if expected is not None:
+        assert mount == expected
+
+
+def test_a_request_moves_them_by_the_paths_as_given_or_as_found():
+    survey = surveyed(data=(DATA,))
+    assert where(survey, probe("/work"), dga="/a", d0="/b") == {PROJECT: "/a", DATA: "/b"}
+    assert where(survey, probe("/work"), **{PROJECT: "/a", DATA: "/b"}) == {
+        PROJECT: "/a",
+        DATA: "/b",
+    }
+
+
+@pytest.mark.parametrize(
+    "mount",
+    [
+        "", "x", "./x", "/", "//x", "/x/", "/x/../y", "/x/./y", "/etc", "/etc/x", "/usr", "/usr/bin", "/proc", "/proc/1", "/dev/shm",
+        "/var", "/lib", "/sys/x", "/run/docker.sock", "/a:b", "/a,b", "/a\nb", "/a\0b", "/" + "x" * 2000, "/home", "/tmp",
+    ],
+)  # fmt: skip
+def test_an_impossible_mount_is_refused(mount):
+    if mount:
+        with pytest.raises(errors.InvalidRequest):
+            where(surveyed(), probe("/work"), dga=mount)
+    assert mountable(mount) is not None
+
+
+@pytest.mark.parametrize(
+    "asked", [{"dga": "/a", "d0": "/a"}, {"dga": "/a", "d0": "/a/b"}, {"dga": "/a/b", "d0": "/a"}]
+)
+def test_overlapping_mounts_are_refused(asked):
+    with pytest.raises(errors.InvalidRequest, match="overlap"):
+        where(surveyed(data=(DATA,)), probe("/work"), **asked)
+
+
+def test_a_mount_for_something_else_is_refused():
+    with pytest.raises(errors.InvalidRequest, match="neither"):
+        where(surveyed(), probe("/work"), other="/x")
+
+
+@given(
+    st.text(max_size=40), st.sampled_from(["/", "/data", "/work", "/etc", "relative", "/data/x"])
+)
+def test_whatever_the_names_planned_mounts_can_be_mounted_and_do_not_overlap(name, workdir):
+    survey = dataclasses.replace(
+        surveyed(),
+        project=Folder(path=PROJECT, name=name),
+        data=[Folder(path="/1", name=name), Folder(path="/2", name=f"{name}-2")],
+    )
+    found = list(where(survey, probe(workdir)).values())
+    assert all(mount is not None and mountable(mount) is None for mount in found)
+    for mount in found:
+        for other in found:
+            assert mount is other or not PurePosixPath(mount).is_relative_to(other)
