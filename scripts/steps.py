@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CACHE = ROOT / ".cache"
+CACHE = Path(os.environ.get("SECXOPS_SCRIPTS_CACHE", ROOT / ".cache"))
 
 
 class Stop(SystemExit):

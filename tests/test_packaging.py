@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_secxops_migrate.terminal import printable
+
 ROOT = Path(__file__).parent.parent
 LAB = "share/jupyter/labextensions/@jupyter-secxops/migrate"
 
@@ -51,7 +53,8 @@ def in_it(installed: Path, tmp_path: Path, *words: str) -> str:
     for name in ("SSL_CERT_FILE",):
         if name in os.environ:
             clean[name] = os.environ[name]
-    return call(installed / words[0], *words[1:], env=clean, cwd=tmp_path)
+    said = call(installed / words[0], *words[1:], env=clean, cwd=tmp_path)
+    return "\n".join(map(printable, said.splitlines()))
 
 
 def test_the_wheel_holds_what_the_product_reads(wheel: Path) -> None:
@@ -80,7 +83,8 @@ def test_the_server_extension_is_enabled_and_valid(installed: Path, tmp_path: Pa
 
 
 def test_the_command_is_there(installed: Path, tmp_path: Path) -> None:
-    assert "Exit status: 0 done" in in_it(installed, tmp_path, "jupyter", "secxops", "--help")
+    said = in_it(installed, tmp_path, "jupyter", "secxops", "--help")
+    assert "Exit status: 0 done, 1 failed, 2 wrong usage" in " ".join(said.split())
 
 
 def test_the_lock_files_name_no_place_to_fetch_from() -> None:
