@@ -20,6 +20,7 @@ from rich.progress import (
     SpinnerColumn,
     Task,
     TaskID,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -120,7 +121,8 @@ def evidence_line(migration: Migration) -> str | None:
         return None
     evidence = result.evidence
     differences = evidence.differences
-    parts = [f"{evidence.files_equal:,} files equal"]
+    equal = evidence.files_equal
+    parts = ["1 file equal" if equal == 1 else f"{equal:,} files equal"]
     digest = evidence.image_running or (result.image.digest if result.image else None)
     if digest:
         parts.append(f"image {short_digest(digest)}")
@@ -413,7 +415,7 @@ class Watch:
                 SpinnerColumn(finished_text="[green]✓[/]"),
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
-                TextColumn("{task.percentage:>3.0f} %"),
+                TaskProgressColumn("{task.percentage:>3.0f} %", text_format_no_percentage="     "),
                 TimeElapsedColumn(),
                 _RateColumn(),
                 console=self._console,

@@ -60,22 +60,20 @@ def release() -> str:
     return name.group(1) if name and is_debian and name.group(1) not in old else "bookworm"
 
 
-def pulled(client: docker.DockerClient) -> bool:
+def pulled() -> bool:
     """Say whether a registry gave the base within the time."""
     started = time.monotonic()
-    patient = docker.APIClient(base_url=client.api.base_url, timeout=SECONDS_TO_ANSWER)
-    if client.api.base_url.startswith("http+docker"):
-        patient = docker.APIClient(timeout=SECONDS_TO_ANSWER)
     repository, _, tag = FROM_A_REGISTRY.partition(":")
+    patient = docker.from_env(timeout=SECONDS_TO_ANSWER)
     try:
-        for line in patient.pull(repository, tag, stream=True, decode=True):
+        for line in patient.api.pull(repository, tag, stream=True, decode=True):
             if "error" in line or time.monotonic() - started > SECONDS_TO_PULL:
                 return False
+        return has(patient, FROM_A_REGISTRY) is not None
     except (DockerException, OSError):
         return False
     finally:
         patient.close()
-    return has(client, FROM_A_REGISTRY) is not None
 
 
 def has(client: docker.DockerClient, reference: str) -> Mapping[str, str] | None:
@@ -173,7 +171,7 @@ def main() -> None:
         base = suite_base
         if has(client, suite_base) is None:
             with step(f"Base image: asking a registry for {FROM_A_REGISTRY}"):
-                if pulled(client):
+                if pulled():
                     base, fresh = FROM_A_REGISTRY, True
         if base == suite_base:
             base, fresh = made(client)
