@@ -328,9 +328,7 @@ async def _events(api: MigrationApi, migration: str, seen: int) -> AsyncIterator
             await asyncio.sleep(0.5)
 
 
-async def _follow(
-    talk: Talk, api: MigrationApi, migration: str, watch: Watch, seen: int = 0
-) -> Migration:
+async def _follow(api: MigrationApi, migration: str, watch: Watch, seen: int = 0) -> Migration:
     """Show a share while it happens; return it with its final state."""
     from .model import StepName, StepState
     from .terminal import show_plan
@@ -347,7 +345,7 @@ async def _follow(
             planned = True
             plan = (await api.get(migration)).plan
             if plan is not None:
-                show_plan(talk.err, plan)
+                show_plan(watch.console, plan)
     return await api.get(migration, token=True)
 
 
@@ -357,7 +355,7 @@ def _watch(talk: Talk, migration: Migration, verbose: bool, seen: int = 0) -> Ex
 
     async def work(api: MigrationApi) -> tuple[Migration, str]:
         with Watch(talk.err, verbose=verbose) as watch:
-            ended = await _follow(talk, api, migration.id, watch, seen)
+            ended = await _follow(api, migration.id, watch, seen)
         failed = ended.error is not None and ended.error.code != "refused"
         return ended, await api.log(ended.id) if failed and not verbose else ""
 

@@ -393,7 +393,7 @@ class Watch:
     Parameters
     ----------
     console
-        Where to write.
+        Where to write; what else is said meanwhile goes there, too, or it breaks the bars.
     verbose
         Whether every log line is shown too.
     interval
@@ -401,7 +401,7 @@ class Watch:
     """
 
     def __init__(self, console: Console, *, verbose: bool = False, interval: float = 10) -> None:
-        self._console = console
+        self.console = console
         self._verbose = verbose
         self._interval = interval
         self._tasks: dict[StepName, TaskID] = {}
@@ -410,7 +410,7 @@ class Watch:
 
     def __enter__(self) -> Watch:
         """Start drawing, on a terminal."""
-        if self._console.is_terminal:
+        if self.console.is_terminal:
             self._bars = Progress(
                 SpinnerColumn(finished_text="[green]✓[/]"),
                 TextColumn("{task.description}"),
@@ -418,7 +418,7 @@ class Watch:
                 TaskProgressColumn("{task.percentage:>3.0f} %", text_format_no_percentage="     "),
                 TimeElapsedColumn(),
                 _RateColumn(),
-                console=self._console,
+                console=self.console,
                 refresh_per_second=5,
             )
             self._bars.start()
@@ -432,8 +432,7 @@ class Watch:
     def log(self, line: str) -> None:
         """Show one line of the build's or a Job's log, where that was asked for."""
         if self._verbose:
-            console = self._bars.console if self._bars else self._console
-            console.print(plain(f"  {line}", "dim"), soft_wrap=True)
+            self.console.print(plain(f"  {line}", "dim"), soft_wrap=True)
 
     def step(self, step: Step) -> None:
         """Show a step as it is now."""
@@ -450,7 +449,7 @@ class Watch:
         if state is step.state and now - last < self._interval:
             return
         self._said[step.name] = (step.state, now)
-        self._console.print(plain(step_line(step)), soft_wrap=True)
+        self.console.print(plain(step_line(step)), soft_wrap=True)
 
     def _bar(self, bars: Progress, step: Step) -> None:
         task = self._tasks.get(step.name)
