@@ -32,7 +32,9 @@ from .ignore import DockerIgnore, Reach
 from .tree import (
     MAX_LOOK,
     Kind,
+    OpenFile,
     content_matters,
+    read_regular,
     readable,
     reason_in_content,
     reason_to_stay,
@@ -341,7 +343,7 @@ class _Folder:
         if not stat.S_ISREG(info.st_mode):
             os.close(descriptor)
             return None
-        return _Opened(descriptor, info.st_size)
+        return OpenFile(descriptor, info.st_size)
 
     def _unreadable(self, path: str) -> None:
         raise errors.FileUnreadable(count=1, path=str(self._root), first=readable(path))
@@ -537,20 +539,6 @@ def commit_small_file(project: Path, commit: str, name: str, limit: int) -> byte
     return _Commit(project, commit).small_file(name, limit)
 
 
-class _Opened:
-    """An open file descriptor, unbuffered."""
-
-    def __init__(self, descriptor: int, size: int) -> None:
-        self._descriptor = descriptor
-        self.size = size
-
-    def read(self, size: int) -> bytes:
-        return os.read(self._descriptor, size)
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-
 class _Blob:
     """A git blob, which libgit2 holds in memory as a whole."""
 
@@ -586,25 +574,3 @@ class _Slice:
 
     def close(self) -> None:
         """Leave the file open for the others."""
-
-
-def read_regular(folder: Path, name: str, limit: int) -> bytes | None:
-    """Return the content of a regular file in a folder, at most ``limit`` bytes and one more.
-
-    None if there is none that can be read; a link, FIFO or device is none.
-    """
-    try:
-        descriptor = os.open(
-            folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        )
-    except OSError:
-        return None
-    with closing(_Opened(descriptor, limit + 1)) as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        parts = []
-        left = file.size
-        while left and (piece := file.read(left)):
-            parts.append(piece)
-            left -= len(piece)
-        return b"".join(parts)

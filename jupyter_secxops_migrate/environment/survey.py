@@ -17,13 +17,14 @@ from pathlib import Path
 
 from .. import errors
 from ..model import Folder, NotCopiedItem, ProjectVersion
-from .context import BuildContext, Item, commit_files, commit_small_file, read_regular
+from .context import BuildContext, Item, commit_files, commit_small_file
 from .dockerfile import MAX_SIZE, Dockerfile, parse
 from .ignore import Reach
 from .project import existing_folder, too_wide
 from .tree import (
     MAX_LOOK,
     content_matters,
+    read_regular,
     readable,
     reason_in_content,
     reason_to_stay,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -111,6 +111,44 @@ def _kind(mode: int) -> Kind:
     if stat.S_ISREG(mode):
         return "file"
     return "link" if stat.S_ISLNK(mode) else "special"
+
+
+class OpenFile:
+    """An open file descriptor, unbuffered; ``size`` is the file's when it was opened, in bytes."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor = descriptor
+        self.size = size
+
+    def read(self, size: int) -> bytes:
+        """Return at most ``size`` bytes, none at the end."""
+        return os.read(self._descriptor, size)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self._descriptor)
+
+
+def read_regular(folder: Path, name: str, limit: int) -> bytes | None:
+    """Return the content of a regular file in a folder, at most ``limit`` bytes and one more.
+
+    None if there is none that can be read; a link, FIFO or device is none.
+    """
+    try:
+        descriptor = os.open(
+            folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        )
+    except OSError:
+        return None
+    with closing(OpenFile(descriptor, limit + 1)) as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        parts = []
+        left = file.size
+        while left and (piece := file.read(left)):
+            parts.append(piece)
+            left -= len(piece)
+        return b"".join(parts)
 
 
 def reason_to_stay(path: str) -> str | None:

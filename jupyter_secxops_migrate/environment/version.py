@@ -3,12 +3,16 @@
 Never the git program: a repository's own configuration can make it run commands (fsmonitor,
 filters, hooks, diff drivers). libgit2 reads that configuration and runs none of it. Nothing is
 fetched and nothing is written.
+
+libgit2 opens by name what it expects to be files, and would wait forever for a FIFO, read a
+device without end, or follow its configuration to either; so what it will open is looked at first.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 
 import pygit2
@@ -17,10 +21,19 @@ from pygit2.enums import FileStatus, RepositoryOpenFlag
 from .. import errors
 from ..model import ProjectVersion
 from .project import too_wide
-from .tree import readable
+from .tree import read_regular, readable, walk
 
 MAX_DIRTY = 50
 """Changed files named; all are counted."""
+
+MAX_GIT_FILE = 256 * 1024**2
+"""Bytes of a file of the repository, its objects apart: an index of two million files."""
+
+MAX_SETTINGS = 1024**2
+"""Bytes of a repository's configuration, or of a ``.gitignore``."""
+
+# Keys that make libgit2 open a file of anybody's choice.
+_ELSEWHERE = re.compile(rb"\[\s*include|excludesfile|attributesfile", re.IGNORECASE)
 
 # Git's own rules for names (git-check-ref-format), and nothing of its revision syntax.
 _NAME = re.compile(r"[^\x00-\x20\x7f~^:?*\[\\\-./][^\x00-\x20\x7f~^:?*\[\\]{0,199}")
@@ -50,7 +63,11 @@ def project_version(project: Path) -> ProjectVersion:
     try:
         commit = None if repository.head_is_unborn else str(repository.head.peel(pygit2.Commit).id)
         branch = None if repository.head_is_detached else _branch(repository)
-        status = repository.status(untracked_files="normal", ignored=False)
+        status = (
+            repository.status(untracked_files="normal", ignored=False)
+            if _settings_are_plain(Path(repository.workdir or project))
+            else {}
+        )
     except (pygit2.GitError, KeyError, ValueError, OSError):
         return ProjectVersion()
     names = sorted(
@@ -95,7 +112,7 @@ def resolve(project: Path, ref: str) -> str:
     repository = open_own(project)
     if repository is None:
         raise errors.NoSuchVersion(
-            "It has no git repository of its own in its folder.", version=shown
+            "Its folder holds no git repository of its own that can be read safely.", version=shown
         )
     for name in (
         (ref,)
@@ -125,11 +142,11 @@ def open_own(project: Path) -> pygit2.Repository | None:
     git = project / ".git"
     if git.is_symlink() or not git.is_dir():
         return None
-    if any(os.path.lexists(git / name) for name in ("commondir", "objects/info/alternates")):
+    if os.path.lexists(git / "objects" / "info" / "alternates"):
         return None
     if any((git / name).is_symlink() for name in ("objects", "objects/pack", "objects/info")):
         return None
-    return _open_at(project)
+    return _open_at(project, git) if _harmless(git) else None
 
 
 def _open(project: Path) -> tuple[pygit2.Repository, str] | None:
@@ -138,21 +155,25 @@ def _open(project: Path) -> tuple[pygit2.Repository, str] | None:
         if too_wide(folder) and folder != project:
             return None
         git = folder / ".git"
+        if not os.path.lexists(git):
+            continue
         if git.is_symlink():
             return None
-        if git.is_dir() or (git.is_file() and _is_worktree(folder, git)):
-            repository = _open_at(folder)
-            if repository is None:
-                return None
-            prefix = project.relative_to(folder).as_posix()
-            return repository, "" if prefix == "." else f"{prefix}/"
-        if git.exists():
+        store = [git] if git.is_dir() else _worktree_stores(folder, git)
+        if not store or not all(map(_harmless, store)):
             return None
+        repository = _open_at(folder, store[0])
+        if repository is None:
+            return None
+        prefix = project.relative_to(folder).as_posix()
+        return repository, "" if prefix == "." else f"{prefix}/"
     return None
 
 
-def _open_at(folder: Path) -> pygit2.Repository | None:
+def _open_at(folder: Path, git: Path) -> pygit2.Repository | None:
     try:
+        if git.parent == folder and os.path.lexists(git / "commondir"):
+            return None  # only a worktree's own folder has one; here it leads to a stranger's
         repository = pygit2.Repository(str(folder), RepositoryOpenFlag.NO_SEARCH)
         # core.worktree may name any folder; then this is not the history of these files.
         workdir = repository.workdir
@@ -163,26 +184,95 @@ def _open_at(folder: Path) -> pygit2.Repository | None:
         return None
 
 
-def _is_worktree(folder: Path, git: Path) -> bool:
-    """Whether a ``.git`` file is a real worktree's or submodule's.
+def _worktree_stores(folder: Path, git: Path) -> list[Path]:
+    """The folders that a worktree's or submodule's ``.git`` file leads to, none if it is neither.
 
-    It may point anywhere, also at another person's repository. In a real worktree the repository
-    points back (``gitdir``), in a submodule its configuration does (``core.worktree``).
+    The file may point anywhere, also at another person's repository. In a real worktree the
+    repository points back (``gitdir``) and lies two folders above (``commondir``); in a submodule its
+    configuration points back (``core.worktree``).
     """
+    text = _read_small(git)
+    if text is None or not text.startswith("gitdir:"):
+        return []
     try:
-        if git.stat().st_size > 8192:
-            return False
-        text = git.read_text("utf-8").strip()
-        if not text.startswith("gitdir:"):
-            return False
         target = (folder / text.removeprefix("gitdir:").strip()).resolve(strict=True)
-        back = target / "gitdir"
-        if back.is_file() and back.stat().st_size <= 8192:
-            return (target / back.read_text("utf-8").strip()).resolve() == git.resolve()
+        if not _harmless(target):
+            return []
+        back, common = _read_small(target / "gitdir"), _read_small(target / "commondir")
+        if back is not None and common is not None:
+            above = (target / common).resolve(strict=True)
+            real = (target / back).resolve() == git.resolve() and above == target.parent.parent
+            return [target, above] if real else []
+        if back is not None or common is not None:
+            return []
         worktree = pygit2.Config(str(target / "config"))["core.worktree"]
-        return worktree is not None and (target / worktree).resolve() == folder.resolve()
+        if worktree is not None and (target / worktree).resolve() == folder.resolve():
+            return [target]
     except (OSError, ValueError, KeyError, pygit2.GitError):
+        pass
+    return []
+
+
+def _read_small(path: Path) -> str | None:
+    content = read_regular(path.parent, path.name, 4096)
+    if content is None or len(content) > 4096:
+        return None
+    try:
+        return content.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return None
+
+
+def _harmless(git: Path) -> bool:
+    """Whether a repository holds only what libgit2 can read to its end."""
+    try:
+        for entry in walk(git):
+            mode, size = entry.mode, entry.size
+            name = entry.path.rpartition("/")[2]
+            if entry.kind == "link":
+                followed = os.stat(name, dir_fd=entry.parent)
+                mode, size = followed.st_mode, followed.st_size
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    return False
+            if entry.kind == "special" or (
+                entry.kind != "folder"
+                and name in ("config", "config.worktree")
+                and not _settings_stay_here(git, entry.path)
+            ):
+                return False
+            if size > MAX_GIT_FILE and not entry.path.startswith(("objects/", "lfs/", "modules/")):
+                return False
+    except OSError:
         return False
+    return True
+
+
+def _settings_stay_here(git: Path, name: str) -> bool:
+    content = read_regular(git, name, MAX_SETTINGS)
+    return content is not None and len(content) <= MAX_SETTINGS and not _ELSEWHERE.search(content)
+
+
+def _settings_are_plain(root: Path) -> bool:
+    """Whether what ``git status`` opens in the work tree is plain as well.
+
+    Those are the files that say what to ignore, and the repositories of submodules.
+    """
+    names = (".gitignore", ".gitattributes", ".gitmodules")
+    try:
+        for entry in walk(
+            root, enter=lambda path: path.rpartition("/")[2] != ".git", unreadable=lambda _: None
+        ):
+            folder, _, name = entry.path.rpartition("/")
+            if name in names and (entry.kind != "file" or entry.size > MAX_SETTINGS):
+                return False
+            if name == ".git" and folder:
+                git = root / entry.path
+                store = [git] if entry.kind == "folder" else _worktree_stores(git.parent, git)
+                if not store or not all(map(_harmless, store)):
+                    return False
+    except OSError:
+        return False
+    return True
 
 
 def _branch(repository: pygit2.Repository) -> str | None:

@@ -84,7 +84,6 @@ HOSTILE = """
     pager = "{program}"
     gitProxy = "{program}"
     alternateRefsCommand = "{program}"
-    attributesFile = "{folder}/attributes"
 [filter "evil"]
     clean = "{program}"
     smudge = "{program}"
@@ -97,8 +96,6 @@ HOSTILE = """
     external = "{program}"
 [credential]
     helper = "!{program}"
-[include]
-    path = "{folder}/more"
 [gpg]
     program = "{program}"
 """
@@ -118,7 +115,6 @@ def test_a_repositorys_configuration_runs_nothing(repository, tmp_path):
     program.chmod(0o755)
     for hook in ("post-index-change", "pre-commit", "reference-transaction", "post-checkout"):
         (trap / hook).symlink_to(program)
-    (trap / "more").write_text(f"[core]\nfsmonitor = {program}\n")
     with (root / ".git" / "config").open("a") as file:
         file.write(HOSTILE.format(program=program, folder=trap))
     time.sleep(0.01)
@@ -263,3 +259,68 @@ def test_a_tree_or_blob_is_no_version(repository):
     for what in ("HEAD^{tree}", "HEAD:a"):
         with pytest.raises(errors.NoSuchVersion):
             resolve(root, git(root, "rev-parse", what))
+
+
+TRAPS = [
+    "HEAD", "config", "index", "packed-refs", "refs/heads/main", "info/exclude", "info/attributes", "shallow", "objects/info/commit-graph",
+    "config.worktree", "../.gitignore", "../sub/.gitignore", "../.gitattributes", "../.gitmodules",
+]  # fmt: skip
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["fifo", "link"])
+@pytest.mark.parametrize("trap", TRAPS)
+def test_a_pipe_where_git_has_a_file_does_not_stop_us(repository, tmp_path, trap, kind):
+    root = repository({"a": "1", "sub/b": "1"})
+    fill(root, {"a": "2", "sub/c": "1"})
+    path = root / ".git" / trap
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
+    os.mkfifo(path if kind == "fifo" else tmp_path / "fifo")
+    if kind == "link":
+        path.symlink_to(tmp_path / "fifo")
+    project_version(root)
+    if trap.startswith("../"):
+        assert resolve(root, "main")
+    else:
+        with pytest.raises(errors.NoSuchVersion):
+            resolve(root, "main")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "[include]\n\tpath = {}",
+        '[includeIf "gitdir:/"]\n\tpath = {}',
+        "[core]\n\texcludesFile = {}",
+        "[core]\n\tattributesFile = {}",
+    ],
+)
+def test_a_configuration_that_leads_to_other_files_is_not_followed(repository, tmp_path, setting):
+    root = repository({"a": "1"})
+    os.mkfifo(tmp_path / "fifo")
+    with (root / ".git" / "config").open("a") as file:
+        file.write(setting.format(tmp_path / "fifo") + "\n")
+    assert project_version(root) == ProjectVersion()
+    with pytest.raises(errors.NoSuchVersion):
+        resolve(root, "main")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("trap", ["HEAD", "config"])
+def test_a_pipe_in_a_submodule_does_not_stop_us(repository, tmp_path, trap):
+    inner = repository({"a": "1"})
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    git(outer, "init", "-q")
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner), "sub")
+    git(outer, "commit", "-qm", "with it")
+    assert project_version(outer).dirty_files == []
+    fill(outer, {"sub/a": "2"})
+    assert project_version(outer).dirty_files == ["sub"]
+    (outer / "sub" / ".git").unlink()
+    git(outer / "sub", "init", "-q")
+    (outer / "sub" / ".git" / trap).unlink()
+    os.mkfifo(outer / "sub" / ".git" / trap)
+    assert project_version(outer).commit == git(outer, "rev-parse", "HEAD")
