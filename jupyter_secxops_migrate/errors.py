@@ -144,6 +144,22 @@ class NotFound(RequestError):
     hint_text = "`jupyter secxops list` shows yours."
 
 
+class NoSuchRoute(RequestError):
+    """A URL that this service does not have."""
+
+    code = "no_such_route"
+    text = "There is nothing at this address."
+    hint_text = "The reference in the documentation lists the routes; `openapi.yaml` is beside them."
+
+
+class MethodNotAllowed(RequestError):
+    """A URL that is there, asked in a way that it does not know."""
+
+    code = "method_not_allowed"
+    text = "This address does not take {method}."
+    hint_text = "The answer's Allow header lists what it takes."
+
+
 class NoSuchPath(RequestError):
     """A project or data path that does not exist or is not a folder."""
 

@@ -81,11 +81,18 @@ def _no_control_characters(value: str) -> str:
     return value
 
 
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a path can't hold a NUL character")
+    return value
+
+
 Bytes = Annotated[int, Field(ge=0, le=2**60)]
 Memory = Annotated[int, BeforeValidator(parse_size), Field(ge=64 * 1024**2, le=2**50)]
 Text = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_no_control_characters)]
 Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_control_characters)]
-Path_ = Annotated[str, Field(min_length=1, max_length=4096)]
+# Names of files may hold any character but this one, which no system call takes.
+Path_ = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_no_nul)]
 
 
 class _Model(BaseModel):
