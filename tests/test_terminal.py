@@ -1,0 +1,156 @@
+"""What a terminal shows: bars, lines, and never a command of a hostile project."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from jupyter_secxops_migrate.model import (
+    Check,
+    Environment,
+    Finding,
+    Folder,
+    NodeCapacity,
+    Plan,
+    ProjectVersion,
+    Route,
+    ServiceReport,
+    Step,
+    StepName,
+    StepState,
+    utcnow,
+)
+from jupyter_secxops_migrate.terminal import (
+    Watch,
+    printable,
+    short_digest,
+    show_environment,
+    show_plan,
+    show_report,
+    step_line,
+)
+
+GB = 1024**3
+
+
+def console(terminal: bool = False) -> tuple[Console, io.StringIO]:
+    shown = io.StringIO()
+    return Console(file=shown, force_terminal=terminal, width=120, highlight=False), shown
+
+
+@given(st.text())
+def test_printable_text_commands_no_terminal(text: str) -> None:
+    left = printable(text)
+    assert not [c for c in left if ord(c) < 32 and c != "\t"]
+    assert not [c for c in left if c in "\x7f\x9b\u202e\u2066"]
+    left.encode()
+
+
+@given(st.text(st.characters(categories=("L", "N", "P", "Zs"))))
+def test_printable_text_keeps_what_people_write(text: str) -> None:
+    assert printable(text) == text
+
+
+def test_a_digest_is_shortened_to_be_recognised() -> None:
+    assert short_digest("sha256:3f" + "0" * 60 + "9c") == "sha256:3f…9c"
+    assert short_digest("abcd") == "abcd"
+
+
+def test_a_running_step_says_its_own_measure() -> None:
+    step = Step(name=StepName.BUILD, state=StepState.RUNNING, message="step 4/9 RUN pip install")
+    assert step_line(step) == "Build  step 4/9 RUN pip install"
+    step = Step(name=StepName.COPY, state=StepState.RUNNING, percent=62.4, done=GB, unit="bytes")
+    assert step_line(step) == "Copy  62 %  1 GB"
+
+
+def test_a_finished_step_says_how_long_it_took() -> None:
+    now = utcnow()
+    step = Step(
+        name=StepName.COPY,
+        state=StepState.DONE,
+        started=now - timedelta(seconds=20),
+        finished=now,
+        done=2 * GB,
+        unit="bytes",
+        files=6210,
+    )
+    assert step_line(step) == "Copy  done in 20 s  2 GB · 6,210 files"
+
+
+def test_bars_show_each_step_that_is_needed() -> None:
+    screen, shown = console(terminal=True)
+    with Watch(screen, verbose=True) as watch:
+        watch.step(Step(name=StepName.BUILD, state=StepState.RUNNING, done=4, total=9))
+        watch.step(Step(name=StepName.PUSH, state=StepState.SKIPPED))
+        watch.log("Collecting \x1b[31mnumpy")
+        watch.step(Step(name=StepName.BUILD, state=StepState.DONE))
+        watch.step(Step(name=StepName.COPY, state=StepState.RUNNING, percent=62))
+    text = shown.getvalue()
+    assert "Build" in text and "100 %" in text and " 62 %" in text
+    assert "Push" not in text
+    assert "Collecting numpy" in text
+
+
+def test_a_pipe_gets_one_line_a_change() -> None:
+    screen, shown = console()
+    with Watch(screen, interval=3600) as watch:
+        for percent in range(100):
+            watch.step(Step(name=StepName.COPY, state=StepState.RUNNING, percent=percent))
+            watch.log("not shown")
+        watch.step(Step(name=StepName.COPY, state=StepState.FAILED))
+    assert shown.getvalue().splitlines() == ["Copy  0 %", "Copy  failed"]
+
+
+def test_a_plan_shows_a_hostile_message_as_it_is() -> None:
+    screen, shown = console()
+    plan = Plan(
+        name="[bold]x",
+        route=Route.STAY,
+        node="n",
+        warnings=[
+            Finding(code="w", message="the file [link=x]a[/link]\x1b[2J is big", hint="look")
+        ],
+        estimate_seconds=120,
+    )
+    show_plan(screen, plan)
+    text = shown.getvalue()
+    assert "[bold]x" in text and "! the file [link=x]a[/link] is big" in text
+    assert "About 2 min." in text and "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("gpu", "said"), [(0, "no GPU"), (2, "1 of 2 GPU free")], ids=["none", "some"]
+)
+def test_the_node_is_shown_by_what_is_free(gpu: int, said: str) -> None:
+    screen, shown = console()
+    node = NodeCapacity(
+        node="lab-3",
+        cpu=8,
+        cpu_requested=4.9,
+        memory=32 * GB,
+        memory_requested=10 * GB,
+        memory_available=9 * GB,
+        gpu=gpu,
+        gpu_requested=1,
+    )
+    folder = Folder(path="/p", name="p")
+    show_environment(screen, Environment(project=folder, version=ProjectVersion(), node=node))
+    text = shown.getvalue()
+    assert "3.1 of 8 CPU free · 9 GB of 32 GB memory free" in text and said in text
+    assert "✕ missing" in text
+
+
+def test_a_report_gives_hints_only_where_something_is_wrong() -> None:
+    screen, shown = console()
+    checks = [
+        Check(name="engine", state="ok", message="answers", hint="unneeded"),
+        Check(name="disk", state="warning", message="nearly full", hint="free some"),
+    ]
+    show_report(screen, ServiceReport(service={"pid": 7}, checks=checks))
+    assert "unneeded" not in shown.getvalue()
+    assert "! disk  nearly full\n  free some" in shown.getvalue()
