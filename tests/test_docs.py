@@ -33,7 +33,8 @@ PAGES = [
     )
     if "_build" not in path.parts
 ]
-FENCE = re.compile(r"^( *)(`{3,})console\n(.*?)^\1\2$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^( *)(`{3,})[^`\n]*\n(.*?)^\1\2$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"\s*(?:[$#] )?((?:jupyter secxops|jupyter-secxops|make)(?: .*)?)")
 SPAN = re.compile(r"`(jupyter secxops(?: [^`]+)?)`")
 
 
@@ -42,11 +43,15 @@ def name_of(page: Path) -> str:
 
 
 def shown_commands(text: str) -> Iterator[str]:
-    """Yield every command line of the console blocks, continuation lines joined."""
+    """Yield every command of ours in a block, continuation lines joined.
+
+    Of ``cd x && make demo``, ``… | jq`` and ``… > file``, only the part that is ours.
+    """
     for _, _, block in FENCE.findall(text):
         for line in re.sub(r"\\\n\s*", " ", block).splitlines():
-            if match := re.match(r"\s*[$#] (.+)", line):
-                yield match[1]
+            for part in re.split(r"\s(?:&&|\||>)\s", line):
+                if match := COMMAND.fullmatch(part):
+                    yield match[1]
 
 
 def parse(line: str) -> None:
@@ -217,12 +222,10 @@ def test_commands_shown_exist(page: Path) -> None:
     if page.name == "troubleshooting.md":
         text += fromcode.errors()
     for line in shown_commands(text):
-        # `cd x && jupyter secxops …` and `jupyter secxops … | jq` are two commands each.
-        for part in re.split(r"\s(?:&&|\|)\s", line):
-            if "jupyter secxops" in part or "jupyter-secxops" in part:
-                parse(part)
-            elif part.startswith("make "):
-                assert set(shlex.split(part)[1:]) <= make_targets(), part
+        if line.startswith("make"):
+            assert set(shlex.split(line, comments=True)[1:]) <= make_targets(), line
+        else:
+            parse(line)
     for span in SPAN.findall(text):
         # In a sentence a command may stand without its arguments.
         words = shlex.split(span.replace("…", ""))
