@@ -27,7 +27,7 @@ def existing_folder(path: Path) -> Path:
     try:
         found = path.resolve(strict=True)
         str(found).encode("utf-8")
-        if found.is_dir() and os.access(found, os.R_OK | os.X_OK):
+        if found.is_dir() and os.access(found, os.R_OK | os.X_OK, effective_ids=True):
             return found
     except (OSError, RuntimeError, ValueError):
         pass

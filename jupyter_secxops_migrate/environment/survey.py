@@ -307,7 +307,12 @@ class _Tally:
                 if (
                     self._judge_access
                     and entry.kind == "file"
-                    and not os.access(entry.path.rpartition("/")[2], os.R_OK, dir_fd=entry.parent)
+                    and not os.access(
+                        entry.path.rpartition("/")[2],
+                        os.R_OK,
+                        dir_fd=entry.parent,
+                        effective_ids=True,
+                    )
                 ):
                     self._unreadable(root, entry.path)
         return files, size

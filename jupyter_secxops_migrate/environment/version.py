@@ -71,7 +71,7 @@ def project_version(project: Path) -> ProjectVersion:
     except (pygit2.GitError, KeyError, ValueError, OSError):
         return ProjectVersion()
     names = sorted(
-        path[len(prefix) :]
+        path[len(prefix) :] or "."  # the project itself, where all of it is new
         for path, flags in status.items()
         if flags not in (FileStatus.CURRENT, FileStatus.IGNORED) and path.startswith(prefix)
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,19 @@ def repository(tmp_path: Path) -> Callable[[dict[str, str | bytes]], Path]:
         return root
 
     return make
+
+
+@pytest.fixture
+def nobodys_folder() -> Iterator[Callable[[dict[str, str | bytes]], Path]]:
+    """Make a project folder as an account without rights, which the test then runs as."""
+    before = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        if before == 0:
+            os.chown(name, 65534, -1)
+            os.seteuid(65534)
+        try:
+            root = Path(name) / "project"
+            root.mkdir()
+            yield lambda files: fill(root, files)
+        finally:
+            os.seteuid(before)

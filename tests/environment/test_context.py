@@ -167,13 +167,19 @@ def test_files_that_vanish_or_become_links_meanwhile_are_left_out(folder):
     assert b"root:" not in data
 
 
-def test_an_unreadable_file_is_named(folder):
-    if os.geteuid() == 0:
-        pytest.skip("root reads everything")
-    root = folder({"a": "1"})
+def test_an_unreadable_file_is_named(nobodys_folder):
+    root = nobodys_folder({"a": "1", "b/c": "2"})
     (root / "a").chmod(0)
-    with pytest.raises(errors.FileUnreadable, match="a"):
+    with pytest.raises(errors.FileUnreadable) as caught:
         sent(BuildContext(root, ALL))
+    assert caught.value.params["first"] == "a"
+    (root / "a").chmod(0o600)
+    (root / "b").chmod(0)
+    with pytest.raises(errors.FileUnreadable) as caught:
+        sent(BuildContext(root, ALL))
+    assert caught.value.params["first"] == "b"
+    assert set(sent(BuildContext(root, b"FROM a\nCOPY a /x"))) == {"Dockerfile", "a"}
+    (root / "b").chmod(0o700)
 
 
 def test_descriptors_are_closed_when_nobody_reads_on(folder):

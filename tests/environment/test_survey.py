@@ -252,3 +252,16 @@ def test_a_settings_file_with_a_token_stays_behind(repository):
     ]
     assert [row.name for row in committed.not_copied] == ["repository/pip.conf"]
     assert committed.project.files == 1
+
+
+def test_unreadable_files_and_folders_are_named(nobodys_folder):
+    root = nobodys_folder({"Dockerfile": "FROM a", "a": "1", "b/c": "2", "d": "3"})
+    (root / "a").chmod(0)
+    (root / "b").chmod(0)
+    found = survey(root, [], None)
+    (root / "b").chmod(0o700)
+    assert found.unreadable == [str(root / "a"), str(root / "b")]
+    with pytest.raises(errors.NoSuchPath):
+        (root / "b").chmod(0)
+        survey(root, [root / "b"], None)
+    (root / "b").chmod(0o700)
