@@ -60,6 +60,7 @@ class Handler(RequestHandler):
 
     owner: str
     _counted = False
+    _reads_body = False
 
     @property
     def app(self) -> ServiceApplication:
@@ -89,6 +90,32 @@ class Handler(RequestHandler):
         """Let in only whom the identity names, addressed as this host is."""
         self.app.activity.begin()
         self._counted = True
+        length = self.request.headers.get("Content-Length", "")
+        if length.isdigit() and int(length) > DRAIN_BYTES:
+            raise RequestTooLarge(limit=BODY_BYTES)
+        self._reads_body = True
+        try:
+            self.admit()
+        except SecxopsError as error:
+            # Tornado calls the verb's method when the body was read. An answer before that would
+            # close the connection on a client that still sends.
+            refusal = error
+
+            def refuse(*_: str) -> None:
+                raise refusal
+
+            setattr(self, (self.request.method or "get").lower(), refuse)
+
+    def admit(self) -> None:
+        """Find out who asks.
+
+        Raises
+        ------
+        Forbidden
+            The request is addressed to a name that is not this host's.
+        Unauthenticated
+            Nobody known asks.
+        """
         allowed = self.app.allowed_hosts
         if allowed is not None and self.request.host.lower() not in allowed:
             raise Forbidden("The request is addressed to another host.", action="reach")
@@ -96,9 +123,6 @@ class Handler(RequestHandler):
         if owner is None:
             raise Unauthenticated()
         self.owner = owner
-        length = self.request.headers.get("Content-Length", "")
-        if length.isdigit() and int(length) > DRAIN_BYTES:
-            raise RequestTooLarge(limit=BODY_BYTES)
 
     def data_received(self, chunk: bytes) -> None:
         """Keep a body up to the limit; drop what is beyond it."""
@@ -173,6 +197,8 @@ class Handler(RequestHandler):
         """Answer with ``{code, message, hint, params}``."""
         error = self._error_of(status_code, kwargs.get("exc_info", (None, None, None))[1])
         self.set_status(status_of(error))
+        if not self._reads_body:
+            self.set_header("Connection", "close")
         if isinstance(error, MethodNotAllowed):
             self.set_header("Allow", ", ".join(self.allowed_methods()))
         if isinstance(error, Unauthenticated):
@@ -224,9 +250,9 @@ def _invalid(error: ValidationError) -> InvalidRequest:
 class UnknownRoute(Handler):
     """Every path that is not a route."""
 
-    def prepare(self) -> None:
+    def admit(self) -> None:
         """Tell whoever may ask that there is nothing."""
-        super().prepare()
+        super().admit()
         raise NoSuchRoute()
 
 
