@@ -19,7 +19,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from steps import CACHE, Stop, apt_install, is_root, run, say, step
+from steps import CACHE, Stop, apt_install, is_root, need, run, say, step
 
 SOCKET = "/var/run/docker.sock"
 RECORD = CACHE / "engine" / "dockerd.json"
@@ -103,8 +103,8 @@ def _start_by_hand() -> None:
     program = _dockerd()
     if program is None:
         raise Stop("docker.io was installed, but there is no dockerd.")
+    _mount_cgroups()
     RECORD.parent.mkdir(parents=True, exist_ok=True)
-    # A pid file of an engine that was killed keeps a new one from starting.
     with LOG.open("wb") as log:
         process = subprocess.Popen(
             [program],
@@ -118,6 +118,16 @@ def _start_by_hand() -> None:
     RECORD.write_text(json.dumps({"pid": process.pid, "born": _born(process.pid)}))
     _wait(process)
     say(f"  its process is {process.pid}, its log {LOG}")
+
+
+def _mount_cgroups() -> None:
+    """Mount the control groups where nothing has, as Debian's own package for this does."""
+    mounted = (line.split()[2] for line in Path("/proc/mounts").read_text().splitlines())
+    if {"cgroup", "cgroup2"} & set(mounted):
+        return
+    need({"cgroupfs-mount": "cgroupfs-mount"})
+    say("  no control groups are mounted: cgroupfs-mount")
+    run(["cgroupfs-mount"])
 
 
 def _wait(process: subprocess.Popen[bytes] | None) -> None:
