@@ -1,0 +1,58 @@
+"""``python -m jupyter_secxops_migrate.copying SOURCE DESTINATION --manifest FILE``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .report import Report, run
+from .tree import copy_tree
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jupyter_secxops_migrate.copying",
+        description="Copy a folder and prove that what arrived equals what left.",
+    )
+    parser.add_argument("source", metavar="SOURCE")
+    parser.add_argument("destination", metavar="DESTINATION")
+    parser.add_argument("--manifest", required=True, metavar="FILE")
+    parser.add_argument("--exclude", action="append", default=[], metavar="REL")
+    parser.add_argument("--commit", metavar="HEX", help="the files of this git commit")
+    parser.add_argument(
+        "--subfolder", default="", metavar="REL", help="with --commit: only this folder of it"
+    )
+    parser.add_argument("--workers", type=int, metavar="N")
+    parser.add_argument("--sync", action="store_true", help="force all to disk")
+    parser.add_argument("--json", action="store_true", dest="as_json")
+    given = parser.parse_args(arguments)
+    if given.workers is not None and given.workers < 1:
+        parser.error("--workers must be 1 or more")
+
+    def work(report: Report) -> None:
+        result = copy_tree(
+            given.source,
+            given.destination,
+            manifest=given.manifest,
+            exclude=given.exclude,
+            workers=given.workers,
+            progress=lambda now: report.progress(*now),
+            sync=given.sync,
+        )
+        report.result(
+            f"{result.files} files, {result.bytes} bytes copied and compared; manifest {result.digest}",
+            files=result.files,
+            bytes=result.bytes,
+            digest=result.digest,
+            owner=list(result.owner),
+            skipped=[row._asdict() for row in result.skipped],
+            notes=list(result.notes),
+        )
+
+    return run(given.as_json, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""The bytes of one file: copied, hashed on the way out, and hashed again as they are read back.
+
+Works on descriptors; names, metadata and retries are `copier`'s. The hash is BLAKE3, because it is
+several times faster than copying, so that proving costs little.
+
+Read back means: through the destination's own descriptor, from the kernel. That finds a write that
+went wrong on its way to the page cache, a full quota that lied, a clone of the wrong file. It does
+not find a disk that loses what it accepted; `verify`, later and from another process, finds that.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable
+
+from blake3 import blake3
+
+__all__ = ["CHUNK", "Content", "Mismatch", "SourceError", "Writer"]
+
+CHUNK = 1 << 20
+FICLONE = 0x40049409
+NO_CLONE = frozenset(
+    {
+        errno.EOPNOTSUPP,
+        errno.EXDEV,
+        errno.EINVAL,
+        errno.ENOTTY,
+        errno.ENOSYS,
+        errno.EPERM,
+        errno.EACCES,
+    }
+)
+# From here on a file is hashed by several threads: below it starting them costs more.
+THREADS_FROM = 8 << 20
+
+Writer = Callable[[int, memoryview], int]
+
+
+class SourceError(Exception):
+    """Reading the source failed; ``error`` is the `OSError`."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Mismatch(Exception):
+    """What was read back is not what was written."""
+
+
+class Content:
+    """Copies contents, one after the other, with buffers of its own.
+
+    Parameters
+    ----------
+    write
+        What writes to the destination; anything but `os.write` is for proving that a write that
+        goes wrong is found.
+    tick
+        Called with the number of bytes done, now and then, while a large file is copied.
+    """
+
+    def __init__(
+        self, write: Writer = os.write, tick: Callable[[int], None] = lambda done: None
+    ) -> None:
+        self._write = write
+        self._tick = tick
+        self._clone = write is os.write
+        self._out = memoryview(bytearray(CHUNK))
+        self._back = memoryview(bytearray(CHUNK))
+        self._zeros = memoryview(bytes(THREADS_FROM))
+
+    def copy(self, source: int, destination: int, size: int, sparse: bool) -> str | None:
+        """Copy ``size`` bytes from one descriptor's start to the other's.
+
+        Returns
+        -------
+        str or None
+            BLAKE3 (hex) of the content; None when the source proved shorter than ``size``.
+
+        Raises
+        ------
+        SourceError
+            The source could not be read.
+        Mismatch
+            What was read back differs.
+        OSError
+            The destination could not be written.
+        """
+        if size == 0:
+            return EMPTY
+        if self._clone and self._cloned(source, destination):
+            return self._compared(
+                self.digest(source, size, sparse, of_source=True), destination, size, sparse
+            )
+        if sparse:
+            return self._copy_sparse(source, destination, size)
+        if size <= CHUNK:
+            out = self._out
+            count = self._read(source, out, 0)
+            if count != size:
+                return None
+            out = out[:size]
+            self._write_all(destination, out)
+            digest = blake3(out).hexdigest()
+            back = self._back[:size]
+            if os.preadv(destination, [back], 0) != size or blake3(back).hexdigest() != digest:
+                raise Mismatch
+            return digest
+        return self._copy_large(source, destination, size)
+
+    def put(self, data: bytes, destination: int) -> str:
+        """Write ``data`` that we made ourselves; returns and raises like `copy`."""
+        self._write_all(destination, memoryview(data))
+        digest = blake3(data).hexdigest()
+        if self.digest(destination, len(data), False) != digest:
+            raise Mismatch
+        return digest
+
+    def digest(
+        self, descriptor: int, size: int, sparse: bool, *, of_source: bool = False
+    ) -> str | None:
+        """Hash a file of ``size`` bytes from its start; None when it is shorter.
+
+        ``sparse`` asks for its holes, which are hashed without being read.
+        """
+        hasher = _hasher(size)
+        position = 0
+        while position < size:
+            start, end = self._extent(descriptor, position, size) if sparse else (0, size)
+            self._hash_zeros(hasher, start - position)
+            position = start
+            while position < end:
+                part = self._back[: min(CHUNK, end - position)]
+                count = (
+                    self._read(descriptor, part, position)
+                    if of_source
+                    else os.preadv(descriptor, [part], position)
+                )
+                if count == 0:
+                    return None
+                hasher.update(part[:count])
+                position += count
+                self._tick(0)
+        return hasher.hexdigest()
+
+    def _read(self, source: int, into: memoryview, position: int) -> int:
+        try:
+            return os.preadv(source, [into], position)
+        except OSError as error:
+            raise SourceError(error) from None
+
+    def _write_all(self, destination: int, data: memoryview) -> None:
+        done = self._write(destination, data)
+        while done < len(data):
+            done += self._write(destination, data[done:])
+
+    def _compared(
+        self, digest: str | None, destination: int, size: int, sparse: bool
+    ) -> str | None:
+        if digest is not None and self.digest(destination, size, sparse) != digest:
+            raise Mismatch
+        return digest
+
+    def _copy_large(self, source: int, destination: int, size: int) -> str | None:
+        sent, arrived = blake3(), blake3()
+        position = 0
+        while position < size:
+            part = self._out[: min(CHUNK, size - position)]
+            count = self._read(source, part, position)
+            if count == 0:
+                return None
+            part = part[:count]
+            self._write_all(destination, part)
+            sent.update(part)
+            back = self._back[:count]
+            if os.preadv(destination, [back], position) != count:
+                raise Mismatch
+            arrived.update(back)
+            position += count
+            self._tick(count)
+        digest = sent.hexdigest()
+        if arrived.hexdigest() != digest:
+            raise Mismatch
+        return digest
+
+    def _copy_sparse(self, source: int, destination: int, size: int) -> str | None:
+        os.ftruncate(destination, size)
+        hasher = _hasher(size)
+        position = 0
+        while position < size:
+            start, end = self._extent(source, position, size)
+            self._hash_zeros(hasher, start - position)
+            position = start
+            os.lseek(destination, position, os.SEEK_SET)
+            while position < end:
+                part = self._out[: min(CHUNK, end - position)]
+                count = self._read(source, part, position)
+                if count == 0:
+                    return None
+                part = part[:count]
+                self._write_all(destination, part)
+                hasher.update(part)
+                position += count
+                self._tick(count)
+        return self._compared(hasher.hexdigest(), destination, size, True)
+
+    def _extent(self, descriptor: int, position: int, size: int) -> tuple[int, int]:
+        """Return start and end of the next data at or after ``position``."""
+        try:
+            start = os.lseek(descriptor, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return size, size
+            return position, size
+        return min(start, size), min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
+
+    def _hash_zeros(self, hasher: blake3, count: int) -> None:
+        while count > 0:
+            part = self._zeros[: min(count, THREADS_FROM)]
+            hasher.update(part)
+            count -= len(part)
+            self._tick(0)
+
+    def _cloned(self, source: int, destination: int) -> bool:
+        try:
+            fcntl.ioctl(destination, FICLONE, source)
+        except OSError as error:
+            if error.errno not in NO_CLONE:
+                raise
+            self._clone = False
+            return False
+        return True
+
+
+EMPTY = blake3().hexdigest()
+
+
+def _hasher(size: int) -> blake3:
+    return blake3(max_threads=blake3.AUTO if size >= THREADS_FROM else 1)

@@ -1,0 +1,502 @@
+"""What one process of the copy does: batches of entries, from descriptors to descriptors.
+
+Each entry ends as a line in the manifest and the side file, or as a message to the parent: skipped,
+unreadable, changing, failed. The parent (`tree`) walks, makes folders, and puts the lines in order.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from . import never
+from .content import Content, Mismatch, SourceError, Writer
+from .manifest import entry_line, manifest_line, skipped_line, xattrs_digest
+from .walk import Descent
+
+__all__ = ["Copier", "Options", "Spool"]
+
+# Kinds of entries in a batch, and what is special about a file.
+FILE, SYMLINK, LINE, LINK = 0, 1, 2, 3
+PRIMARY, SCRUB, SQLITE, LOOK = 1, 2, 4, 8
+
+VANISHED = "vanished while it was copied"
+REPLACED = "was replaced by something else while it was copied"
+SETUID = "set-user-id or set-group-id file"
+ATTEMPTS = 6
+SQLITE_MAGIC = b"SQLite format 3\0"
+UNSUPPORTED = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.E2BIG, errno.ERANGE})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+LABELS = ("security.selinux", "security.ima", "security.evm", "system.nfs4_acl", "trusted.")
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Options(NamedTuple):
+    """What all processes of a copy know.
+
+    ``privileged`` keeps numeric owners; otherwise what is made belongs to ``maker`` (uid, gid).
+    ``granularity`` is the unit in which the destination keeps times, nanoseconds. ``staging`` is a
+    folder below the destination for what has to be made before it is copied.
+    """
+
+    privileged: bool
+    maker: tuple[int, int]
+    granularity: int
+    staging: bytes
+    write: Writer = os.write
+
+
+class Spool:
+    """Where a process puts its lines until they are put in order: two unlinked files."""
+
+    def __init__(self, index: int, folder: int) -> None:
+        self.index = index
+        self.manifest = _unlinked(folder, b"manifest", index)
+        self.meta = _unlinked(folder, b"meta", index)
+        self.manifest_end = self.meta_end = 0
+
+    def put(self, manifest: bytes, meta: bytes) -> tuple[int, int, int, int, int]:
+        """Append lines; return where: index, then offset and length in both files."""
+        at = (self.index, self.manifest_end, len(manifest), self.meta_end, len(meta))
+        _write(self.manifest, manifest)
+        _write(self.meta, meta)
+        self.manifest_end += len(manifest)
+        self.meta_end += len(meta)
+        return at
+
+    def close(self) -> None:
+        """Close both files, which removes them."""
+        os.close(self.manifest)
+        os.close(self.meta)
+
+
+def _unlinked(folder: int, kind: bytes, index: int) -> int:
+    name = b".spool-%s-%d-%d" % (kind, os.getpid(), index)
+    descriptor = os.open(name, CREATE, 0o600, dir_fd=folder)
+    os.unlink(name, dir_fd=folder)
+    return descriptor
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+class _Changing(Exception):
+    """The file did not hold still."""
+
+
+class _Skip(Exception):
+    """The entry is left out; the argument says why."""
+
+
+class Copier:
+    """Copies batches. ``send`` takes messages to the parent."""
+
+    def __init__(
+        self,
+        source: int,
+        destination: int,
+        spool: Spool,
+        options: Options,
+        send: Callable[[Any], None],
+    ) -> None:
+        self._source, self._destination = Descent(source), Descent(destination)
+        self._spool, self._options, self._send = spool, options, send
+        self._content = Content(options.write, self._tick)
+        self._ticked = time.monotonic()
+        self._early = self._unsent = 0
+        self._first_descent = Descent(destination)
+        self._instead: dict[int, tuple[bytes, str]] = {}
+        self._first: tuple[bytes, int] = (b"", destination)
+        self._manifest: list[bytes] = []
+        self._meta: list[bytes] = []
+        self._primaries: list[tuple[int, str]] = []
+
+    def work(self, batch: Any) -> None:
+        """Copy one batch: ``(number, only_look, [(folder, [entry, …]), …])``."""
+        number, only_look, segments = batch
+        self._manifest, self._meta, self._primaries = [], [], []
+        files = copied = self._early = self._unsent = 0
+        for folder, entries in segments:
+            try:
+                source = self._source.to(folder)
+            except OSError as error:
+                self._lost_folder(folder, entries, error)
+                continue
+            destination = self._destination.to(folder)
+            prefix = folder + b"/" if folder else b""
+            for entry in entries:
+                kind, name = entry[0], entry[1]
+                if kind == LINE:
+                    self._meta.append(name)
+                    continue
+                path = prefix + name
+                if only_look:
+                    self._look(source, name, path, kind)
+                    continue
+                try:
+                    if kind == FILE:
+                        copied += self._file(source, destination, name, path, entry[2])[0]
+                        files += 1
+                    elif kind == SYMLINK:
+                        self._symlink(source, destination, name, path)
+                    else:
+                        copied += self._link(source, destination, name, path, *entry[2:])
+                        files += 1
+                except _Skip as skip:
+                    self._skip(path, str(skip))
+                except _Changing:
+                    self._send(("changing", path))
+                except SourceError as error:
+                    self._source_error(path, error.error)
+                except Mismatch:
+                    self._send(("differs", path))
+                except OSError as error:
+                    if error.errno in FULL:
+                        self._send(("full",))
+                    else:
+                        self._send(("failed", path, os.strerror(error.errno or 0)))
+        at = self._spool.put(b"".join(self._manifest), b"".join(self._meta))
+        self._send(("done", number, at, files, copied - self._early, self._primaries))
+
+    # ------------------------------------------------------------------ one entry
+
+    def _file(
+        self, source: int, destination: int, name: bytes, path: bytes, special: int
+    ) -> tuple[int, str]:
+        try:
+            descriptor = os.open(name, READ, dir_fd=source)
+        except OSError as error:
+            raise SourceError(error) from None
+        try:
+            made = os.open(name, CREATE, 0o600, dir_fd=destination)
+            try:
+                state, digest, flags = self._settled(descriptor, made, source, name, path, special)
+                attributes = self._attributes(descriptor, path)
+                self._dress(made, state, attributes, path)
+            except BaseException:
+                os.unlink(name, dir_fd=destination)
+                raise
+            finally:
+                os.close(made)
+        finally:
+            os.close(descriptor)
+        size = state.st_size
+        self._manifest.append(manifest_line(digest, path))
+        self._meta.append(
+            entry_line(
+                path,
+                b"file",
+                mode=state.st_mode & 0o1777,
+                owner=self._owner(state),
+                mtime_ns=self._time(state.st_mtime_ns),
+                size=size,
+                xattrs=xattrs_digest(attributes) if attributes else None,
+                flags=flags,
+            )
+        )
+        if special & PRIMARY:
+            self._primaries.append((inode_key(state), digest))
+        return size, digest
+
+    def _settled(
+        self, descriptor: int, made: int, folder: int, name: bytes, path: bytes, special: int
+    ) -> tuple[os.stat_result, str, list[bytes]]:
+        """Copy the content until the source holds still; return its state, digest and flags."""
+        pause = 0.02
+        for attempt in range(ATTEMPTS):
+            state = os.fstat(descriptor)
+            if not stat.S_ISREG(state.st_mode):
+                raise _Skip(REPLACED)
+            if state.st_mode & (stat.S_ISUID | stat.S_ISGID):
+                raise _Skip(SETUID)
+            flags: list[bytes] = []
+            if special & (SCRUB | LOOK):
+                digest = self._put_examined(descriptor, made, state, name, special, flags)
+            elif special & SQLITE or (attempt and self._is_sqlite(descriptor)):
+                digest = self._back_up(descriptor, made, folder, name)
+                flags.append(b"sqlite-backup")
+                return self._as_made(state, made), digest, flags
+            else:
+                sparse = state.st_blocks * 512 < state.st_size
+                digest = self._content.copy(descriptor, made, state.st_size, sparse)
+            if digest is not None and _unchanged(state, os.fstat(descriptor)):
+                return (self._as_made(state, made) if flags else state), digest, flags
+            os.ftruncate(made, 0)
+            os.lseek(made, 0, os.SEEK_SET)
+            if attempt < ATTEMPTS - 1:
+                time.sleep(pause)
+                pause *= 2
+        raise _Changing
+
+    def _as_made(self, state: os.stat_result, made: int) -> os.stat_result:
+        """Return ``state`` with the size of what was made."""
+        values = list(state)
+        values[stat.ST_SIZE] = os.fstat(made).st_size
+        extra = {key: getattr(state, key) for key in ("st_atime_ns", "st_mtime_ns", "st_ctime_ns")}
+        return os.stat_result(values, extra)
+
+    def _put_examined(
+        self,
+        descriptor: int,
+        made: int,
+        state: os.stat_result,
+        name: bytes,
+        special: int,
+        flags: list[bytes],
+    ) -> str | None:
+        """Copy a file whose content decides: whether it goes at all, or without credentials."""
+        if state.st_size > EXAMINED_MOST:
+            raise _Skip("too large to be searched for credentials")
+        try:
+            data = _read_whole(descriptor, state.st_size)
+        except OSError as error:
+            raise SourceError(error) from None
+        if len(data) != state.st_size:
+            return None
+        reason = never.reason_by_content(name, data) if special & LOOK else None
+        if reason is not None:
+            raise _Skip(reason)
+        if special & SCRUB:
+            from .git import scrubbed
+
+            clean = scrubbed(name, data)
+            if clean != data:
+                flags.append(b"scrubbed")
+                data = clean
+        return self._content.put(data, made)
+
+    def _is_sqlite(self, descriptor: int) -> bool:
+        try:
+            return os.pread(descriptor, 16, 0) == SQLITE_MAGIC
+        except OSError as error:
+            raise SourceError(error) from None
+
+    def _back_up(self, descriptor: int, made: int, folder: int, name: bytes) -> str:
+        from .sqlite import Busy, back_up
+
+        try:
+            staged = back_up(
+                descriptor, folder, name, self._destination.root, self._options.staging
+            )
+        except Busy:
+            raise _Changing from None
+        try:
+            digest = self._content.copy(staged, made, os.fstat(staged).st_size, False)
+        finally:
+            os.close(staged)
+        if digest is None:
+            raise Mismatch
+        return digest
+
+    def _symlink(self, source: int, destination: int, name: bytes, path: bytes) -> None:
+        try:
+            state = os.lstat(name, dir_fd=source)
+            if not stat.S_ISLNK(state.st_mode):
+                raise _Skip(REPLACED)
+            target = os.readlink(name, dir_fd=source)
+        except OSError as error:
+            raise SourceError(error) from None
+        os.symlink(target, name, dir_fd=destination)
+        if self._options.privileged:
+            os.chown(name, state.st_uid, state.st_gid, dir_fd=destination, follow_symlinks=False)
+        os.utime(
+            name,
+            ns=(state.st_atime_ns, state.st_mtime_ns),
+            dir_fd=destination,
+            follow_symlinks=False,
+        )
+        self._meta.append(
+            entry_line(
+                path,
+                b"symlink",
+                owner=self._owner(state),
+                mtime_ns=self._time(state.st_mtime_ns),
+                target=target,
+            )
+        )
+
+    def _link(
+        self,
+        source: int,
+        destination: int,
+        name: bytes,
+        path: bytes,
+        inode: int,
+        first: bytes,
+        digest: str | None,
+    ) -> int:
+        """Link to ``first``; copy if that did not arrive, or this is not the same file any more."""
+        try:
+            state = os.lstat(name, dir_fd=source)
+        except OSError as error:
+            raise SourceError(error) from None
+        if inode_key(state) != inode:
+            return self._file(source, destination, name, path, 0)[0]
+        if digest is None:
+            # The name that was to be copied went away; the next one takes its place.
+            if inode not in self._instead:
+                size, digest = self._file(source, destination, name, path, 0)
+                self._instead[inode] = (path, digest)
+                return size
+            first, digest = self._instead[inode]
+        folder, _, last = first.rpartition(b"/")
+        if self._first[0] != folder:
+            self._first = (folder, self._first_descent.to(folder))
+        try:
+            os.link(
+                last, name, src_dir_fd=self._first[1], dst_dir_fd=destination, follow_symlinks=False
+            )
+        except OSError as error:
+            if error.errno != errno.EMLINK:
+                raise
+            return self._file(source, destination, name, path, 0)[0]
+        self._manifest.append(manifest_line(digest, path))
+        self._meta.append(entry_line(path, b"file", link=first))
+        return 0
+
+    # ------------------------------------------------------------------ metadata
+
+    def _attributes(self, descriptor: int, path: bytes) -> list[tuple[str, bytes]]:
+        return read_attributes(descriptor, lambda reason: self._skip(path, reason))
+
+    def _dress(
+        self,
+        made: int,
+        state: os.stat_result,
+        attributes: list[tuple[str, bytes]],
+        path: bytes,
+    ) -> None:
+        dress(
+            made,
+            (state.st_uid, state.st_gid) if self._options.privileged else None,
+            state.st_mode & 0o1777,
+            (state.st_atime_ns, state.st_mtime_ns),
+            attributes,
+            lambda reason: self._skip(path, reason),
+        )
+
+    def _owner(self, state: os.stat_result) -> tuple[int, int]:
+        return (state.st_uid, state.st_gid) if self._options.privileged else self._options.maker
+
+    def _time(self, nanoseconds: int) -> int:
+        return nanoseconds // self._options.granularity * self._options.granularity
+
+    # ------------------------------------------------------------------ what went otherwise
+
+    def _skip(self, path: bytes, reason: str) -> None:
+        self._meta.append(skipped_line(path, reason))
+        self._send(("skipped", path, reason))
+
+    def _source_error(self, path: bytes, error: OSError) -> None:
+        if error.errno == errno.ENOENT:
+            self._skip(path, VANISHED)
+        elif error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EINVAL, errno.ENXIO):
+            self._skip(path, REPLACED)
+        else:
+            self._send(("unreadable", path))
+
+    def _lost_folder(self, folder: bytes, entries: Any, error: OSError) -> None:
+        for entry in entries:
+            if entry[0] == LINE:
+                self._meta.append(entry[1])
+            else:
+                self._source_error(folder + b"/" + entry[1] if folder else entry[1], error)
+
+    def _look(self, source: int, name: bytes, path: bytes, kind: int) -> None:
+        """Something can't be read, so the copy fails; find out only what else can't be."""
+        if kind == SYMLINK:
+            return
+        try:
+            os.close(os.open(name, READ, dir_fd=source))
+        except OSError as error:
+            self._source_error(path, error)
+
+    def _tick(self, count: int) -> None:
+        self._unsent += count
+        now = time.monotonic()
+        if now - self._ticked > 0.2:
+            self._ticked = now
+            # Sending finds out, too, whether there is still a parent.
+            self._send(("bytes", self._unsent))
+            self._early += self._unsent
+            self._unsent = 0
+
+
+EXAMINED_MOST = 64 << 20
+
+
+def _read_whole(descriptor: int, size: int) -> bytes:
+    parts = []
+    position = 0
+    while position < size and (part := os.pread(descriptor, size - position, position)):
+        parts.append(part)
+        position += len(part)
+    return b"".join(parts)
+
+
+def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
+    return (
+        before.st_mtime_ns == after.st_mtime_ns
+        and before.st_size == after.st_size
+        and before.st_ctime_ns == after.st_ctime_ns
+    )
+
+
+def inode_key(state: os.stat_result) -> int:
+    """Return one number that stands for a file, whatever its names are."""
+    return state.st_dev << 64 | state.st_ino
+
+
+def read_attributes(descriptor: int, lost: Callable[[str], None]) -> list[tuple[str, bytes]]:
+    """Return the extended attributes that travel; ``lost`` is told about those that do not."""
+    try:
+        names = os.listxattr(descriptor)
+    except OSError:
+        return []
+    found = []
+    for name in names:
+        if name.startswith(LABELS):
+            continue  # the host's own labels: they are not the project's, and belong to where it lies
+        if name.startswith("security."):
+            lost(f"its attribute {name} (a privilege) does not travel")
+            continue
+        try:
+            found.append((name, os.getxattr(descriptor, name)))
+        except OSError:
+            lost(f"its attribute {name} can't be read")
+    return found
+
+
+def dress(
+    made: int,
+    owner: tuple[int, int] | None,
+    mode: int,
+    times: tuple[int, int],
+    attributes: list[tuple[str, bytes]],
+    lost: Callable[[str], None],
+) -> None:
+    """Give what was made its owner, mode, attributes and times, in the order that keeps them."""
+    if owner is not None and owner != OURSELVES:
+        os.chown(made, *owner)
+    if mode != 0o600:
+        os.chmod(made, mode)
+    for pair in list(attributes):
+        try:
+            os.setxattr(made, *pair)
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+            attributes.remove(pair)
+            lost(f"its attribute {pair[0]} can't be kept there")
+    os.utime(made, ns=times)
+
+
+OURSELVES = (os.geteuid(), os.getegid())

@@ -1,0 +1,683 @@
+"""A verified copy of a tree: what arrives is proven, byte by byte, to be what left.
+
+One process walks the source in a fixed order, makes the folders and hands out batches; the others
+(`copier`, one for each CPU) copy, hash both ends and write lines of the manifest. At the end hard
+links are made, folders get their metadata, and the lines are put in order. Memory does not grow
+with the tree: what waits is bounded, lines go through files.
+
+While it runs, the destination holds ``.secxops-incomplete``; a copy that finds it there removes
+what an interrupted one left, and begins again. Data is not forced to disk unless ``sync`` is asked
+for: what a crash of the machine loses, `verify` finds before anything uses the copy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import marshal
+import os
+import stat
+import time
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from blake3 import blake3
+
+from ..errors import CopyFailed, DiskFull, FileChanging, FileUnreadable, VerifyFailed
+from . import git, never, sqlite
+from .content import Writer
+from .copier import (
+    FILE,
+    LINE,
+    LINK,
+    LOOK,
+    PRIMARY,
+    REPLACED,
+    SCRUB,
+    SETUID,
+    SQLITE,
+    SQLITE_MAGIC,
+    SYMLINK,
+    VANISHED,
+    Copier,
+    Options,
+    Spool,
+    dress,
+    inode_key,
+    read_attributes,
+)
+from .manifest import FORMAT, entry_line, meta_path, printable, skipped_line, xattrs_digest
+from .pool import Pool, default_workers
+from .walk import Descent, listing, open_root
+
+__all__ = ["CopyResult", "Progress", "Skipped", "copy_tree"]
+
+MARKER = b".secxops-incomplete"
+FILE_SYSTEMS_OWN = b"lost+found"
+BATCH_ENTRIES = 256
+BATCH_BYTES = 4 << 20
+LARGE = 64 << 20
+MOST_SKIPPED = 1000
+KINDS = {
+    stat.S_IFIFO: "named pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "device",
+    stat.S_IFCHR: "device",
+}
+
+
+class Progress(NamedTuple):
+    """How far it is. ``total_*`` is what was found so far, and all of it soon after the start."""
+
+    files: int
+    bytes: int
+    total_files: int
+    total_bytes: int
+
+
+class Skipped(NamedTuple):
+    """A path, relative to the root and as text, that was not copied, and why."""
+
+    name: str
+    reason: str
+
+
+class CopyResult(NamedTuple):
+    """``digest`` is the BLAKE3 (hex) of the manifest, ``owner`` uid and gid of the source's root.
+
+    ``skipped`` holds the first thousand; the metadata side file has all.
+    """
+
+    files: int
+    bytes: int
+    digest: str
+    owner: tuple[int, int]
+    skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...] = ()
+
+
+def copy_tree(
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    *,
+    manifest: str | os.PathLike[str],
+    exclude: Iterable[str | bytes] = (),
+    workers: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    sync: bool = False,
+    write: Writer = os.write,
+) -> CopyResult:
+    """Copy the content of one folder into another and prove it.
+
+    Parameters
+    ----------
+    source
+        Folder; only ever read.
+    destination
+        Folder, empty or with what an interrupted copy left. Made if it is not there.
+    manifest
+        File to write (see `manifest`); its side file is ``manifest`` with ``.meta`` appended.
+    exclude
+        Paths relative to ``source`` that are left out.
+    workers
+        Processes; by default one for each CPU that we may use. 1 starts none.
+    progress
+        Called up to five times a second.
+    sync
+        Force all to disk before it counts as done.
+    write
+        Writes to the copied files; for tests that show that a bad write is found.
+
+    Raises
+    ------
+    CopyFailed
+        The source can't be listed, the destination is not empty, or an entry can't be made.
+    DiskFull
+        There is no room, or no quota, left.
+    FileUnreadable, FileChanging
+        With the number of such files and the first.
+    VerifyFailed
+        What was read back from the destination differs from what was read from the source.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            return _Copy(
+                os.fspath(source),
+                os.fspath(destination),
+                os.path.abspath(os.fspath(manifest)),
+                frozenset(_inside(path) for path in exclude),
+                workers or default_workers(),
+                progress,
+                sync,
+                write,
+                stack,
+            ).run()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(step="the copy") from error
+        where = error.filename if isinstance(error.filename, (str, bytes)) else os.fspath(source)
+        raise CopyFailed(
+            path=printable(os.fsencode(where)),
+            reason=os.strerror(error.errno) if error.errno else str(error),
+        ) from error
+
+
+def _inside(path: str | bytes) -> bytes:
+    """Return a relative path in our form.
+
+    Raises
+    ------
+    CopyFailed
+        It leads out of the tree.
+    """
+    parts = [part for part in os.fsencode(path).split(b"/") if part not in (b"", b".")]
+    if not parts or b".." in parts or os.fsencode(path).startswith(b"/"):
+        raise CopyFailed(
+            path=printable(os.fsencode(path)), reason="it is not a path inside the source"
+        )
+    return b"/".join(parts)
+
+
+class _Links:
+    """Files with several names: the first that the walk meets is copied, the others are linked."""
+
+    def __init__(self) -> None:
+        self._left: dict[int, int] = {}
+        self.first: dict[int, bytes] = {}
+        self.digest: dict[int, str] = {}
+
+    def meet(self, state: os.stat_result, path: bytes) -> bytes | None:
+        """Return the first name of this file, None if this is it."""
+        key = inode_key(state)
+        first = self.first.get(key)
+        if first is None:
+            self.first[key] = path
+            self._left[key] = state.st_nlink - 1
+            return None
+        self._left[key] -= 1
+        if self._left[key] <= 0:
+            # All its names were met: no need to remember it (a tree may have very many).
+            del self._left[key], self.first[key]
+        return first
+
+
+class _Copy:
+    def __init__(
+        self,
+        source: str,
+        destination: str,
+        manifest: str,
+        exclude: frozenset[bytes],
+        workers: int,
+        progress: Callable[[Progress], None] | None,
+        sync: bool,
+        write: Writer,
+        stack: contextlib.ExitStack,
+    ) -> None:
+        self._where, self._manifest, self._exclude = source, manifest, exclude
+        self._workers, self._sync, self._stack = workers, sync, stack
+        self._progress, self._told = progress, 0.0
+        self._root = self._opened(source)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(destination, 0o700)
+        self._made = self._opened(destination)
+        if os.path.samestat(os.fstat(self._root), os.fstat(self._made)):
+            raise CopyFailed(path=source, reason="source and destination are the same folder")
+        self._folder = self._opened(os.path.dirname(manifest))
+        self._write = write
+        self._from, self._to = Descent(self._root), Descent(self._made)
+        stack.callback(self._from.close)
+        stack.callback(self._to.close)
+        # counted
+        self._files = self._bytes = self._total_files = self._total_bytes = 0
+        self._skipped: list[Skipped] = []
+        self._skipped_more = 0
+        self._notes: list[str] = []
+        self._unreadable = self._changing = 0
+        self._first_unreadable: bytes | None = None
+        self._first_changing: bytes | None = None
+        # what is not done yet
+        self._links = _Links()
+        self._deferred: list[tuple[int, bytes]] = []
+        self._segments: list[tuple[bytes, list[Any]]] = []
+        self._segment_links = False
+        self._segment_entries = self._segment_bytes = 0
+        self._batches = 0
+        self._index = array("Q")
+        self._folders = array("Q")
+
+    def _opened(self, path: str) -> int:
+        descriptor = open_root(path)
+        self._stack.callback(os.close, descriptor)
+        return descriptor
+
+    # ------------------------------------------------------------------ the flow
+
+    def run(self) -> CopyResult:
+        options = self._prepare()
+        spools = [
+            Spool(index, self._folder) for index in range(self._workers + (self._workers > 1))
+        ]
+        for spool in spools:
+            self._stack.callback(spool.close)
+        folders = Spool(len(spools), self._folder)
+        self._stack.callback(folders.close)
+
+        def start(index: int, send: Callable[[Any], None]) -> Callable[[Any], None]:
+            return Copier(self._root, self._made, spools[index], options, send).work
+
+        try:
+            with Pool(self._workers, start, self._take) as pool:
+                self._pool = pool
+                for _ in self._walk(folders, options):
+                    while pool.full:
+                        pool.turn(0.2)
+                        self._tell()
+                    pool.turn(0)
+                    self._tell()
+                self._flush()
+                for _ in pool.drain():
+                    self._tell()
+        except (ChildProcessError, BrokenPipeError) as error:
+            raise CopyFailed(
+                path=self._where, reason=f"a process of the copy was ended ({error})"
+            ) from error
+        self._link_all(Copier(self._root, self._made, spools[-1], options, self._take))
+        self._raise_if_incomplete()
+        root = self._dress_folders(folders, options)
+        digest = self._write_manifest(spools)
+        if self._sync:
+            self._to_disk()
+        os.rmdir(MARKER, dir_fd=self._made)
+        dress(self._made, *root)
+        self._tell(last=True)
+        if self._skipped_more:
+            more = f"and {self._skipped_more} more, which the metadata file lists"
+            self._skipped.append(Skipped("…", more))
+        return CopyResult(
+            self._files,
+            self._bytes,
+            digest,
+            self._owner,
+            tuple(self._skipped),
+            tuple(self._notes),
+        )
+
+    def _prepare(self) -> Options:
+        """Make the destination empty but for the mark that it is incomplete."""
+        names = [name for name in os.listdir(self._made) if name != os.fsdecode(FILE_SYSTEMS_OWN)]
+        if names and os.fsdecode(MARKER) not in names:
+            raise CopyFailed(path=self._where, reason="the destination is not empty")
+        if names:
+            _empty(self._made)
+        else:
+            os.mkdir(MARKER, 0o700, dir_fd=self._made)
+        state = os.stat(MARKER, dir_fd=self._made)
+        privileged = os.geteuid() == 0
+        return Options(
+            privileged, (state.st_uid, state.st_gid), self._granularity(), MARKER, self._write
+        )
+
+    def _granularity(self) -> int:
+        """Find out in which unit the destination keeps times, in nanoseconds."""
+        probe = 1_234_567_891_234_567_891
+        os.utime(MARKER, ns=(probe, probe), dir_fd=self._made)
+        kept = os.stat(MARKER, dir_fd=self._made).st_mtime_ns
+        for unit in (1, 100, 1000, 10**6, 10**9, 2 * 10**9):
+            if probe // unit * unit == kept:
+                return unit
+        return 1
+
+    # ------------------------------------------------------------------ walking
+
+    def _walk(self, folders: Spool, options: Options) -> Iterator[None]:
+        """Go through the source, making folders and batches; yields now and then."""
+        state = os.fstat(self._root)
+        self._owner = (state.st_uid, state.st_gid)
+        stack = [(b"", *self._enter(b"", self._root, None, folders, options))]
+        met = 0
+        while stack:
+            folder, names, where, databases = stack[-1]
+            if not names:
+                stack.pop()
+                continue
+            met += 1
+            if met % 64 == 0:
+                yield
+            name = names.pop()
+            is_folder = name.endswith(b"/")
+            if is_folder:
+                name = name[:-1]
+            path = folder + b"/" + name if folder else name
+            reason = self._reason(path, name)
+            if reason is not None:
+                self._skip(folder, path, reason)
+                continue
+            try:
+                descriptor = self._from.to(folder)
+                state = os.lstat(name, dir_fd=descriptor)
+            except OSError as error:
+                self._not_met(folder, path, error)
+                continue
+            if stat.S_ISDIR(state.st_mode) != is_folder:
+                self._skip(folder, path, REPLACED)
+            elif is_folder:
+                try:
+                    below = self._from.enter(name)
+                    entered = self._enter(path, below, git.enters(where, name), folders, options)
+                except OSError as error:
+                    self._not_met(folder, path, error)
+                    continue
+                stack.append((path, *entered))
+            elif stat.S_ISREG(state.st_mode):
+                self._meet_file(folder, path, name, state, where, databases, descriptor)
+            elif stat.S_ISLNK(state.st_mode):
+                self._put(folder, (SYMLINK, name))
+            else:
+                self._skip(folder, path, KINDS.get(stat.S_IFMT(state.st_mode), "special file"))
+
+    def _enter(
+        self, path: bytes, descriptor: int, where: bytes | None, folders: Spool, options: Options
+    ) -> tuple[list[bytes], bytes | None, frozenset[bytes]]:
+        """Make a folder and list the source's."""
+        state = os.fstat(descriptor)
+        names = listing(descriptor)
+        if where != b"" and {b"HEAD", b"objects/", b"refs/"}.issubset(names):
+            where = b""
+        databases = frozenset(self._databases(names, descriptor))
+        lost: list[str] = []
+        attributes = read_attributes(descriptor, lost.append)
+        for reason in lost:
+            self._skip(path, path, reason)
+        if path:
+            parent, _, name = path.rpartition(b"/")
+            os.mkdir(name, 0o700, dir_fd=self._to.to(parent))
+        owner = (state.st_uid, state.st_gid) if options.privileged else options.maker
+        unit = options.granularity
+        line = entry_line(
+            path,
+            b"directory",
+            mode=stat.S_IMODE(state.st_mode),
+            owner=owner,
+            mtime_ns=state.st_mtime_ns // unit * unit,
+            xattrs=xattrs_digest(attributes),
+        )
+        self._put(path, (LINE, line))
+        times = (state.st_atime_ns, state.st_mtime_ns)
+        at = folders.put(b"", _dump((path, owner, stat.S_IMODE(state.st_mode), times, attributes)))
+        self._folders.extend(at[3:])
+        names.reverse()
+        return names, where, databases
+
+    def _databases(self, names: Sequence[bytes], descriptor: int) -> Iterator[bytes]:
+        """Yield the SQLite databases of a folder that have a log beside them."""
+        candidates = {
+            base
+            for name in names
+            if name[-4:] in (b"-wal", b"-shm", b"rnal") and (base := sqlite.siblings(name))
+        }
+        for base in candidates.intersection(names):
+            with contextlib.suppress(OSError):
+                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                file = os.open(base, flags, dir_fd=descriptor)
+                try:
+                    if os.pread(file, 16, 0) == SQLITE_MAGIC:
+                        yield base
+                finally:
+                    os.close(file)
+
+    def _reason(self, path: bytes, name: bytes) -> str | None:
+        if path in self._exclude:
+            return "left out on request"
+        if path == FILE_SYSTEMS_OWN:
+            return "belongs to the file system"
+        return never.reason_for_last(path, name)
+
+    def _meet_file(
+        self,
+        folder: bytes,
+        path: bytes,
+        name: bytes,
+        state: os.stat_result,
+        where: bytes | None,
+        databases: frozenset[bytes],
+        descriptor: int,
+    ) -> None:
+        if state.st_mode & (stat.S_ISUID | stat.S_ISGID):
+            self._skip(folder, path, SETUID)
+            return
+        special = 0
+        if databases:
+            if name in databases:
+                special = SQLITE
+            elif sqlite.siblings(name) in databases:
+                self._skip(folder, path, "is in the backup of its SQLite database")
+                return
+        if where is not None and git.holds_credentials(where, name):
+            special |= SCRUB
+        if name in never.CONTENT:
+            special |= LOOK
+        self._total_files += 1
+        if state.st_nlink > 1:
+            first = self._links.meet(state, path)
+            if first is not None:
+                self._put(folder, (LINK, name, inode_key(state), first), link=True)
+                return
+            special |= PRIMARY
+        self._total_bytes += state.st_size
+        self._put(folder, (FILE, name, special), size=state.st_size)
+
+    def _not_met(self, folder: bytes, path: bytes, error: OSError) -> None:
+        if error.errno in (errno.ENOENT, errno.ESTALE):
+            self._skip(folder, path, VANISHED)
+        elif error.errno in (errno.ELOOP, errno.ENOTDIR):
+            self._skip(folder, path, REPLACED)
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
+            self._take(("unreadable", path))
+        else:
+            raise error
+
+    def _skip(self, folder: bytes, path: bytes, reason: str) -> None:
+        self._put(folder, (LINE, skipped_line(path, reason)))
+        self._take(("skipped", path, reason))
+
+    # ------------------------------------------------------------------ batches
+
+    def _put(
+        self, folder: bytes, entry: tuple[Any, ...], *, size: int = 0, link: bool = False
+    ) -> None:
+        if self._segments and link != self._segment_links and (link or entry[0] != LINE):
+            self._flush()
+        self._segment_links = link or (self._segment_links and bool(self._segments))
+        if not self._segments or self._segments[-1][0] != folder:
+            self._segments.append((folder, []))
+            self._segment_bytes += len(folder)
+        self._segments[-1][1].append(entry)
+        self._segment_entries += 1
+        self._segment_bytes += size
+        if self._segment_entries >= BATCH_ENTRIES or self._segment_bytes >= BATCH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._segments:
+            return
+        number, segments = self._batches, self._segments
+        self._batches += 1
+        self._index.extend((0, 0, 0, 0, 0))
+        if self._segment_links:
+            self._deferred.append((number, _dump(segments)))
+        else:
+            batch = (number, bool(self._unreadable), segments)
+            self._pool.add(batch, urgent=self._segment_bytes >= LARGE)
+        self._segments = []
+        self._segment_links = False
+        self._segment_entries = self._segment_bytes = 0
+
+    def _take(self, message: Any) -> None:
+        """Take a message from whoever copies."""
+        kind = message[0]
+        if kind == "done":
+            _, number, at, files, copied, primaries = message
+            self._index[number * 5 : number * 5 + 5] = array("Q", at)
+            self._files += files
+            self._bytes += copied
+            self._links.digest.update(primaries)
+        elif kind == "bytes":
+            self._bytes += message[1]
+        elif kind == "skipped":
+            if len(self._skipped) < MOST_SKIPPED:
+                self._skipped.append(Skipped(printable(message[1]), message[2]))
+            else:
+                self._skipped_more += 1
+        elif kind == "unreadable":
+            self._unreadable += 1
+            self._first_unreadable = min(self._first_unreadable or message[1], message[1])
+        elif kind == "changing":
+            self._changing += 1
+            self._first_changing = min(self._first_changing or message[1], message[1])
+        elif kind == "full":
+            raise DiskFull(step="the copy")
+        elif kind == "differs":
+            raise VerifyFailed(
+                "What was read back is not what was written.",
+                count=1,
+                path=self._where,
+                first=printable(message[1]),
+                node=os.uname().nodename,
+            )
+        else:
+            raise CopyFailed(path=printable(message[1]), reason=message[2])
+
+    def _link_all(self, copier: Copier) -> None:
+        """Make the hard links, now that what they lead to is there."""
+        for number, dumped in self._deferred:
+            segments = [
+                (
+                    folder,
+                    [
+                        entry
+                        if entry[0] != LINK
+                        else (*entry[:4], self._links.digest.get(entry[2]))
+                        for entry in entries
+                    ],
+                )
+                for folder, entries in _load(dumped)
+            ]
+            copier.work((number, bool(self._unreadable), segments))
+            self._tell()
+
+    def _raise_if_incomplete(self) -> None:
+        if self._unreadable and self._first_unreadable is not None:
+            raise FileUnreadable(
+                count=self._unreadable, path=self._where, first=printable(self._first_unreadable)
+            )
+        if self._changing and self._first_changing is not None:
+            raise FileChanging(
+                count=self._changing, path=self._where, first=printable(self._first_changing)
+            )
+
+    # ------------------------------------------------------------------ the end
+
+    def _dress_folders(self, folders: Spool, options: Options) -> tuple[Any, ...]:
+        """Give folders their metadata, the deepest first; return what the root is to get."""
+        for at in range(len(self._folders) - 2, 0, -2):
+            record = _load(os.pread(folders.meta, self._folders[at + 1], self._folders[at]))
+            path, *rest = record
+            made = self._to.to(path)
+            dress(made, *self._dressing(path, rest, options))
+        path, *rest = _load(os.pread(folders.meta, self._folders[1], self._folders[0]))
+        return self._dressing(path, rest, options)
+
+    def _dressing(self, path: bytes, rest: list[Any], options: Options) -> tuple[Any, ...]:
+        owner, mode, times, attributes = rest
+
+        def lost(reason: str) -> None:
+            self._take(("skipped", path, reason))
+
+        return (tuple(owner) if options.privileged else None, mode, tuple(times), attributes, lost)
+
+    def _write_manifest(self, spools: Sequence[Spool]) -> str:
+        """Put the lines in order, under their final names; return the manifest's digest."""
+        hasher = blake3()
+        header = {
+            "format": FORMAT,
+            "tool": "jupyter_secxops_migrate.copying",
+            "owner": self._owner,
+            "files": self._files,
+            "bytes": self._bytes,
+        }
+        name = os.fsencode(os.path.basename(self._manifest))
+        with (
+            self._output(name + b".part") as manifest,
+            self._output(os.fsencode(meta_path(os.fsdecode(name))) + b".part") as meta,
+        ):
+            meta.write(json.dumps(header).encode() + b"\n")
+            for number in range(self._batches):
+                at = self._index[number * 5 : number * 5 + 5]
+                lines = _read(spools[at[0]].manifest, at[1], at[2])
+                hasher.update(lines)
+                manifest.write(lines)
+                meta.write(_read(spools[at[0]].meta, at[3], at[4]))
+        for final in (os.fsencode(meta_path(os.fsdecode(name))), name):
+            os.rename(final + b".part", final, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        return hasher.hexdigest()
+
+    def _output(self, name: bytes) -> Any:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.fdopen(os.open(name, flags, 0o644, dir_fd=self._folder), "wb", 1 << 18)
+
+    def _to_disk(self) -> None:
+        import ctypes
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(self._made):
+            raise OSError(ctypes.get_errno(), "the destination's file system could not be written")
+
+    def _tell(self, *, last: bool = False) -> None:
+        if self._progress is None:
+            return
+        now = time.monotonic()
+        if last or now - self._told >= 0.2:
+            self._told = now
+            self._progress(Progress(self._files, self._bytes, self._total_files, self._total_bytes))
+
+
+_dump, _load = marshal.dumps, marshal.loads
+
+
+def _read(descriptor: int, offset: int, length: int) -> bytes:
+    data = os.pread(descriptor, length, offset)
+    while len(data) < length:
+        more = os.pread(descriptor, length - len(data), offset + len(data))
+        if not more:
+            raise OSError(errno.EIO, "lines of the manifest were lost")
+        data += more
+    return data
+
+
+def _empty(root: int) -> None:
+    """Remove everything below a folder but `MARKER`, which is emptied."""
+    descent = Descent(root)
+    stack: list[tuple[bytes, list[bytes]]] = [(b"", listing(root))]
+    while stack:
+        folder, names = stack[-1]
+        descriptor = descent.to(folder)
+        if not names:
+            stack.pop()
+            if folder and folder != MARKER:
+                parent, _, name = folder.rpartition(b"/")
+                os.rmdir(name, dir_fd=descent.to(parent))
+            continue
+        name = names.pop()
+        if not folder and name == FILE_SYSTEMS_OWN + b"/":
+            continue
+        if name.endswith(b"/"):
+            with contextlib.suppress(PermissionError):
+                os.chmod(name[:-1], 0o700, dir_fd=descriptor)
+            path = folder + b"/" + name[:-1] if folder else name[:-1]
+            stack.append((path, listing(descent.to(path))))
+        else:
+            os.unlink(name, dir_fd=descriptor)
+    descent.close()
