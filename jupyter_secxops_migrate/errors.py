@@ -70,6 +70,24 @@ class SecxopsError(Exception):
             "params": self.params,
         }
 
+    @staticmethod
+    def from_dict(body: dict[str, Any]) -> SecxopsError:
+        """Return the error that `as_dict` gave, for a client that was sent it.
+
+        A code that this version does not know becomes a plain `SecxopsError` with its message.
+        """
+        kinds = {cls.code: cls for cls in SecxopsError.catalogue()}
+        found = kinds.get(str(body.get("code")))
+        if found is None:
+            return SecxopsError(str(body.get("message", "")))
+        error = found.__new__(found)
+        Exception.__init__(error, str(body.get("message", "")))
+        error.message = str(body.get("message", ""))
+        error.hint = str(body.get("hint", ""))
+        params = body.get("params")
+        error.params = params if isinstance(params, dict) else {}
+        return error
+
     @classmethod
     def catalogue(cls) -> Iterator[type[SecxopsError]]:
         """Yield this class and every subclass that has a code of its own."""

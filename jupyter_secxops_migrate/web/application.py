@@ -11,11 +11,11 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
 from ..api import MigrationApi
+from ..runtime import API
 from . import handlers
 from .activity import Activity
 from .identity import Identity
 
-API = "secxops/api/v1"
 log = logging.getLogger(__name__)
 
 

@@ -177,9 +177,7 @@ class Handler(RequestHandler):
             raise InvalidRequest(reason=f"{name} must be a whole number of at most 18 digits")
         return int(text)
 
-    def answer(
-        self, value: BaseModel | Sequence[BaseModel], status: int = HTTPStatus.OK
-    ) -> None:
+    def answer(self, value: BaseModel | Sequence[BaseModel], status: int = HTTPStatus.OK) -> None:
         """Finish with JSON."""
         plain: Any = (
             value.model_dump(mode="json")

@@ -47,7 +47,9 @@ class PeerIdentity:
         if peer is None or peer.family != socket.AF_UNIX:
             return None
         size = struct.calcsize("3i")
-        _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        _, uid, _ = struct.unpack(
+            "3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        )
         return account_name(uid) if uid == os.geteuid() else None
 
 

@@ -1,0 +1,253 @@
+"""``jupyter secxops serve``: the host of one user's own service.
+
+One process for each user, on a Unix socket that only the user can reach, working on the user's
+store under a lock, gone when it is idle. Clients start it when they need it. It knows how to
+listen, how long to stay and how to leave; what a share is, it does not know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from jupyter_core.application import JupyterApp, NoStart
+from traitlets import Float, Integer, Unicode, default
+
+from .errors import SecxopsError, StoreLocked
+from .runtime import Runtime, version
+
+if TYPE_CHECKING:
+    from .api import MigrationApi
+
+# "Try again later" of sysexits.h: the store is another service's, which is no failure.
+EXIT_LOCKED = 75
+LOG_BYTES = 2 * 1024 * 1024
+LOG_FILES = 5
+GRACE_SECONDS = 5.0
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+class HostedService(Protocol):
+    """What this host runs."""
+
+    def for_owner(self, owner: str) -> MigrationApi:
+        """Return the API bound to one owner."""
+        ...
+
+    async def start(self) -> None:
+        """Open the store and go on with what was under way."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything; what is under way is taken up again by the next start."""
+        ...
+
+    def busy(self) -> bool:
+        """Whether something is queued or under way."""
+        ...
+
+
+class SecxopsService(JupyterApp):
+    """The service of one user: it does the work that the sidebar and the command line ask for."""
+
+    name = "jupyter-secxops-serve"
+    description = "Run the migration service of this account in the foreground."
+    examples = "jupyter secxops serve --SecxopsService.idle_seconds=3600"
+
+    idle_seconds = Float(
+        900.0,
+        help="The service ends after this many seconds without a request, an open event stream, "
+        "or a share that is queued or under way.",
+    ).tag(config=True)
+    workers = Integer(2, min=1, help="How many shares may be under way at once.").tag(config=True)
+    store_url = Unicode(
+        "",
+        help="SQLAlchemy URL of the database that holds the record of shares. Empty: a SQLite "
+        "file in the data folder.",
+    ).tag(config=True)
+
+    @default("log_level")
+    def _log_level_default(self) -> int:
+        return logging.INFO
+
+    @default("config_file_name")
+    def _config_file_name_default(self) -> str:
+        return "jupyter_secxops_config"
+
+    @property
+    def config_file_paths(self) -> list[str]:
+        """The Jupyter configuration path, without the current folder.
+
+        A service may be started from within a project, and a project is not to be trusted.
+        """
+        here = os.getcwd()  # noqa: PTH109 - what Jupyter itself puts there
+        return [path for path in super().config_file_paths if path != here]
+
+    def migrate_config(self) -> None:
+        """Leave the files of other Jupyter versions alone."""
+
+    def make_service(self, runtime: Runtime) -> HostedService:
+        """Return the service to host, not yet started."""
+        from .engines.docker import DockerEngine
+        from .migration.service import MigrationService
+        from .placement.policy import ResourcePolicy
+
+        return MigrationService(
+            runtime.data,
+            DockerEngine(parent=self),
+            ResourcePolicy(parent=self),
+            store_url=self.store_url or None,
+            workers=self.workers,
+        )
+
+    def start(self) -> None:
+        """Serve until idle or told to end; `exit_status` says how that went."""
+        super().start()
+        self.exit_status = 0
+        try:
+            asyncio.run(self._host())
+        except StoreLocked as error:
+            self.exit_status = EXIT_LOCKED
+            print(error.message, error.hint, file=sys.stderr)  # noqa: T201 - nothing serves yet
+        except SecxopsError as error:
+            self.exit_status = 1
+            print(error.message, error.hint, file=sys.stderr)  # noqa: T201 - nothing serves yet
+
+    exit_status = 0
+
+    async def _host(self) -> None:
+        os.umask(0o077)
+        runtime = Runtime.find()
+        runtime.make()
+        with runtime.store_lock():
+            log_to(runtime.log, self.log_level)
+            service = self.make_service(runtime)
+            await service.start()
+            try:
+                await Host(runtime, service, self.idle_seconds).run()
+            finally:
+                await service.close()
+
+
+class Host:
+    """Listens for one service.
+
+    Parameters
+    ----------
+    runtime
+        Where.
+    service
+        For what; started already.
+    idle_seconds
+        How long to stay while nothing happens.
+    """
+
+    def __init__(self, runtime: Runtime, service: HostedService, idle_seconds: float) -> None:
+        self.runtime = runtime
+        self.service = service
+        self.idle_seconds = idle_seconds
+        self.log = logging.getLogger(__name__)
+
+    async def run(self) -> None:
+        """Listen until idle, or until a signal.
+
+        SIGTERM and SIGINT end it at once: what is under way is taken up again by the next start.
+        SIGUSR1 ends it as soon as it is idle; a client of a newer version asks so.
+        """
+        from tornado.netutil import bind_unix_socket
+
+        from .web import PeerIdentity, ServiceApplication, serve_application
+
+        self._ending = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._ending.set)
+        loop.add_signal_handler(signal.SIGINT, self._ending.set)
+        loop.add_signal_handler(signal.SIGUSR1, self._leave_when_idle)
+        application = ServiceApplication(self.service, PeerIdentity())
+        self.activity = application.activity
+        server = serve_application(application)
+        listening = bind_unix_socket(os.fspath(self.runtime.socket), mode=0o600, backlog=128)
+        server.add_socket(listening)
+        self._describe()
+        self.log.info("listening, process %d, version %s", os.getpid(), version())
+        try:
+            await self._stay()
+        finally:
+            # Whoever connects from here on finds nobody, and starts the next one.
+            self.runtime.description.unlink(missing_ok=True)
+            self.runtime.socket.unlink(missing_ok=True)
+            server.stop()
+            self.activity.end_streams()
+            deadline = time.monotonic() + GRACE_SECONDS
+            while not self.activity.quiet and time.monotonic() < deadline:
+                await asyncio.sleep(0.02)
+            await server.close_all_connections()
+            self.log.info("ended")
+
+    def _leave_when_idle(self) -> None:
+        self.idle_seconds = 0.0
+
+    async def _stay(self) -> None:
+        busy_at = time.monotonic()
+        while True:
+            # SIGUSR1 can shorten the wait at any time, so it is looked for often.
+            pause = min(0.25, max(0.02, self.idle_seconds / 4))
+            try:
+                await asyncio.wait_for(self._ending.wait(), pause)
+                return
+            except asyncio.TimeoutError:
+                pass
+            if self.service.busy():
+                busy_at = time.monotonic()
+                continue
+            quiet = min(self.activity.idle_seconds, time.monotonic() - busy_at)
+            if self.activity.quiet and quiet >= self.idle_seconds:
+                return
+
+    def _describe(self) -> None:
+        described = {
+            "pid": os.getpid(),
+            "version": version(),
+            "socket": os.fspath(self.runtime.socket),
+        }
+        fresh = self.runtime.description.with_suffix(".new")
+        fresh.write_text(json.dumps(described), encoding="utf-8")
+        fresh.replace(self.runtime.description)
+
+
+def log_to(path: Path, level: int | str) -> None:
+    """Send the log of this process to a file of limited size that only its owner reads."""
+    handler = logging.handlers.RotatingFileHandler(
+        path, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8"
+    )
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger(__package__).setLevel(level)
+
+
+def main(
+    arguments: Sequence[str] | None = None, application: type[SecxopsService] = SecxopsService
+) -> None:
+    """Run the service and exit with its status."""
+    app = application()
+    try:
+        app.initialize(list(sys.argv[1:] if arguments is None else arguments))
+        app.start()
+    except NoStart:
+        pass
+    sys.exit(app.exit_status)
+
+
+if __name__ == "__main__":
+    main()
