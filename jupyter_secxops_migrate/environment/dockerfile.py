@@ -13,11 +13,15 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .. import errors
 
 MAX_SIZE = 1024 * 1024
 """Bytes; no honest Dockerfile comes near."""
+
+MAX_VALUE = 64 * 1024
+"""Characters of a value with its variables substituted: each may double the one before it."""
 
 KEYWORDS = frozenset(
     [
@@ -42,7 +46,7 @@ KEYWORDS = frozenset(
     ]
 )
 
-_DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*")
+_DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+)")
 _HEREDOC = re.compile(r"(\d*)<<(-?)([^<]*)")
 _FLAG = re.compile(r"--([a-z][a-z-]*)(?:=(.*))?", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -165,7 +169,7 @@ class Dockerfile:
 
     def final_base(self) -> str | None:
         """Return the external image that the final stage rests on, None for ``scratch``."""
-        stage = self._lineage()[-1]
+        stage = self._lineage[-1]
         return None if stage.base.lower() == "scratch" else stage.base
 
     @property
@@ -181,10 +185,10 @@ class Dockerfile:
         in it has no value here.
         """
         found: str | None = None
-        for stage in reversed(self._lineage()):
+        for stage in reversed(self._lineage):
             values = self._values(stage.index)
-            for item in self.instructions:
-                if item.stage != stage.index or item.keyword != "WORKDIR" or item.onbuild:
+            for item in self._by_stage.get(stage.index, ()):
+                if item.keyword != "WORKDIR":
                     continue
                 text = substitute(_unquote(item.args), values)
                 if text is None:
@@ -198,10 +202,10 @@ class Dockerfile:
     @property
     def sets_workdir(self) -> bool:
         """Whether the final stage, or one it rests on, has a WORKDIR at all."""
-        stages = {stage.index for stage in self._lineage()}
         return any(
-            item.stage in stages and item.keyword == "WORKDIR" and not item.onbuild
-            for item in self.instructions
+            item.keyword == "WORKDIR"
+            for stage in self._lineage
+            for item in self._by_stage.get(stage.index, ())
         )
 
     def copies(self) -> list[Copy]:
@@ -266,43 +270,55 @@ class Dockerfile:
                 found.append((item.line, f"{item.keyword} <<{item.heredocs[0]}"))
         return sorted(found, key=lambda pair: pair[0])
 
-    def _lineage(self) -> list[Stage]:
-        """The final stage and those that it rests on, last first."""
-        lineage = [self.stages[-1]]
-        while True:
-            named = {
-                stage.name.lower(): stage
-                for stage in self.stages[: lineage[-1].index]
-                if stage.name is not None
-            }
-            below = named.get(lineage[-1].base.lower())
-            if below is None:
-                return lineage
-            lineage.append(below)
+    @cached_property
+    def _by_stage(self) -> Mapping[int, Sequence[Instruction]]:
+        """What each stage does itself, without what it leaves to others (ONBUILD)."""
+        found: dict[int, list[Instruction]] = {}
+        for item in self.instructions:
+            if not item.onbuild:
+                found.setdefault(item.stage, []).append(item)
+        return found
 
-    def _values(self, stage: int) -> dict[str, str]:
-        """ARG defaults and ENV values of one stage (all of it: order matters rarely)."""
-        outside = {
+    @cached_property
+    def _lineage(self) -> Sequence[Stage]:
+        """The final stage and those that it rests on, last first."""
+        named: dict[str, Stage] = {}
+        below: list[Stage | None] = []
+        for stage in self.stages:
+            below.append(named.get(stage.base.lower()))
+            if stage.name is not None:
+                named[stage.name.lower()] = stage
+        lineage = [self.stages[-1]]
+        while (next_below := below[lineage[-1].index]) is not None:
+            lineage.append(next_below)
+        return lineage
+
+    @cached_property
+    def _outside(self) -> Mapping[str, str]:
+        """Defaults of the ARGs before the first FROM."""
+        return {
             name: value
-            for item in self.instructions
-            if item.stage == -1 and item.keyword == "ARG"
+            for item in self._by_stage.get(-1, ())
+            if item.keyword == "ARG"
             for name, value in _pairs(item)
             if value is not None
         }
+
+    def _values(self, stage: int) -> dict[str, str]:
+        """ARG defaults and ENV values of one stage (all of it: order matters rarely)."""
         values: dict[str, str] = {}
-        for item in self.instructions:
-            if item.stage != stage or item.onbuild or item.keyword not in ("ARG", "ENV"):
-                continue
-            for name, value in _pairs(item):
-                text = outside.get(name) if value is None else substitute(value, values)
-                if text is not None:
-                    values[name] = text
+        for item in self._by_stage.get(stage, ()):
+            if item.keyword in ("ARG", "ENV"):
+                for name, value in _pairs(item):
+                    text = self._outside.get(name) if value is None else substitute(value, values)
+                    if text is not None:
+                        values[name] = text
         return values
 
     def _final(self, keyword: str) -> str | None:
-        for stage in self._lineage():
-            for item in reversed(self.instructions):
-                if item.stage == stage.index and item.keyword == keyword and not item.onbuild:
+        for stage in self._lineage:
+            for item in reversed(self._by_stage.get(stage.index, ())):
+                if item.keyword == keyword:
                     return substitute(_unquote(item.args), self._values(stage.index))
         return None
 
@@ -382,9 +398,11 @@ def parse(text: bytes | str, build_args: Mapping[str, str] | None = None) -> Doc
 def substitute(text: str, values: Mapping[str, str]) -> str | None:
     """Substitute ``$NAME``, ``${NAME}``, ``${NAME:-word}`` and ``${NAME:+word}``.
 
-    Returns None where a name has no value, or the form is another one.
+    Returns None where a name has no value, the form is another one, or the result is longer than
+    `MAX_VALUE`.
     """
     out: list[str] = []
+    length = 0
     i = 0
     while i < len(text):
         char = text[i]
@@ -408,7 +426,8 @@ def substitute(text: str, values: Mapping[str, str]) -> str | None:
                 return None
             found = values.get(match[0])
             i = match.end()
-        if found is None:
+        length += len(found or "")
+        if found is None or length > MAX_VALUE:
             return None
         out.append(found)
     return "".join(out)

@@ -6,6 +6,7 @@ never copied (`copying.never`) is left out here and named to the caller.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ from typing import Literal
 from ..copying.never import CONTENT, reason_by_content, reason_for_last
 
 Kind = Literal["file", "folder", "link", "special"]
+
+MAX_DEPTH = 250
+"""Folders in each other; each costs a descriptor, and a hostile tree may have any number."""
 
 MAX_LOOK = 64 * 1024
 """Bytes looked at where a file's content decides."""
@@ -50,7 +54,7 @@ def walk(
     enter
         Called with a folder's relative path; False leaves its content out.
     unreadable
-        Called with the relative path of a folder that can't be listed; without it the error
+        Called with the relative path of a folder that can't be listed or lies too deep; without it the error
         is raised.
 
     Raises
@@ -80,6 +84,8 @@ def walk(
                 if enter is not None and not enter(path):
                     continue
                 try:
+                    if len(stack) > MAX_DEPTH:
+                        raise OSError(errno.ENAMETOOLONG, "too deep", path)
                     below = os.open(name, flags, dir_fd=descriptor)
                 except OSError:
                     if unreadable is None:

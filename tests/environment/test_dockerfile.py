@@ -306,3 +306,21 @@ def test_no_text_of_a_dockerfiles_words_makes_the_parser_fail_otherwise(text):
 def test_deep_nesting_does_not_exhaust_the_stack():
     use_everything("FROM a\nARG X=" + "${A:-" * 5000 + "}" * 5000 + "\nUSER $X")
     use_everything("FROM a\nCOPY " + "[" * 100_000 + " x\n")
+
+
+@pytest.mark.timeout(20)
+def test_values_that_double_and_lines_of_blanks_take_neither_memory_nor_time():
+    doubled = "ARG V0=xxxxxxxx\n" + "".join(f"ARG V{i + 1}=$V{i}$V{i}\n" for i in range(200))
+    use_everything(doubled + "FROM $V200\n" + doubled + "USER $V200")
+    assert parse(doubled + "FROM a:$V3").bases() == ["a:" + "x" * 64]
+    blanks = " " * 500_000
+    for text in (
+        f"# syntax=a{blanks}b\nFROM a",
+        f"FROM a\nRUN x{blanks}\\{blanks}y",
+        f"FROM a\nADD https://x/{'.git#' * 100_000} y",
+        f"FROM a\nCOPY {'a ' * 200_000} y",
+        "FROM a\nRUN " + "<<E " * 100_000,
+        "FROM a\n" + "ENV A=$A\n" * 50_000 + "USER $A",
+        "FROM a as b\n" + "FROM b as b\n" * 20_000,
+    ):
+        use_everything(text)

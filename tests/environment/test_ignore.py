@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.environment.context import BuildContext
 from jupyter_secxops_migrate.environment.dockerfile import parse
-from jupyter_secxops_migrate.environment.ignore import DockerIgnore, Reach
+from jupyter_secxops_migrate.environment.ignore import DockerIgnore, Reach, _Automaton, _tokens
 
 from .conftest import fill
 
@@ -192,3 +193,33 @@ def test_a_source_that_is_a_link_brings_its_target(folder, copy):
     root = fill(folder(TREE), {})
     (root / "link").symlink_to("sub")
     assert "sub/deep/er/a.txt" in sent(root, f"FROM a\n{copy}".encode())
+
+
+WORDS = st.sampled_from(["a", "b", "*", "**", "/", "?", "[a-b]", "[^a]", "\\*", "*", "**/"])
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.lists(WORDS, max_size=7).map("".join), st.text("ab/*\n", max_size=8))
+def test_both_ways_to_match_agree(pattern, path):
+    tokens = _tokens(pattern)
+    regex = re.compile("".join(token.regex for token in tokens), re.DOTALL)
+    assert _Automaton(tokens).fullmatch(path) is (regex.fullmatch(path) is not None)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("*a" * 40 + "b", "a" * 250),
+        ("**/a/" * 30 + "b", "a/" * 1000 + "c"),
+        ("**a" * 30, "a" * 2000 + "b"),
+        ("*" * 3 + "/*" * 100, "/".join(["a" * 20] * 99)),
+    ],
+)
+@pytest.mark.parametrize("exception", ["", "\n!never"])
+def test_a_hostile_pattern_takes_no_time(pattern, path, exception):
+    ignore = DockerIgnore((pattern + exception).encode())
+    for i in range(50):
+        assert not ignore.ignores(f"{path}{i}")
+    if "**" not in pattern:
+        assert reach(f"COPY {pattern} /x").relation(path) is None

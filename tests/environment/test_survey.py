@@ -2,12 +2,14 @@
 
 import json
 import os
+import subprocess
 import time
 
 import pytest
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.environment.survey import is_environment_file, survey
+from jupyter_secxops_migrate.environment.version import project_version
 
 from .conftest import fill, git
 
@@ -265,3 +267,22 @@ def test_unreadable_files_and_folders_are_named(nobodys_folder):
         (root / "b").chmod(0)
         survey(root, [root / "b"], None)
     (root / "b").chmod(0o700)
+
+
+@pytest.mark.timeout(60)
+def test_a_tree_deeper_than_any_path_is_refused_and_not_followed(tmp_path):
+    root = tmp_path / "deep"
+    root.mkdir()
+    descriptor = os.open(root, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=descriptor)
+        below = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    try:
+        found = survey(root, [], None)
+        assert len(found.unreadable) == 1
+        assert project_version(root).commit is None
+    finally:  # pytest's own removal can't
+        subprocess.run(["rm", "-rf", "--", str(root)], check=True)
