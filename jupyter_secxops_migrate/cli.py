@@ -30,7 +30,6 @@ from .errors import (
     NotFound,
     Refusal,
     SecxopsError,
-    TemporaryError,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +45,6 @@ T = TypeVar("T")
 
 PROGRAM = "jupyter secxops"
 LOG_LINES_OF_A_FAILURE = 20
-RECONNECTS = 5
 LINE_IN_A_PIPE = 4000
 
 
@@ -309,23 +307,16 @@ async def find(api: MigrationApi, wanted: str) -> Migration:
 
 
 async def _events(api: MigrationApi, migration: str, seen: int) -> AsyncIterator[Event]:
-    """Yield a share's events up to its final state, across a service that ends and comes back."""
-    failures = 0
+    """Yield a share's events up to its final state, the one after ``seen`` first."""
     while True:
-        before = seen
-        try:
-            async with aclosing(api.events(migration, seen)) as events:  # type: ignore[type-var]
-                async for event in events:
-                    seen, failures = event.id, 0
-                    yield event
-            if (await api.get(migration)).state.final:
-                return
-        except TemporaryError:
-            failures += 1
-            if failures > RECONNECTS:
-                raise
-        if seen == before:
-            await asyncio.sleep(0.5)
+        async with aclosing(api.events(migration, seen)) as events:  # type: ignore[type-var]
+            async for event in events:
+                seen = event.id
+                yield event
+        # A stream that was replayed from before a retry ends with the earlier attempt.
+        if (await api.get(migration)).state.final:
+            return
+        await asyncio.sleep(0.5)
 
 
 async def _follow(api: MigrationApi, migration: str, watch: Watch, seen: int = 0) -> Migration:

@@ -65,13 +65,11 @@ def files_of(folder: str) -> list[Path]:
 class Desk:
     """A `MigrationApi` whose shares are folders: whoever reads the events does the work.
 
-    ``fails_at`` ends a share with a build error; ``drops`` is how many times the service goes away
-    while it is watched; ``before_step`` is called as a step begins; ``says`` are the build's lines.
+    ``fails_at`` ends a share with a build error; ``before_step`` is called as a step begins; ``says`` are the build's lines.
     """
 
     store: Path
     fails_at: StepName | None = None
-    drops: int = 0
     says: Sequence[str] = ("Step 1/2 : FROM base", "Step 2/2 : RUN true")
     before_step: Callable[[StepName], None] | None = None
     shares: dict[str, Migration] = field(default_factory=dict)
@@ -190,9 +188,6 @@ class Desk:
                 await asyncio.sleep(0)
             step = Step(name=name, state=StepState.RUNNING, started=utcnow(), percent=0)
             yield self._tell(migration, step=step)
-            if self.drops:
-                self.drops -= 1
-                raise errors.ServiceUnavailable(log="service.log")
             if name is StepName.BUILD:
                 for line in self.says:
                     yield self._tell(migration, line=line)
@@ -439,14 +434,6 @@ def test_verbose_shows_every_line_once(secxops: Secxops, project: Path, desk: De
     desk.says = [f"line {i} of the build" for i in range(50)]
     said = secxops("share", project, "--verbose")
     assert len([line for line in said.err.splitlines() if "of the build" in line]) == 50
-
-
-def test_a_service_that_goes_away_and_comes_back_is_not_noticed(
-    secxops: Secxops, project: Path, desk: Desk
-) -> None:
-    desk.drops = 2
-    said = secxops("share", project, "--json")
-    assert (said.status, said.document["state"]) == (Exit.DONE, "succeeded")
 
 
 def test_a_service_that_stays_away_is_an_error(secxops: Secxops, project: Path, desk: Desk) -> None:
