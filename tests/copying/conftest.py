@@ -64,7 +64,7 @@ class Ran(NamedTuple):
 
 # An interpreter may lie where only its owner can read: so it loads everything before it drops rights.
 DROPPING = """
-import argparse, json, locale, os, signal, sys
+import argparse, json, locale, os, shutil, signal, sys
 import jupyter_secxops_migrate.{module} as module
 from jupyter_secxops_migrate.copying import __main__ as copy, own, verify
 os.setgroups([]); os.setgid({user}); os.setuid({user})
