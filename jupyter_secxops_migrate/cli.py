@@ -358,7 +358,7 @@ def _watch(talk: Talk, migration: Migration, verbose: bool, seen: int = 0) -> Ex
             f"`{PROGRAM} cancel {migration.id}` ends it."
         )
         return Exit.INTERRUPTED
-    for line in log.splitlines()[-LOG_LINES_OF_A_FAILURE:]:
+    for line in _lines(log)[-LOG_LINES_OF_A_FAILURE:]:
         talk.err.print(plain(f"  {line}", "dim"), soft_wrap=True)
     if talk.json:
         talk.document(ended)
@@ -369,6 +369,11 @@ def _watch(talk: Talk, migration: Migration, verbose: bool, seen: int = 0) -> Ex
     if not talk.json or ended.error:
         show_outcome(console, ended)
     return _status(ended)
+
+
+def _lines(log: str) -> list[str]:
+    # Not `splitlines`: an entry may hold characters that only some call the end of a line.
+    return log.removesuffix("\n").split("\n") if log else []
 
 
 def _status(migration: Migration) -> Exit:
@@ -508,7 +513,7 @@ def logs(talk: Talk, wanted: str, follow: bool) -> None:
                 if event.line is not None:
                     take(event.line)
         else:
-            for line in (await api.log(migration.id)).splitlines():
+            for line in _lines(await api.log(migration.id)):
                 take(line)
         return migration.id
 
