@@ -84,9 +84,8 @@ def ensure_service(
                     "Another client is still starting it.", log=str(runtime.log)
                 )
             time.sleep(0.02)
-        if runtime.listener() is not None:
-            if not _older(runtime) or not _retire(runtime):
-                return
+        if runtime.listener() is not None and not (_older(runtime) and _retire(runtime)):
+            return
         _start(runtime, command, deadline)
     finally:
         os.close(lock)
@@ -357,7 +356,8 @@ async def frames(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str | None
     """
     rest = b""
     number: str | None = None
-    kind, data = "message", []
+    kind = "message"
+    data: list[bytes] = []
     async for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:

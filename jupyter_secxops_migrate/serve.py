@@ -129,7 +129,7 @@ class SecxopsService(JupyterApp):
         runtime = Runtime.find()
         runtime.make()
         with runtime.store_lock():
-            log_to(runtime.log, self.log_level)
+            log_to(runtime.log, self.log.getEffectiveLevel())
             service = self.make_service(runtime)
             await service.start()
             try:
@@ -187,9 +187,7 @@ class Host:
             self.runtime.socket.unlink(missing_ok=True)
             server.stop()
             self.activity.end_streams()
-            deadline = time.monotonic() + GRACE_SECONDS
-            while not self.activity.quiet and time.monotonic() < deadline:
-                await asyncio.sleep(0.02)
+            await self.activity.calm(GRACE_SECONDS)
             await server.close_all_connections()
             self.log.info("ended")
 
@@ -224,7 +222,7 @@ class Host:
         fresh.replace(self.runtime.description)
 
 
-def log_to(path: Path, level: int | str) -> None:
+def log_to(path: Path, level: int) -> None:
     """Send the log of this process to a file of limited size that only its owner reads."""
     handler = logging.handlers.RotatingFileHandler(
         path, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8"

@@ -5,7 +5,7 @@ A thin skin over `jupyter_secxops_migrate.api.MigrationApi`: it reads requests, 
 who listens where is the matter of the service's hosts. ``openapi.yaml`` is the contract.
 """
 
-from .application import Services, ServiceApplication, serve_application
+from .application import ServiceApplication, Services, serve_application
 from .identity import Identity, PeerIdentity, TokenIdentity
 
 __all__ = [

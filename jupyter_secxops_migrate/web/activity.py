@@ -38,6 +38,13 @@ class Activity:
         """Whether nothing is open."""
         return self._open == 0
 
+    async def calm(self, seconds: float) -> None:
+        """Wait until nothing is open, at most so many seconds."""
+        for _ in range(int(seconds / 0.02)):
+            if self.quiet:
+                return
+            await asyncio.sleep(0.02)
+
     @contextmanager
     def stream(self) -> Iterator[asyncio.Future[None]]:
         """Give a stream the future whose result means: end now."""

@@ -420,8 +420,9 @@ class EventsHandler(Handler):
         upcoming: asyncio.Future[Event] = asyncio.ensure_future(_next(events))
         try:
             while not ended.done():
+                both: set[asyncio.Future[Any]] = {upcoming, ended}
                 await asyncio.wait(
-                    {upcoming, ended},
+                    both,
                     timeout=KEEP_ALIVE_SECONDS,
                     return_when=asyncio.FIRST_COMPLETED,
                 )

@@ -198,7 +198,8 @@ class MemoryApi:
             if migration_id is not None and self._own(migration_id).state.final:
                 return
             async with service.news:
-                await service.news.wait_for(lambda: len(service.recorded) > seen)
+                while len(service.recorded) <= seen:
+                    await service.news.wait()
 
     async def log(self, migration_id: str) -> str:
         self._own(migration_id)
