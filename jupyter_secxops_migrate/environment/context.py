@@ -405,6 +405,10 @@ class _Commit:
                 yield Item(path, "file", mode == FileMode.BLOB_EXECUTABLE, size, "", opened)
 
     def _header(self, oid: pygit2.Oid) -> tuple[int, int]:
+        if not hasattr(self._repository.odb, "read_header"):
+            # pygit2 for Python 3.10 is older: it must read the object to know its size.
+            found = self._repository[oid]
+            return found.type, len(found.read_raw())
         kind, size = self._repository.odb.read_header(oid)
         return kind, size
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pygit2
@@ -63,13 +64,14 @@ def project_version(project: Path) -> ProjectVersion:
     try:
         commit = None if repository.head_is_unborn else str(repository.head.peel(pygit2.Commit).id)
         branch = None if repository.head_is_detached else _branch(repository)
-        status = (
-            repository.status(untracked_files="normal", ignored=False)
-            if _settings_are_plain(Path(repository.workdir or project))
-            else {}
-        )
     except (pygit2.GitError, KeyError, ValueError, OSError):
         return ProjectVersion()
+    status: dict[str, int] = {}
+    # The commit is known even where the changes are not (pygit2 before 1.19 can't name files
+    # that are not UTF-8).
+    with suppress(pygit2.GitError, KeyError, ValueError, OSError):
+        if _settings_are_plain(Path(repository.workdir or project)):
+            status = repository.status(untracked_files="normal", ignored=False)
     names = sorted(
         path[len(prefix) :] or "."  # the project itself, where all of it is new
         for path, flags in status.items()

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -72,7 +73,10 @@ def test_file_names_that_are_not_utf_8_are_shown(repository):
     root = repository({"a": "1"})
     with open(os.fsencode(root) + b"/\xff\nx", "wb"):
         pass
-    assert project_version(root).dirty_files == ["\\xff\nx"]
+    found = project_version(root)
+    assert found.commit == git(root, "rev-parse", "HEAD")
+    if sys.version_info >= (3, 11):  # pygit2 for 3.10 is too old to name them
+        assert found.dirty_files == ["\\xff\nx"]
 
 
 HOSTILE = """
