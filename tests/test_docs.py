@@ -69,6 +69,9 @@ def parse(line: str) -> None:
             break
         _, command, rest = command.resolve_command(context, left)  # type: ignore[assignment]
         assert command is not None
+        if command.context_settings.get("ignore_unknown_options"):
+            assert_settings(rest)
+            return
         context = click.Context(command, info_name=command.name, parent=context)
     if isinstance(command, click.Group):
         return
@@ -79,6 +82,17 @@ def parse(line: str) -> None:
             # click stands for "not given" by None, or by a sentinel of its own; neither is text.
             given = parsed.get(param.name or "")
             assert isinstance(given, str | tuple) and given, f"{line}: no {param.name}"
+
+
+def assert_settings(words: list[str]) -> None:
+    """Check the words after a command that hands them to traitlets (``serve``)."""
+    known = {
+        f"--{cls.__name__}.{name}"
+        for cls in fromcode.configurables()
+        for name in cls.class_own_traits(config=True)
+    }
+    for word in words:
+        assert word.partition("=")[0] in known | {"--help", "--help-all", "--show-config"}, word
 
 
 # --------------------------------------------------------------------------- what must be said
@@ -244,6 +258,7 @@ def test_a_command_that_does_not_exist_is_found() -> None:
         "jupyter secxops share . --fast",
         "jupyter secxops share a b",
         "jupyter secxops show",
+        "jupyter secxops serve --SecxopsService.idle_secs=1",
     ):
         with pytest.raises((click.UsageError, AssertionError)):
             parse(wrong)
