@@ -36,8 +36,7 @@ lint:
 	@$(PYTHON) scripts/test.py lint
 
 bench: dev
-	@$(PYTHON) scripts/engine.py start
-	@$(DEV)/python -m benchmarks
+	@$(DEV)/python scripts/bench.py
 
 docs: dev
 	@$(DEV)/python -m sphinx -W --keep-going docs docs/_build/html
