@@ -162,7 +162,7 @@ class BuildOrder:
     ``context`` is called for a fresh iterator of the context's tar bytes (again when a build is
     repeated); ``dockerfile`` is its path inside the context. ``repository`` and ``tag`` name the
     result, ``labels`` go into the image and must be the same for equal projects, so that the layer
-    cache holds.
+    cache holds. ``lines`` has the line in the Dockerfile of each instruction, from 1.
     """
 
     migration: str
@@ -171,6 +171,7 @@ class BuildOrder:
     repository: str
     tag: Callable[[], str]
     labels: Mapping[str, str]
+    lines: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -293,7 +294,8 @@ class LaunchOrder:
 @dataclass(frozen=True)
 class Observation:
     """The launched environment as the engine sees it. ``url`` is where it answers, without a token;
-    ``image`` is the digest that really runs; ``mounts`` maps path to volume."""
+    ``image`` is the digest that really runs; ``mounts`` maps path to volume; ``log`` has the last lines
+    of one that does not run well; ``restarts`` counts how often it had to be started again."""
 
     status: EnvironmentStatus
     name: str
@@ -301,6 +303,7 @@ class Observation:
     image: str | None = None
     mounts: Mapping[str, str] = field(default_factory=dict)
     log: str = ""
+    restarts: int = 0
 
 
 T = TypeVar("T")
@@ -381,7 +384,7 @@ class Engine(Protocol):
         """Create and start the environment, or adopt the one that is there."""
         ...
 
-    async def observe(self, migration: str) -> Observation:
+    async def inspect(self, migration: str) -> Observation:
         """Look at the launched environment; status ``gone`` when there is none."""
         ...
 
