@@ -117,7 +117,7 @@ def _start_by_hand() -> None:
         )
     RECORD.write_text(json.dumps({"pid": process.pid, "born": _born(process.pid)}))
     _wait(process)
-    say(f"  its process is {process.pid}, its log {LOG}")
+    say(f"  its process is {process.pid}, its log {LOG}; `make demo-clean` stops it")
 
 
 def _mount_cgroups() -> None:
