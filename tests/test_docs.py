@@ -89,7 +89,7 @@ def assert_settings(words: list[str]) -> None:
     known = {
         f"--{cls.__name__}.{name}"
         for cls in fromcode.configurables()
-        for name in cls.class_own_traits(config=True)
+        for name in fromcode.traits_of(cls)
     }
     for word in words:
         assert word.partition("=")[0] in known | {"--help", "--help-all", "--show-config"}, word
@@ -150,7 +150,7 @@ def test_every_setting_is_explained(built: Path) -> None:
     shown = (built / "operators" / "settings.html").read_text("utf-8")
     for cls in fromcode.configurables():
         assert (cls.__doc__ or "").strip(), cls
-        for name, trait in cls.class_own_traits(config=True).items():
+        for name, trait in fromcode.traits_of(cls).items():
             assert len(trait.help.split()) >= 3, f"{cls.__name__}.{name} has no help"
             assert f"{cls.__name__}.{name}" in shown
 
@@ -161,19 +161,15 @@ def environment_variables() -> set[str]:
     for path in fromcode.PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and re.fullmatch(r"SECXOPS_[A-Z_]+", str(node.value)):
-                found.add(str(node.value))
+                found.add(node.value)
             if isinstance(node, ast.Subscript):
-                holder, key = node.value, node.slice
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
-                holder, key = node.func.value, node.args[0]
-                if node.func.attr == "getenv":
-                    holder = node.func
-                elif node.func.attr not in ("get", "pop", "setdefault"):
-                    continue
+                said, key = ast.unparse(node.value), node.slice
+            elif isinstance(node, ast.Call) and node.args:
+                said, key = ast.unparse(node.func), node.args[0]
             else:
                 continue
-            of_environment = "environ" in ast.unparse(holder) or "getenv" in ast.unparse(holder)
-            if of_environment and isinstance(key, ast.Constant) and isinstance(key.value, str):
+            reads = re.search(r"\benviron(\.(get|pop|setdefault))?$|\bgetenv$", said)
+            if reads and isinstance(key, ast.Constant):
                 found.add(key.value)
     return found
 

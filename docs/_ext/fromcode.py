@@ -144,9 +144,19 @@ def configurables() -> list[type[Configurable]]:
             yield from below(sub)
 
     own = {cls for cls in below(Configurable) if cls.__module__.startswith(PACKAGE.name + ".")}
-    return sorted(
-        (cls for cls in own if cls.class_own_traits(config=True)), key=lambda cls: cls.__name__
-    )
+    # A class that another one of ours is made from is configured under that one's name.
+    final = (cls for cls in own if not any(cls in other.__mro__[1:] for other in own))
+    return sorted((cls for cls in final if traits_of(cls)), key=lambda cls: cls.__name__)
+
+
+def traits_of(cls: type[Configurable]) -> dict[str, Any]:
+    """Return a class's settings by name, without those of Jupyter's own classes."""
+    found = cls.class_traits(config=True)
+    return {
+        name: trait
+        for name, trait in sorted(found.items())
+        if trait.this_class.__module__.startswith(PACKAGE.name + ".")
+    }
 
 
 def settings() -> str:
@@ -154,7 +164,7 @@ def settings() -> str:
     out = []
     for cls in configurables():
         out.append(f"## {cls.__name__}\n\n{paragraphs(cls.__doc__ or '').split(chr(10) * 2)[0]}\n")
-        for name, trait in sorted(cls.class_own_traits(config=True).items()):
+        for name, trait in traits_of(cls).items():
             made = any(name in vars(c).get("_trait_default_generators", {}) for c in cls.__mro__)
             default = "found out at start" if made else code(trait.default_value_repr())
             out.append(
@@ -250,8 +260,10 @@ def body_of(spec: Mapping[str, Any], holder: Mapping[str, Any]) -> str:
 
 def rest() -> str:
     """Every route: what it does, what it takes, what it answers."""
+    from jupyter_secxops_migrate.web.statuses import status_of
+
     spec = openapi()
-    out = []
+    out = [f"{paragraphs(spec['info'].get('description', ''))}\n\n## Routes\n"]
     for method, path, operation in operations(spec):
         text = paragraphs(operation.get("description", ""))
         out.append(f"### {method} {path}\n\n{words(operation.get('summary', ''))}\n\n{text}\n")
@@ -270,6 +282,9 @@ def rest() -> str:
             answer = resolved(spec, raw)
             rows.append([str(status), words(answer.get("description", "")), body_of(spec, answer)])
         out.append(table(["Status", "Meaning", "Body"], rows) + "\n")
+    statuses = [[code(name), str(int(status_of(cls())))] for name, cls in error_codes().items()]
+    out.append("## Error codes and statuses\n")
+    out.append(table(["Code", "HTTP status"], statuses) + "\n")
     own = {
         name: schema
         for name, schema in spec.get("components", {}).get("schemas", {}).items()
