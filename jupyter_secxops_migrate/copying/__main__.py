@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.workers is not None and given.workers < 1:
         parser.error("--workers must be 1 or more")
 
+    if given.subfolder and given.commit is None:
+        parser.error("--subfolder goes with --commit")
+
     def work(report: Report) -> None:
         result = copy_tree(
             given.source,
@@ -40,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             workers=given.workers,
             progress=lambda now: report.progress(*now),
             sync=given.sync,
+            commit=given.commit,
+            subfolder=given.subfolder,
         )
         report.result(
             f"{result.files} files, {result.bytes} bytes copied and compared; manifest {result.digest}",

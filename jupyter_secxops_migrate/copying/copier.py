@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 
 from . import never
 from .content import Content, Mismatch, SourceError, Writer
+from .git import is_lfs_pointer, open_repository, scrubbed
 from .manifest import entry_line, manifest_line, skipped_line, xattrs_digest
 from .walk import Descent
 
 __all__ = ["Copier", "Options", "Spool"]
 
 # Kinds of entries in a batch, and what is special about a file.
-FILE, SYMLINK, LINE, LINK = 0, 1, 2, 3
+FILE, SYMLINK, LINE, LINK, BLOB = 0, 1, 2, 3, 4
 PRIMARY, SCRUB, SQLITE, LOOK = 1, 2, 4, 8
 
 VANISHED = "vanished while it was copied"
@@ -34,6 +35,13 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 LABELS = ("security.selinux", "security.ima", "security.evm", "system.nfs4_acl", "trusted.")
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Commit(NamedTuple):
+    """What the entries of a commit get: ``owner`` (uid, gid) and time, nanoseconds."""
+
+    owner: tuple[int, int]
+    time: int
 
 
 class Options(NamedTuple):
@@ -49,6 +57,7 @@ class Options(NamedTuple):
     granularity: int
     staging: bytes
     write: Writer = os.write
+    commit: Commit | None = None
 
 
 class Spool:
@@ -113,6 +122,7 @@ class Copier:
         self._ticked = time.monotonic()
         self._early = self._unsent = 0
         self._first_descent = Descent(destination)
+        self._repository: Any = None
         self._instead: dict[int, tuple[bytes, str]] = {}
         self._first: tuple[bytes, int] = (b"", destination)
         self._manifest: list[bytes] = []
@@ -126,7 +136,9 @@ class Copier:
         files = copied = self._early = self._unsent = 0
         for folder, entries in segments:
             try:
-                source = self._source.to(folder)
+                # A commit's folders need not be in the work tree, and its entries not the work tree's.
+                blobs = entries[0][0] in (BLOB, LINE) and all(e[0] in (BLOB, LINE) for e in entries)
+                source = -1 if blobs else self._source.to(folder)
             except OSError as error:
                 self._lost_folder(folder, entries, error)
                 continue
@@ -145,6 +157,10 @@ class Copier:
                     if kind == FILE:
                         copied += self._file(source, destination, name, path, entry[2])[0]
                         files += 1
+                    elif kind == BLOB:
+                        size = self._blob(destination, name, path, *entry[2:])
+                        copied += size or 0
+                        files += size is not None
                     elif kind == SYMLINK:
                         self._symlink(source, destination, name, path)
                     else:
@@ -265,8 +281,6 @@ class Copier:
         if reason is not None:
             raise _Skip(reason)
         if special & SCRUB:
-            from .git import scrubbed
-
             clean = scrubbed(name, data)
             if clean != data:
                 flags.append(b"scrubbed")
@@ -362,6 +376,71 @@ class Copier:
         self._meta.append(entry_line(path, b"file", link=first))
         return 0
 
+    def _blob(
+        self, destination: int, name: bytes, path: bytes, content: bytes | str, mode: int
+    ) -> int | None:
+        """Write a file that git has or that we made; return its size, None for a symbolic link."""
+        commit = self._options.commit
+        assert commit is not None
+        data = content if isinstance(content, bytes) else self._read_blob(content)
+        times = (commit.time, commit.time)
+        owner = commit.owner if self._options.privileged else self._options.maker
+        if stat.S_ISLNK(mode):
+            os.symlink(data, name, dir_fd=destination)
+            if self._options.privileged:
+                os.chown(name, *owner, dir_fd=destination, follow_symlinks=False)
+            os.utime(name, ns=times, dir_fd=destination, follow_symlinks=False)
+            self._meta.append(
+                entry_line(
+                    path,
+                    b"symlink",
+                    owner=owner,
+                    mtime_ns=self._time(commit.time),
+                    target=data,
+                    flags=[b"commit"],
+                )
+            )
+            return None
+        if is_lfs_pointer(data):
+            self._send(("pointer",))
+        permissions = 0o755 if mode & 0o100 else 0o644
+        made = os.open(name, CREATE, 0o600, dir_fd=destination)
+        try:
+            digest = self._content.put(data, made)
+            dress(
+                made,
+                owner if self._options.privileged else None,
+                permissions,
+                times,
+                [],
+                lambda reason: None,
+            )
+        finally:
+            os.close(made)
+        self._manifest.append(manifest_line(digest, path))
+        self._meta.append(
+            entry_line(
+                path,
+                b"file",
+                mode=permissions,
+                owner=owner,
+                mtime_ns=self._time(commit.time),
+                size=len(data),
+                flags=[b"commit"],
+            )
+        )
+        return len(data)
+
+    def _read_blob(self, name: str) -> bytes:
+        import pygit2
+
+        if self._repository is None:
+            self._repository = open_repository(self._source.root)
+        try:
+            return bytes(self._repository[name].data)
+        except (KeyError, pygit2.GitError) as error:
+            raise SourceError(OSError(errno.EIO, str(error))) from None
+
     # ------------------------------------------------------------------ metadata
 
     def _attributes(self, descriptor: int, path: bytes) -> list[tuple[str, bytes]]:
@@ -412,7 +491,7 @@ class Copier:
 
     def _look(self, source: int, name: bytes, path: bytes, kind: int) -> None:
         """Something can't be read, so the copy fails; find out only what else can't be."""
-        if kind == SYMLINK:
+        if kind in (SYMLINK, BLOB):
             return
         try:
             os.close(os.open(name, READ, dir_fd=source))

@@ -1,4 +1,4 @@
-"""Credentials in a repository's own files, and which of those files hold any.
+"""A project's repository: its files without credentials, and the files of one commit.
 
 ``.git`` travels with a project, so that its history does; a token in the URL of a remote must not.
 What is changed: user and password in URLs (of ``http`` and its kind the user too, because a token
@@ -9,9 +9,24 @@ what was committed stays what was committed.
 
 from __future__ import annotations
 
+import os
 import re
+from typing import Any
 
-__all__ = ["GIT_FOLDER", "enters", "holds_credentials", "is_repository", "scrubbed"]
+from .walk import DIRECTORY
+
+__all__ = [
+    "GIT_FOLDER",
+    "belongs_to_a_work_tree",
+    "enters",
+    "holds_credentials",
+    "index_of",
+    "is_lfs_pointer",
+    "is_safe_name",
+    "open_commit",
+    "open_repository",
+    "scrubbed",
+]
 
 GIT_FOLDER = b".git"
 _URL = re.compile(rb"(?i)\b((?:https?|ftps?|socks5?h?)://)[^/?#\s]*@")
@@ -22,12 +37,6 @@ _SECTION = re.compile(rb"""\s*\[\s*([A-Za-z0-9.-]+)(?:\s+"(?:[^"\\]|\\.)*")?\s*\
 _SECRET_KEY = re.compile(
     rb"(?i)\s*(extraheader|.*(?:token|password|passwd|secret|smtppass|sslcertpassword|pat))\s*(?:=|\Z)"
 )
-_REPOSITORY = frozenset({b"HEAD", b"objects/", b"refs/"})
-
-
-def is_repository(names: frozenset[bytes]) -> bool:
-    """Say whether a folder with these names (folders end in ``/``) is a git directory."""
-    return names >= _REPOSITORY
 
 
 def enters(where: bytes | None, name: bytes) -> bytes | None:
@@ -103,3 +112,108 @@ def _logical_lines(data: bytes) -> list[bytes]:
             lines.append(current)
             current = b""
     return [*lines, current] if current else lines
+
+
+# --------------------------------------------------------------------------- the files of a commit
+
+# State of work in progress, and what belongs to one work tree: the copy has a work tree of its own.
+_OF_A_WORK_TREE = re.compile(
+    rb"HEAD|index|sharedindex\..*|.*\.lock|(?:MERGE|CHERRY_PICK|REVERT|REBASE)_.*|AUTO_MERGE|BISECT_.*"
+    rb"|(?:rebase-merge|rebase-apply|sequencer|worktrees)/"
+)
+_LFS = b"version https://git-lfs.github.com/spec/"
+
+
+def belongs_to_a_work_tree(name: bytes) -> bool:
+    """Say whether something directly in ``.git`` is replaced or left out when a commit is copied."""
+    return _OF_A_WORK_TREE.fullmatch(name) is not None
+
+
+def is_lfs_pointer(data: bytes) -> bool:
+    """Say whether a blob stands for a file that Git LFS keeps elsewhere."""
+    return data.startswith(_LFS)
+
+
+def is_safe_name(name: bytes) -> bool:
+    """Say whether a tree's entry names something inside its folder; a crafted tree may hold others."""
+    return name not in (b"", b".", b"..") and b"/" not in name and name.lower() != GIT_FOLDER
+
+
+def open_repository(root: int) -> Any:
+    """Open the repository whose ``.git`` lies in the folder ``root`` (a descriptor).
+
+    Only objects are read through it: no filter, no hook and no setting of the project runs anything.
+
+    Raises
+    ------
+    ValueError
+        There is none, or ``.git`` leads elsewhere.
+    """
+    import pygit2
+
+    # What root reads on behalf of its owner belongs to somebody else; nothing of it is executed.
+    pygit2.settings.owner_validation = False
+    for level in (
+        pygit2.enums.ConfigLevel.SYSTEM,
+        pygit2.enums.ConfigLevel.GLOBAL,
+        pygit2.enums.ConfigLevel.XDG,
+    ):
+        pygit2.settings.search_path[level] = ""
+    try:
+        os.close(os.open(GIT_FOLDER, DIRECTORY, dir_fd=root))
+    except OSError:
+        raise ValueError("it has no .git folder of its own") from None
+    try:
+        return pygit2.Repository(
+            f"/proc/self/fd/{root}/.git", pygit2.enums.RepositoryOpenFlag.NO_SEARCH
+        )
+    except pygit2.GitError as error:
+        raise ValueError(f"its repository can't be read ({error})") from error
+
+
+def open_commit(repository: Any, commit: str, subfolder: bytes) -> tuple[Any, int]:
+    """Return the tree of a commit (or of a folder in it) and the commit's time, seconds.
+
+    Raises
+    ------
+    ValueError
+        There is no such commit, or no such folder in it.
+    """
+    import pygit2
+
+    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit):
+        raise ValueError("the commit is not named by its full hexadecimal id")
+    try:
+        found = repository[commit].peel(pygit2.Commit)
+        tree = found.tree
+        for name in subfolder.split(b"/") if subfolder else []:
+            tree = tree[os.fsdecode(name)]
+            if not isinstance(tree, pygit2.Tree):
+                raise KeyError
+    except (KeyError, pygit2.GitError, ValueError):
+        raise ValueError("its repository has no such commit, or no such folder in it") from None
+    return tree, int(found.commit_time)
+
+
+def index_of(tree: Any, aside: str) -> bytes:
+    """Return the content of a ``.git/index`` that equals a tree; made under the path ``aside``.
+
+    Raises
+    ------
+    ValueError
+        The tree holds names that git does not allow.
+    """
+    import pygit2
+
+    index = pygit2.Index(aside)
+    index.clear()
+    try:
+        index.read_tree(tree)
+    except pygit2.GitError as error:
+        raise ValueError(f"the commit can't be checked out ({error})") from None
+    index.write()
+    try:
+        with open(aside, "rb") as file:
+            return file.read()
+    finally:
+        os.unlink(aside)

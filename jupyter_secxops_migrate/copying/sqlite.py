@@ -90,8 +90,9 @@ def _through_api(source: str, destination: str, *, recover: bool = False) -> Non
     import sqlite3
     from urllib.parse import quote
 
-    mode = "rw" if recover else "ro"
-    uri = "file:" + quote(os.fsencode(source)) + "?mode=" + mode
+    # Even a connection that only reads would make or reset the -shm of a log without one.
+    mode = "mode=rw" if recover else "mode=ro&readonly_shm=1"
+    uri = f"file:{quote(os.fsencode(source))}?{mode}"
     database = sqlite3.connect(uri, uri=True, timeout=5)
     try:
         copy = sqlite3.connect(destination)

@@ -29,6 +29,7 @@ from ..errors import CopyFailed, DiskFull, FileChanging, FileUnreadable, VerifyF
 from . import git, never, sqlite
 from .content import Writer
 from .copier import (
+    BLOB,
     FILE,
     LINE,
     LINK,
@@ -41,6 +42,7 @@ from .copier import (
     SQLITE_MAGIC,
     SYMLINK,
     VANISHED,
+    Commit,
     Copier,
     Options,
     Spool,
@@ -59,6 +61,7 @@ FILE_SYSTEMS_OWN = b"lost+found"
 BATCH_ENTRIES = 256
 BATCH_BYTES = 4 << 20
 LARGE = 64 << 20
+UNKNOWN = 64 << 10  # a guess, for batches of things whose size costs too much to ask for
 MOST_SKIPPED = 1000
 KINDS = {
     stat.S_IFIFO: "named pipe",
@@ -107,6 +110,8 @@ def copy_tree(
     workers: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     sync: bool = False,
+    commit: str | None = None,
+    subfolder: str | bytes = b"",
     write: Writer = os.write,
 ) -> CopyResult:
     """Copy the content of one folder into another and prove it.
@@ -127,6 +132,13 @@ def copy_tree(
         Called up to five times a second.
     sync
         Force all to disk before it counts as done.
+    commit
+        Full hexadecimal id of a git commit: copy its files instead of the work tree's, and ``.git``
+        with ``HEAD`` detached there and an index that equals it. Nothing of the project is executed.
+        Owned by whom the source's root belongs to, all times are the commit's.
+    subfolder
+        With ``commit``: only this folder of it, without ``.git``, for a project that is a part of
+        its repository. ``source`` is the repository's root.
     write
         Writes to the copied files; for tests that show that a bad write is found.
 
@@ -153,7 +165,7 @@ def copy_tree(
                 sync,
                 write,
                 stack,
-            ).run()
+            ).run(commit, _inside(subfolder) if subfolder else b"")
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(step="the copy") from error
@@ -238,6 +250,12 @@ class _Copy:
         self._unreadable = self._changing = 0
         self._first_unreadable: bytes | None = None
         self._first_changing: bytes | None = None
+        self._pointers = 0
+        state = os.fstat(self._root)
+        self._owner = (state.st_uid, state.st_gid)
+        # of a commit
+        self._tree: Any = None
+        self._generated: dict[bytes, bytes] = {}
         # what is not done yet
         self._links = _Links()
         self._deferred: list[tuple[int, bytes]] = []
@@ -255,8 +273,10 @@ class _Copy:
 
     # ------------------------------------------------------------------ the flow
 
-    def run(self) -> CopyResult:
+    def run(self, commit: str | None, subfolder: bytes) -> CopyResult:
         options = self._prepare()
+        if commit is not None:
+            options = self._open_commit(commit, subfolder, options)
         spools = [
             Spool(index, self._folder) for index in range(self._workers + (self._workers > 1))
         ]
@@ -271,7 +291,8 @@ class _Copy:
         try:
             with Pool(self._workers, start, self._take) as pool:
                 self._pool = pool
-                for _ in self._walk(folders, options):
+                walk = self._walk if commit is None else self._walk_commit
+                for _ in walk(folders, options):
                     while pool.full:
                         pool.turn(0.2)
                         self._tell()
@@ -286,6 +307,10 @@ class _Copy:
             ) from error
         self._link_all(Copier(self._root, self._made, spools[-1], options, self._take))
         self._raise_if_incomplete()
+        if self._pointers:
+            self._notes.append(
+                f"{self._pointers} files are Git LFS pointers; what they stand for is not in the repository"
+            )
         root = self._dress_folders(folders, options)
         digest = self._write_manifest(spools)
         if self._sync:
@@ -334,9 +359,12 @@ class _Copy:
 
     def _walk(self, folders: Spool, options: Options) -> Iterator[None]:
         """Go through the source, making folders and batches; yields now and then."""
-        state = os.fstat(self._root)
-        self._owner = (state.st_uid, state.st_gid)
-        stack = [(b"", *self._enter(b"", self._root, None, folders, options))]
+        yield from self._descend(b"", self._root, None, folders, options)
+
+    def _descend(
+        self, top: bytes, descriptor: int, where: bytes | None, folders: Spool, options: Options
+    ) -> Iterator[None]:
+        stack = [(top, *self._enter(top, descriptor, where, folders, options))]
         met = 0
         while stack:
             folder, names, where, databases = stack[-1]
@@ -351,6 +379,9 @@ class _Copy:
             if is_folder:
                 name = name[:-1]
             path = folder + b"/" + name if folder else name
+            if folder == git.GIT_FOLDER and name in self._generated:
+                self._put_blob(folder, name, self._generated[name], 0o100644)
+                continue
             reason = self._reason(path, name)
             if reason is not None:
                 self._skip(folder, path, reason)
@@ -386,6 +417,9 @@ class _Copy:
         names = listing(descriptor)
         if where != b"" and {b"HEAD", b"objects/", b"refs/"}.issubset(names):
             where = b""
+        if self._generated and path == git.GIT_FOLDER:
+            names = [name for name in names if not git.belongs_to_a_work_tree(name)]
+            names = sorted([*names, *self._generated])
         databases = frozenset(self._databases(names, descriptor))
         lost: list[str] = []
         attributes = read_attributes(descriptor, lost.append)
@@ -395,21 +429,36 @@ class _Copy:
             parent, _, name = path.rpartition(b"/")
             os.mkdir(name, 0o700, dir_fd=self._to.to(parent))
         owner = (state.st_uid, state.st_gid) if options.privileged else options.maker
+        times = (state.st_atime_ns, state.st_mtime_ns)
+        self._note_folder(
+            path, owner, stat.S_IMODE(state.st_mode), times, attributes, folders, options
+        )
+        names.reverse()
+        return names, where, databases
+
+    def _note_folder(
+        self,
+        path: bytes,
+        owner: tuple[int, int],
+        mode: int,
+        times: tuple[int, int],
+        attributes: list[tuple[str, bytes]],
+        folders: Spool,
+        options: Options,
+    ) -> None:
+        """Write a folder's entry, and remember what it gets when all in it is there."""
         unit = options.granularity
         line = entry_line(
             path,
             b"directory",
-            mode=stat.S_IMODE(state.st_mode),
+            mode=mode,
             owner=owner,
-            mtime_ns=state.st_mtime_ns // unit * unit,
+            mtime_ns=times[1] // unit * unit,
             xattrs=xattrs_digest(attributes),
         )
         self._put(path, (LINE, line))
-        times = (state.st_atime_ns, state.st_mtime_ns)
-        at = folders.put(b"", _dump((path, owner, stat.S_IMODE(state.st_mode), times, attributes)))
+        at = folders.put(b"", _dump((path, owner, mode, times, attributes)))
         self._folders.extend(at[3:])
-        names.reverse()
-        return names, where, databases
 
     def _databases(self, names: Sequence[bytes], descriptor: int) -> Iterator[bytes]:
         """Yield the SQLite databases of a folder that have a log beside them."""
@@ -483,6 +532,77 @@ class _Copy:
         self._put(folder, (LINE, skipped_line(path, reason)))
         self._take(("skipped", path, reason))
 
+    # ------------------------------------------------------------------ a commit
+
+    def _open_commit(self, commit: str, subfolder: bytes, options: Options) -> Options:
+        try:
+            repository = git.open_repository(self._root)
+            self._tree, seconds = git.open_commit(repository, commit, subfolder)
+            if not subfolder:
+                self._generated = {
+                    b"HEAD": commit.encode() + b"\n",
+                    b"index": git.index_of(self._tree, self._manifest + ".index"),
+                }
+        except ValueError as error:
+            raise CopyFailed(path=self._where, reason=str(error)) from error
+        return options._replace(commit=Commit(self._owner, seconds * 10**9))
+
+    def _walk_commit(self, folders: Spool, options: Options) -> Iterator[None]:
+        """Go through the tree of a commit, and through ``.git`` where its name has its place."""
+        stack = [(b"", self._enter_tree(b"", self._tree, folders, options))]
+        met = 0
+        while stack:
+            folder, entries = stack[-1]
+            entry = entries.pop() if entries else None
+            if entry is None:
+                stack.pop()
+                continue
+            met += 1
+            if met % 64 == 0:
+                yield
+            if entry == git.GIT_FOLDER:
+                below = self._from.to(git.GIT_FOLDER)
+                yield from self._descend(git.GIT_FOLDER, below, b"", folders, options)
+                continue
+            name, mode = entry.raw_name, int(entry.filemode)
+            path = folder + b"/" + name if folder else name
+            reason = (
+                self._reason(path, name) if git.is_safe_name(name) else "is not a name of a file"
+            )
+            if reason is not None:
+                self._skip(folder, path, reason)
+            elif mode == 0o040000:
+                stack.append((path, self._enter_tree(path, entry, folders, options)))
+            elif mode == 0o160000:
+                self._enter_tree(path, (), folders, options)
+                self._skip(path, path, "git submodule, which a commit only names")
+            else:
+                self._total_files += 1
+                self._put_blob(folder, name, str(entry.id), mode)
+
+    def _enter_tree(self, path: bytes, tree: Any, folders: Spool, options: Options) -> list[Any]:
+        """Make a commit's folder and list it, last entry first."""
+        assert options.commit is not None
+        if path:
+            parent, _, name = path.rpartition(b"/")
+            os.mkdir(name, 0o700, dir_fd=self._to.to(parent))
+        owner = options.commit.owner if options.privileged else options.maker
+        time_ns = options.commit.time
+        self._note_folder(path, owner, 0o755, (time_ns, time_ns), [], folders, options)
+        # git's order is ours, but what wrote a crafted tree need not have kept to it.
+        keyed = [
+            (entry.raw_name + b"/" * (int(entry.filemode) in (0o040000, 0o160000)), entry)
+            for entry in tree
+        ]
+        if not path and self._generated:
+            keyed.append((git.GIT_FOLDER + b"/", git.GIT_FOLDER))
+        keyed.sort(key=lambda pair: pair[0], reverse=True)
+        return [entry for _, entry in keyed]
+
+    def _put_blob(self, folder: bytes, name: bytes, content: bytes | str, mode: int) -> None:
+        # Git tells a blob's size only by unpacking it: the total grows as blobs are written.
+        self._put(folder, (BLOB, name, content, mode), size=UNKNOWN)
+
     # ------------------------------------------------------------------ batches
 
     def _put(
@@ -537,6 +657,8 @@ class _Copy:
         elif kind == "changing":
             self._changing += 1
             self._first_changing = min(self._first_changing or message[1], message[1])
+        elif kind == "pointer":
+            self._pointers += 1
         elif kind == "full":
             raise DiskFull(step="the copy")
         elif kind == "differs":
@@ -641,7 +763,14 @@ class _Copy:
         now = time.monotonic()
         if last or now - self._told >= 0.2:
             self._told = now
-            self._progress(Progress(self._files, self._bytes, self._total_files, self._total_bytes))
+            self._progress(
+                Progress(
+                    self._files,
+                    self._bytes,
+                    self._total_files,
+                    max(self._bytes, self._total_bytes),
+                )
+            )
 
 
 _dump, _load = marshal.dumps, marshal.loads

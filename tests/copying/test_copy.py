@@ -68,19 +68,26 @@ def test_any_number_of_processes_writes_the_same_manifest(
 def test_the_manifest_is_sorted_and_b3sum_reads_it(
     source: Path, destination: Path, manifest: Path, write: Write
 ) -> None:
-    for name in ("b", "a/z", "a.txt", "a0", "new\nline", "back\\slash", "\\n", "blank  two", "ünï"):
+    for name in (
+        "b",
+        "a/z",
+        "a.txt",
+        "a0",
+        "new\nline",
+        "back\\slash",
+        "\\n",
+        "blank  two",
+        "ünï",
+        "cr\r",
+    ):
         write(source / name, name)
     copy_tree(source, destination, manifest=manifest)
-    names = [line.split(b"  ", 1)[1] for line in manifest.read_bytes().splitlines()]
-    unescaped = [
-        name.replace(b"\\\\", b"\0").replace(b"\\n", b"\n").replace(b"\0", b"\\") for name in names
-    ]
-    plain = [
-        name if not line.startswith(b"\\") else other
-        for line, name, other in zip(
-            manifest.read_bytes().splitlines(), names, unescaped, strict=True
-        )
-    ]
+    plain = []
+    for line in manifest.read_bytes().split(b"\n")[:-1]:
+        name = line.split(b"  ", 1)[1]
+        if line.startswith(b"\\"):
+            name = name.replace(b"\\\\", b"\0").replace(b"\\n", b"\n").replace(b"\0", b"\\")
+        plain.append(name)
     assert plain == sorted(plain)
     if shutil.which("b3sum") is None:
         pytest.skip("b3sum is not installed")
