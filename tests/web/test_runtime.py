@@ -71,10 +71,10 @@ def test_where_jupyters_data_is_on_a_network_the_folder_is_local_state(
 def test_a_long_path_has_its_socket_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1")
     monkeypatch.setenv("SECXOPS_DATA_DIR", str(tmp_path / ("x" * 90)))
     long = Runtime.find().socket
-    assert long.parent == tmp_path / "jupyter-secxops"
+    assert long.parent == Path("/run/user/1/jupyter-secxops")
     monkeypatch.setenv("SECXOPS_DATA_DIR", str(tmp_path / ("y" * 90)))
     assert Runtime.find().socket != long
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / ("z" * 100)))
