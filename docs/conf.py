@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from pathlib import Path
@@ -25,6 +26,9 @@ nitpicky = True
 smartquotes = False
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+
+# The theme's colours configure the root logger; what the reference imports must not chat there.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 html_theme = "furo"
 html_title = "jupyter-secxops-migrate"

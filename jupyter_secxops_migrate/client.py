@@ -405,7 +405,14 @@ class MigrationClient:
     async def __aenter__(self) -> MigrationClient:
         """Have the service there, of this version if it can be."""
         if self._local:
-            await asyncio.to_thread(ensure_service, self._runtime, self._command)
+            starting = asyncio.create_task(
+                asyncio.to_thread(ensure_service, self._runtime, self._command)
+            )
+            await asyncio.sleep(0)
+            # Takes a third of a second, while the service's process takes more.
+            import httpx  # noqa: F401
+
+            await starting
         return self
 
     async def __aexit__(

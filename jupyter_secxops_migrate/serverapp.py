@@ -176,7 +176,8 @@ class Forwarder(APIHandler):
             from .web.statuses import status_of
 
             error, status_code = exception, status_of(exception)
-        elif self.current_user is None and status_code in (401, 403):
+        # Before `prepare` has run, an address that is no text has nobody's name yet.
+        elif status_code in (401, 403) and getattr(self, "_jupyter_current_user", None) is None:
             error = Unauthenticated()
         elif status_code == 403:
             error = Forbidden(action="share")

@@ -161,7 +161,7 @@ def environment_variables() -> set[str]:
     for path in fromcode.PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and re.fullmatch(r"SECXOPS_[A-Z_]+", str(node.value)):
-                found.add(node.value)
+                found.add(str(node.value))
             if isinstance(node, ast.Subscript):
                 said, key = ast.unparse(node.value), node.slice
             elif isinstance(node, ast.Call) and node.args:
@@ -170,7 +170,7 @@ def environment_variables() -> set[str]:
                 continue
             reads = re.search(r"\benviron(\.(get|pop|setdefault))?$|\bgetenv$", said)
             if reads and isinstance(key, ast.Constant):
-                found.add(key.value)
+                found.add(str(key.value))
     return found
 
 

@@ -198,7 +198,8 @@ def command_line() -> list[tuple[click.Command, click.Context]]:
     from jupyter_secxops_migrate.cli import PROGRAM
     from jupyter_secxops_migrate.cli import commands as group
 
-    return list(commands_of(group, click.Context(group, info_name=PROGRAM)))
+    context = click.Context(group, info_name=PROGRAM, **group.context_settings)
+    return list(commands_of(group, context))
 
 
 def commands() -> str:
@@ -211,7 +212,8 @@ def commands() -> str:
         out.append(f"## {context.command_path}\n\n```text\n{usage}\n```\n\n{text}\n")
         for param in command.get_params(context):
             record = param.get_help_record(context)
-            if record is not None:
+            # An argument without a text of its own stands in the usage line.
+            if record is not None and record[1]:
                 out.append(f"{code(record[0])}\n: {words(record[1])}\n")
     return "\n".join(out)
 
@@ -264,6 +266,7 @@ def rest() -> str:
 
     spec = openapi()
     out = [f"{paragraphs(spec['info'].get('description', ''))}\n\n## Routes\n"]
+    common: dict[str, str] = {}
     for method, path, operation in operations(spec):
         text = paragraphs(operation.get("description", ""))
         out.append(f"### {method} {path}\n\n{words(operation.get('summary', ''))}\n\n{text}\n")
@@ -277,13 +280,23 @@ def rest() -> str:
         body = resolved(spec, operation.get("requestBody", {}))
         if body:
             out.append(f"Body: {body_of(spec, body)}. {words(body.get('description', ''))}\n")
-        rows = []
+        rows: list[list[str]] = []
+        failures: list[str] = []
         for status, raw in operation.get("responses", {}).items():
             answer = resolved(spec, raw)
-            rows.append([str(status), words(answer.get("description", "")), body_of(spec, answer)])
+            said = words(answer.get("description", ""))
+            if "$ref" in raw and "schemas/Error" in str(answer):
+                # Told once for all routes, below.
+                failures.append(str(status))
+                common[str(status)] = said
+            else:
+                rows.append([str(status), said, body_of(spec, answer)])
         out.append(table(["Status", "Meaning", "Body"], rows) + "\n")
+        numbers = ", ".join(status for status in sorted(failures) if status != "default")
+        out.append(f"[Errors](#errors): {numbers}.\n")
     statuses = [[code(name), str(int(status_of(cls())))] for name, cls in error_codes().items()]
-    out.append("## Error codes and statuses\n")
+    out.append("## Errors\n\nEvery body is an [Error](#error).\n")
+    out.append(table(["Status", "Meaning"], ([code(k), common[k]] for k in sorted(common))) + "\n")
     out.append(table(["Code", "HTTP status"], statuses) + "\n")
     own = {
         name: schema
@@ -343,7 +356,8 @@ def typed(schema: Mapping[str, Any]) -> str:
         inner = schema.get("additionalProperties")
         return f"object of {typed(inner)}" if isinstance(inner, dict) else "object"
     if kind == "string" and "format" in schema:
-        return {"date-time": "time (RFC 3339, UTC)"}.get(schema["format"], schema["format"])
+        known = {"date-time": "time (RFC 3339, UTC)"}
+        return known.get(schema["format"], str(schema["format"]))
     return str(kind) if kind else "any JSON"
 
 

@@ -352,6 +352,10 @@ class Engine(Protocol):
         """Say what the builder can do: ``buildkit`` or nothing."""
         ...
 
+    def arguments(self) -> Mapping[str, str]:
+        """Return the build arguments that every build gets."""
+        ...
+
     async def image(self, reference: str) -> ImageInfo | None:
         """Inspect an image in the engine's store; None when it is not there."""
         ...

@@ -121,9 +121,9 @@ def finding(error: errors.SecxopsError) -> Finding:
     return Finding(**error.as_dict())
 
 
-def default_name(survey: Survey, now: datetime | None = None) -> str:
+def default_name(project: str, now: datetime | None = None) -> str:
     """Return ``PROJECT-YYYY-MM-DD``, of characters that every client can type."""
-    stem = re.sub(r"[^\w.+-]+", "-", survey.project.name).strip("-.")[:80] or "project"
+    stem = re.sub(r"[^\w.+-]+", "-", project).strip("-.")[:80] or "project"
     return f"{stem}-{(now or utcnow()):%Y-%m-%d}"
 
 
@@ -244,7 +244,7 @@ def make_plan(
         reasons.append(reason("estimate", duration=human_duration(estimate)))
 
     return Plan(
-        name=request.name or name_default or default_name(survey),
+        name=request.name or name_default or default_name(survey.project.name),
         route=Route.STAY,
         node=capacity.node,
         reasons=reasons,

@@ -82,6 +82,7 @@ def serve_application(application: ServiceApplication, **settings: Any) -> HTTPS
     return HTTPServer(
         application,
         max_body_size=handlers.DRAIN_BYTES,
-        max_header_size=64 * 1024,
+        # The longest query that the contract allows: a project and 32 data paths, quoted.
+        max_header_size=512 * 1024,
         **settings,
     )

@@ -301,8 +301,7 @@ def test_a_second_look_judges_room_only():
     ],
 )
 def test_the_default_name_is_the_projects_and_the_date(name, expected):
-    survey = dataclasses.replace(surveyed(), project=Folder(path="/x", name=name))
-    assert default_name(survey, datetime(2026, 11, 23)) == expected
+    assert default_name(name, datetime(2026, 11, 23)) == expected
 
 
 def test_every_reason_in_the_table_is_given_somewhere_and_no_other():

@@ -119,7 +119,9 @@ def test_a_malformed_body_is_400(alice: httpx.Client, path: str, body: bytes, fi
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_a_body_must_say_that_it_is_json(alice: httpx.Client, kind: str) -> None:
-    response = alice.post("migrations", content=b'{"project": "/p"}', headers={"Content-Type": kind})
+    response = alice.post(
+        "migrations", content=b'{"project": "/p"}', headers={"Content-Type": kind}
+    )
     assert response.status_code == 400
 
 
@@ -318,9 +320,7 @@ def test_a_stream_replays_and_ends_with_its_migration(alice: httpx.Client) -> No
 
 def test_a_stream_is_taken_up_where_it_was_left(alice: httpx.Client) -> None:
     migration = shared(alice)
-    everything = read_events(
-        alice.get("events", params={"migration": migration, "after": 0}).text
-    )
+    everything = read_events(alice.get("events", params={"migration": migration, "after": 0}).text)
     middle = everything[4][1]["id"]
     # The header is the later word: the query is that of the first connection.
     rest = alice.get(

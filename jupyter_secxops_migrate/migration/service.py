@@ -1,0 +1,387 @@
+"""The service: who may do what to which migration, and what became of the environments.
+
+`MigrationService` is shared by all owners; `MigrationService.for_owner` gives one owner's view, which
+is the `MigrationApi` that routes call. Ownership is checked here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from .. import errors
+from ..engines.base import Engine, Observation
+from ..environment.project import find_project
+from ..environment.survey import survey
+from ..model import (
+    Check,
+    Environment,
+    EnvironmentStatus,
+    Event,
+    LaunchedEnvironment,
+    Migration,
+    MigrationState,
+    Orphan,
+    Plan,
+    ServiceReport,
+    ShareRequest,
+    Step,
+    StepName,
+    utcnow,
+)
+from ..placement.policy import ResourcePolicy
+from ..runtime import version
+from .plan import default_name, finding
+from .steps import Steps
+from .store import Store
+from .workflow import Flow
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_LOOK_AGAIN_SECONDS = 1.0
+_WAIT_SECONDS = 5.0
+
+
+def new_id() -> str:
+    """Return a fresh migration id: a letter and nine letters or digits."""
+    return "m" + "".join(secrets.choice(_ALPHABET) for _ in range(9))
+
+
+class MigrationService:
+    """Everything behind the API.
+
+    Parameters
+    ----------
+    data_dir
+        Where the store and each migration's files are; only its owner may enter.
+    engine, policy
+        Where containers run, and what may run there.
+    store_url
+        SQLAlchemy URL of the record; a SQLite file in ``data_dir`` by default.
+    workers
+        How many migrations are under way at once.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        engine: Engine,
+        policy: ResourcePolicy,
+        store_url: str | None = None,
+        workers: int = 2,
+    ) -> None:
+        self.data_dir = data_dir
+        self.engine = engine
+        self.store = Store(store_url or f"sqlite:///{data_dir / 'store.sqlite'}")
+        self.steps = Steps(self.store, engine, policy, data_dir / "migrations")
+        self.flow = Flow(self.steps, store_url or f"sqlite:///{data_dir / 'dbos.sqlite'}", workers)
+        self._seen: dict[str, tuple[float, Observation]] = {}
+        self._starting = 0
+
+    async def start(self) -> None:
+        """Open the record and go on with what was under way."""
+        await asyncio.to_thread(self.store.open)
+        self.steps.tag = self.store.identity(secrets.token_hex(8))
+        await self.flow.launch()
+        for migration_id in self.store.ids(
+            MigrationState.QUEUED, MigrationState.RUNNING, MigrationState.CANCELLING
+        ):
+            # Recorded, and killed before the workflow was: started now. Others are left alone.
+            await self.flow.start(migration_id, self.store.get(migration_id).attempt)
+
+    async def close(self) -> None:
+        """Let go; what is under way is taken up by the next start."""
+        await self.flow.close()
+        await self.engine.close()
+        self.store.close()
+
+    def busy(self) -> bool:
+        """Whether something is queued or under way."""
+        return bool(self._starting) or bool(
+            self.store.ids(MigrationState.QUEUED, MigrationState.RUNNING, MigrationState.CANCELLING)
+        )
+
+    def for_owner(self, owner: str) -> OwnerApi:
+        """Return one owner's view."""
+        return OwnerApi(self, owner)
+
+    async def begin(self, migration: Migration) -> None:
+        """Start a migration's current attempt."""
+        self._starting += 1
+        try:
+            await self.flow.start(migration.id, migration.attempt)
+        finally:
+            self._starting -= 1
+
+    async def seen(self, migration_id: str, *, fresh: bool = False) -> Observation:
+        """Look at a launched environment, at most once a second."""
+        at, observation = self._seen.get(migration_id, (0.0, None))
+        if fresh or observation is None or time.monotonic() - at > _LOOK_AGAIN_SECONDS:
+            observation = await self.engine.inspect(migration_id)
+            self._seen[migration_id] = (time.monotonic(), observation)
+        return observation
+
+    def forget(self, migration_id: str) -> None:
+        """Drop what was seen."""
+        self._seen.pop(migration_id, None)
+
+
+class OwnerApi:
+    """What one owner can do; implements `jupyter_secxops_migrate.api.MigrationApi`."""
+
+    def __init__(self, service: MigrationService, owner: str) -> None:
+        self._service = service
+        self._store = service.store
+        self._steps = service.steps
+        self.owner = owner
+
+    # ------------------------------------------------------------------ before
+
+    async def environment(self, project: str, data: Sequence[str] = ()) -> Environment:
+        """Observe the running environment of a project."""
+        engine = self._service.engine
+        root = find_project(Path(project))
+        found = await asyncio.to_thread(survey, root, [Path(d) for d in data], None)
+        environment = Environment(
+            project=found.project,
+            version=found.version,
+            dockerfile=found.dockerfile_path if found.dockerfile else None,
+            data=list(found.data),
+        )
+        if found.dockerfile_error is not None:
+            environment.problems.append(finding(found.dockerfile_error))
+        elif found.dockerfile is None:
+            environment.problems.append(finding(errors.NoDockerfile(project=found.project.name)))
+        try:
+            source, capacity = await asyncio.gather(engine.source(), engine.capacity())
+        except errors.SecxopsError as error:
+            environment.problems.append(finding(error))
+            return environment
+        environment.engine, environment.kind = engine.name, source.kind
+        environment.container, environment.image = source.container, source.image
+        environment.cpu, environment.memory, environment.gpu = (
+            source.cpu,
+            source.memory,
+            source.gpu,
+        )
+        environment.node = capacity
+        for folder in (environment.project, *environment.data):
+            try:
+                folder.mount = (await engine.locate(Path(folder.path))).mount
+            except errors.Refusal as refusal:
+                environment.problems.append(finding(refusal))
+        return environment
+
+    async def plan(self, request: ShareRequest) -> Plan:
+        """Decide what a share would do; touches nothing."""
+        return (await self._steps.look(request)).plan
+
+    # ------------------------------------------------------------------ a share
+
+    async def share(self, request: ShareRequest, idempotency_key: str | None = None) -> Migration:
+        """Record a migration and queue it."""
+        project = find_project(Path(request.project))
+        body = json.dumps(request.model_dump(mode="json"), sort_keys=True)
+        migration = Migration(
+            id=new_id(),
+            owner=self.owner,
+            name=request.name or default_name(project.name),
+            state=MigrationState.QUEUED,
+            created=utcnow(),
+            request=request,
+            steps=[Step(name=name) for name in StepName],
+        )
+        digest = hashlib.sha256(body.encode()).hexdigest()
+        recorded = await asyncio.to_thread(self._store.add, migration, idempotency_key, digest)
+        if recorded.id == migration.id:
+            await self._service.begin(recorded)
+        return recorded
+
+    async def get(self, migration_id: str, *, token: bool = False) -> Migration:
+        """Return one migration; with ``token``, ``result.url`` carries its token."""
+        migration = await asyncio.to_thread(self._store.get, migration_id, self.owner)
+        migration = await self._observed(migration)
+        if token and migration.result is not None and migration.result.url is not None:
+            secret = quote(self._steps.token(migration_id), safe="")
+            migration.result.url = f"{migration.result.url}?token={secret}"
+        return migration
+
+    async def list(self) -> Sequence[Migration]:
+        """Return the owner's migrations, newest first."""
+        found = await asyncio.to_thread(self._store.list, self.owner)
+        return await asyncio.gather(*(self._observed(m) for m in found))
+
+    async def _observed(self, migration: Migration, *, fresh: bool = False) -> Migration:
+        """Add what became of the environment."""
+        if migration.state is not MigrationState.SUCCEEDED or migration.result is None:
+            return migration
+        try:
+            seen = await self._service.seen(migration.id, fresh=fresh)
+        except errors.SecxopsError:
+            return migration  # the engine is away: what is recorded is still true
+        migration.environment = LaunchedEnvironment(status=seen.status)
+        # The port changes when it is started again.
+        migration.result.url = seen.url
+        return migration
+
+    async def events(
+        self, migration_id: str | None = None, after: int | None = None
+    ) -> AsyncIterator[Event]:
+        """Yield events as they happen, after replaying those past ``after``."""
+        if migration_id is not None:
+            await asyncio.to_thread(self._store.get, migration_id, self.owner)
+        last = self._store.last_event() if after is None else after
+        loop = asyncio.get_running_loop()
+        news = asyncio.Event()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(news.set)
+
+        unlisten = self._store.listen(wake)
+        try:
+            while True:
+                news.clear()
+                found = await asyncio.to_thread(
+                    self._store.events_after, self.owner, last, migration_id
+                )
+                for event in found:
+                    last = event.id
+                    yield event
+                if found:
+                    continue
+                if migration_id is not None and await self._ended(migration_id):
+                    return
+                try:
+                    # Another process may write to a shared database: looked for now and then.
+                    await asyncio.wait_for(news.wait(), _WAIT_SECONDS)
+                except asyncio.TimeoutError:
+                    continue
+        finally:
+            unlisten()
+
+    async def _ended(self, migration_id: str) -> bool:
+        try:
+            return (await asyncio.to_thread(self._store.get, migration_id)).state.final
+        except errors.NotFound:
+            return True
+
+    async def log(self, migration_id: str) -> str:
+        """Return the migration's log so far."""
+        await asyncio.to_thread(self._store.get, migration_id, self.owner)
+        return await asyncio.to_thread(self._store.log_text, migration_id)
+
+    async def cancel(self, migration_id: str) -> Migration:
+        """Ask it to end."""
+        with self._store.edit(migration_id, self.owner) as draft:
+            state = draft.migration.state
+            if state in (MigrationState.SUCCEEDED, MigrationState.FAILED):
+                raise errors.WrongState(state=state.value, wanted="queued or running")
+            if not state.final:
+                draft.migration.state = MigrationState.CANCELLING
+        self._steps.abort(migration_id)
+        return self._store.get(migration_id, self.owner)
+
+    async def retry(self, migration_id: str) -> Migration:
+        """Run a failed or cancelled one again as its next attempt."""
+        with self._store.edit(migration_id, self.owner) as draft:
+            migration = draft.migration
+            if migration.state not in (MigrationState.FAILED, MigrationState.CANCELLED):
+                raise errors.WrongState(state=migration.state.value, wanted="failed or cancelled")
+            migration.state = MigrationState.QUEUED
+            migration.attempt += 1
+            migration.started = migration.finished = migration.error = None
+            migration.steps = [Step(name=name) for name in StepName]
+            draft.facts = {}
+        queued = self._store.get(migration_id, self.owner)
+        await self._service.begin(queued)
+        return queued
+
+    # ------------------------------------------------------------------ life after
+
+    async def stop(self, migration_id: str) -> Migration:
+        """Stop the launched environment; its volumes and image stay."""
+        migration = self._launched(migration_id)
+        await self._service.engine.stop(migration_id)
+        return await self._changed(migration)
+
+    async def start(self, migration_id: str) -> Migration:
+        """Start a stopped environment again."""
+        migration = self._launched(migration_id)
+        seen = await self._service.seen(migration_id, fresh=True)
+        if seen.status is EnvironmentStatus.GONE:
+            raise errors.WrongState(state="gone", wanted="stopped")
+        await self._service.engine.start(migration_id)
+        return await self._changed(migration)
+
+    def _launched(self, migration_id: str) -> Migration:
+        migration = self._store.get(migration_id, self.owner)
+        if migration.state is not MigrationState.SUCCEEDED:
+            raise errors.WrongState(state=migration.state.value, wanted="succeeded")
+        return migration
+
+    async def _changed(self, migration: Migration) -> Migration:
+        migration = await self._observed(migration, fresh=True)
+        if migration.environment is not None:
+            self._store.say_environment(migration, migration.environment.status.value)
+        return migration
+
+    async def delete(self, migration_id: str) -> None:
+        """Remove container, volumes, image if unused, and the record."""
+        migration = self._store.get(migration_id, self.owner)
+        if not migration.state.final:
+            await self.cancel(migration_id)
+            async for _ in self.events(migration_id, after=0):
+                pass  # ends when the cancelling has
+        image = self._store.read(migration_id).facts.get("image") or {}
+        await self._service.engine.delete(migration_id, image.get("reference"))
+        self._steps.forget_files(migration_id)
+        self._service.forget(migration_id)
+        self._store.remove(migration_id)
+
+    async def orphans(self) -> Sequence[Orphan]:
+        """List the owner's objects in the engine that no migration accounts for."""
+        owned = await self._service.engine.owned(self._steps.engine_owner(self.owner))
+        known = set(self._store.ids())
+        under_way = set(
+            self._store.ids(
+                MigrationState.QUEUED,
+                MigrationState.RUNNING,
+                MigrationState.CANCELLING,
+                MigrationState.SUCCEEDED,
+            )
+        )
+        return [
+            o
+            for o in owned
+            if o.migration not in known
+            or (o.migration not in under_way)  # failed and cancelled ones keep nothing
+        ]
+
+    async def sweep(self) -> Sequence[Orphan]:
+        """Remove the orphans; return what was removed."""
+        found = await self.orphans()
+        await self._service.engine.remove(found)
+        return found
+
+    async def doctor(self) -> ServiceReport:
+        """Check the service, its engine and its surroundings."""
+        checks = await self._service.engine.doctor()
+        found = await asyncio.to_thread(self._store.ids)
+        checks.append(
+            Check(name="store", state="ok", message=f"{len(found)} shares are on record.")
+        )
+        return ServiceReport(
+            service={
+                "pid": os.getpid(),
+                "version": version(),
+                "data": str(self._service.data_dir),
+                "log": str(self._service.data_dir / "service.log"),
+            },
+            checks=checks,
+        )

@@ -1,0 +1,696 @@
+"""What each step of a migration does.
+
+Every step finds what it needs in the store and leaves there what the next one needs, so that it can
+be repeated at any time: after a kill, or by a retry. The order of the steps is `workflow`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from .. import errors
+from ..copying.manifest import read_manifest, to_text
+from ..engines.base import (
+    BuildOrder,
+    BuildResult,
+    CopyOrder,
+    CopyResult,
+    Engine,
+    ImageProbe,
+    LaunchOrder,
+    LogLine,
+    Measure,
+    Names,
+    OwnOrder,
+    Progress,
+    SourcePlace,
+    VerifyOrder,
+    VerifyResult,
+    VolumeCheck,
+    VolumeMount,
+    labels,
+    owner_hash,
+    slug,
+)
+from ..environment.context import BuildContext
+from ..environment.project import find_project
+from ..environment.survey import Survey, survey
+from ..model import (
+    EnvironmentStatus,
+    Evidence,
+    Finding,
+    ImageResult,
+    MigrationResult,
+    MigrationState,
+    Place,
+    Plan,
+    ShareRequest,
+    StepName,
+    StepState,
+    VolumeResult,
+    utcnow,
+)
+from ..placement.policy import ResourcePolicy
+from .plan import finding, make_plan, mounts, observe_again, refused
+from .store import Draft, Store
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+MEASURES_PER_SECOND = 4
+TRIES = 3
+
+
+class Given(Exception):
+    """This branch ends because another one failed or the owner cancelled."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was found out about a share's source."""
+
+    survey: Survey
+    places: Mapping[str, SourcePlace | Finding]
+    plan: Plan
+
+
+class Steps:
+    """The work of migrations, on one engine.
+
+    Parameters
+    ----------
+    store, engine, policy
+        What to work with.
+    folder
+        Where each migration keeps its manifests and its token, in a folder named by its id.
+    """
+
+    def __init__(self, store: Store, engine: Engine, policy: ResourcePolicy, folder: Path) -> None:
+        self.store = store
+        self.engine = engine
+        self.policy = policy
+        self.folder = folder
+        self.tag = ""
+        """Tells the engine's objects of this store from those of another store of the same owner."""
+        self._running: dict[str, set[asyncio.Task[Any]]] = {}
+        self._sources: dict[tuple[str, int], Source] = {}
+        self._copying: dict[str, dict[str, Measure]] = {}
+
+    # ------------------------------------------------------------------ running and ending
+
+    async def run(self, step: Callable[..., Awaitable[T]], migration: str, *more: str) -> T:
+        """Run a step so that cancelling, and the failure of another branch, end it at once.
+
+        Temporary errors are tried again. The first error of a migration is kept in its record.
+
+        Raises
+        ------
+        errors.SecxopsError
+            What went wrong.
+        Given
+            Somebody else's trouble ended it.
+        """
+        if self.store.get(migration).state is MigrationState.CANCELLING:
+            raise Given
+        task: asyncio.Task[T] = asyncio.ensure_future(self._tried(step, migration, *more))
+        branches = self._running.setdefault(migration, set())
+        branches.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                task.cancel()
+                raise
+            raise Given from None
+        except errors.SecxopsError as error:
+            self._keep_error(migration, error)
+            self.abort(migration)
+            raise
+        except Exception:
+            log.exception("step %s of %s", getattr(step, "__name__", "?"), migration)
+            self._keep_error(migration, errors.SecxopsError())
+            self.abort(migration)
+            raise
+        finally:
+            branches.discard(task)
+
+    async def _tried(self, step: Callable[..., Awaitable[T]], migration: str, *more: str) -> T:
+        for attempt in range(1, TRIES):
+            try:
+                return await step(migration, *more)
+            except errors.TemporaryError as error:
+                log.warning("%s: %s; trying again", migration, error.code)
+                self.store.log(self.store.get(migration), [f"{error.message} Trying again."])
+                await asyncio.sleep(attempt)
+        return await step(migration, *more)
+
+    def abort(self, migration: str) -> None:
+        """End what is running for a migration."""
+        for task in list(self._running.get(migration, ())):
+            task.cancel()
+
+    def busy(self) -> bool:
+        """Whether a step is running."""
+        return any(self._running.values())
+
+    def _keep_error(self, migration: str, error: errors.SecxopsError) -> None:
+        with self.store.edit(migration) as draft:
+            if draft.migration.error is None:
+                draft.migration.error = finding(error)
+            for step in draft.migration.steps:
+                if step.state is StepState.RUNNING:
+                    step.state, step.finished = StepState.FAILED, utcnow()
+
+    @asynccontextmanager
+    async def _step(self, migration: str, name: StepName) -> AsyncIterator[Recorder]:
+        """Record a step's start, its progress and its end."""
+        with self.store.edit(migration) as draft:
+            step = draft.step(name)
+            step.state = StepState.RUNNING
+            step.started = step.started or utcnow()
+        recorder = Recorder(self.store, migration, name)
+        try:
+            yield recorder
+        finally:
+            recorder.flush()
+        with self.store.edit(migration) as draft:
+            step = draft.step(name)
+            step.state, step.finished, step.percent = StepState.DONE, utcnow(), 100.0
+
+    # ------------------------------------------------------------------ check
+
+    async def look(self, request: ShareRequest, name: str | None = None) -> Source:
+        """Observe the source and decide a plan; touches nothing."""
+        project = find_project(Path(request.project))
+        data = [Path(d) for d in request.data]
+        arguments = self.engine.arguments()
+        found = await asyncio.to_thread(
+            survey, project, data, request.version, build_args=arguments
+        )
+        source, capacity, features = await asyncio.gather(
+            self.engine.source(), self.engine.capacity(), self.engine.features()
+        )
+        places: dict[str, SourcePlace | Finding] = {}
+        for folder in (found.project, *found.data):
+            try:
+                places[folder.path] = await self.engine.locate(Path(folder.path))
+            except errors.Refusal as refusal:
+                places[folder.path] = finding(refusal)
+        bases = {}
+        for base in found.dockerfile.bases() if found.dockerfile else ():
+            bases[base] = await self.engine.image(base)
+        plan = make_plan(
+            request,
+            found,
+            source,
+            capacity,
+            features=features,
+            bases=bases,
+            policy=self.policy,
+            places=places,
+            name_default=name,
+        )
+        return Source(found, places, plan)
+
+    async def begin(self, migration: str) -> None:
+        """Its turn has come."""
+        with self.store.edit(migration) as draft:
+            if draft.migration.state is MigrationState.QUEUED:
+                draft.migration.state = MigrationState.RUNNING
+            draft.migration.started = draft.migration.started or utcnow()
+
+    async def check(self, migration: str) -> None:
+        """Plan the migration; a refusal ends it."""
+        async with self._step(migration, StepName.CHECK):
+            record = self.store.get(migration)
+            source = await self.look(record.request, record.name)
+            self._sources[migration, record.attempt] = source
+            with self.store.edit(migration) as draft:
+                draft.migration.plan = source.plan
+                draft.migration.plans = [*draft.migration.plans, source.plan]
+                draft.facts["keys"] = _keys(source.survey)
+                draft.facts["moves"] = source.plan.route.value == "move"
+                draft.step(StepName.PUSH).state = StepState.SKIPPED
+            if source.plan.refusals:
+                raise refused(source.plan)
+
+    async def keys(self, migration: str) -> list[str]:
+        """Return the keys of the folders to copy: ``code``, ``data-1`` …"""
+        return list(self.store.read(migration).facts["keys"])
+
+    async def _source(self, migration: str) -> Source:
+        """Return what `check` found; looked at again after a restart."""
+        record = self.store.get(migration)
+        found = self._sources.get((migration, record.attempt))
+        if found is None:
+            found = await self.look(record.request, record.name)
+            if record.plan is not None:
+                found = Source(found.survey, found.places, record.plan)
+            self._sources[migration, record.attempt] = found
+        return found
+
+    # ------------------------------------------------------------------ build
+
+    async def build(self, migration: str) -> None:
+        """Build the image from the project's Dockerfile."""
+        source = (await self._source(migration)).survey
+        assert source.dockerfile is not None
+        context = await asyncio.to_thread(
+            BuildContext, Path(source.project.path), source.dockerfile.source, source.commit
+        )
+        await self._build(migration, context, source)
+
+    async def rebuild(self, migration: str) -> None:
+        """Build again from the copied code, as files changed between build and copy."""
+        source = (await self._source(migration)).survey
+        owner = self._owner(migration)
+        volume = Names(migration).volume("code")
+        assert source.dockerfile is not None
+        context = await asyncio.to_thread(
+            BuildContext.from_tar,
+            lambda: self.engine.read_volume(migration, owner, volume),
+            source.dockerfile.source,
+        )
+        await self._build(migration, context, source)
+        with self.store.edit(migration) as draft:
+            draft.facts["rebuilt"] = True
+
+    async def _build(self, migration: str, context: BuildContext, source: Survey) -> None:
+        assert source.dockerfile is not None
+        owner = self._owner(migration)
+
+        def tag() -> str:
+            if source.version.commit and not source.version.dirty_count:
+                return f"{source.version.commit[:7]}-{context.digest[:8]}"
+            return context.digest[:12]
+
+        order = BuildOrder(
+            migration=migration,
+            context=context.chunks,
+            dockerfile="Dockerfile",
+            repository=f"secxops/{owner_hash(owner)}/{slug(source.project.name)}",
+            tag=tag,
+            labels=labels(owner, "environment"),
+            lines=[i.line for i in source.dockerfile.instructions if not i.onbuild],
+        )
+        async with self._step(migration, StepName.BUILD) as recorder:
+            built = await recorder.follow(self.engine.build(order), BuildResult)
+            probe = await self.engine.probe(built.info.digest)
+            self._write(migration, "context.json", json.dumps(context.digests))
+            with self.store.edit(migration) as draft:
+                draft.facts["image"] = {
+                    "reference": built.reference,
+                    "digest": built.info.digest,
+                    "size": built.info.size,
+                }
+                draft.facts["probe"] = {
+                    "uid": probe.uid,
+                    "gid": probe.gid,
+                    "home": str(probe.home),
+                    "workdir": str(probe.workdir),
+                    "jupyter": list(probe.jupyter or ()),
+                }
+            if not probe.jupyter:
+                raise errors.ImageWithoutJupyter()
+
+    # ------------------------------------------------------------------ copy
+
+    async def copy(self, migration: str, key: str) -> None:
+        """Copy one folder into a new volume, verified on the way."""
+        source = await self._source(migration)
+        folder = dict(zip(_keys(source.survey), _folders(source.survey), strict=True))[key]
+        place = source.places[folder.path]
+        if isinstance(place, Finding):
+            raise errors.CopyFailed(path=folder.path, reason="it can't be reached")
+        is_code = key == "code"
+        order = CopyOrder(
+            migration=migration,
+            owner=self._owner(migration),
+            key=key,
+            role="code" if is_code else "data",
+            place=place,
+            manifest=self._path(migration, f"{key}.b3"),
+            exclude=sorted(source.survey.inside.values()) if is_code else (),
+            commit=source.survey.commit if is_code else None,
+        )
+        plan_bytes = sum(f.bytes for f in _folders(source.survey))
+        with self.store.edit(migration) as draft:
+            step = draft.step(StepName.COPY)
+            step.state, step.started = StepState.RUNNING, step.started or utcnow()
+        parts = self._copying.setdefault(migration, {})
+        recorder = Recorder(self.store, migration, StepName.COPY, key, plan_bytes, parts)
+        try:
+            copied = await recorder.follow(self.engine.copy(order), CopyResult)
+        finally:
+            recorder.flush()
+        with self.store.edit(migration) as draft:
+            draft.facts.setdefault("copies", {})[key] = {
+                "volume": copied.volume,
+                "source": folder.path,
+                "name": folder.name,
+                "files": copied.files,
+                "bytes": copied.bytes,
+                "manifest": copied.digest,
+                "owner": list(copied.owner),
+                "skipped": [item.model_dump() for item in copied.skipped],
+            }
+
+    async def image_and_code_agree(self, migration: str) -> bool:
+        """Whether files that are in both the build context and the code's manifest are equal."""
+        return not await asyncio.to_thread(self._differing, migration)
+
+    def _differing(self, migration: str) -> list[str]:
+        sent = json.loads(self._path(migration, "context.json").read_text())
+        with self._path(migration, "code.b3").open("rb") as file:
+            copied = {to_text(path): digest for path, digest in read_manifest(file)}
+        return sorted(p for p, digest in sent.items() if copied.get(p, digest) != digest)
+
+    async def insist_on_agreement(self, migration: str) -> None:
+        """Fail if image and code differ even after the second build."""
+        differing = await asyncio.to_thread(self._differing, migration)
+        if differing:
+            raise errors.ImageAndCodeDiffer(count=len(differing), first=differing[0])
+
+    async def hand_over(self, migration: str) -> None:
+        """Give the owner's files to the image's user."""
+        facts = self.store.read(migration).facts
+        probe = facts["probe"]
+        after = (probe["uid"], probe["gid"])
+        by_owner: dict[tuple[int, int], list[VolumeCheck]] = {}
+        for key, copied in facts["copies"].items():
+            before = (copied["owner"][0], copied["owner"][1])
+            if before != after:
+                check = VolumeCheck(copied["volume"], self._path(migration, f"{key}.b3"))
+                by_owner.setdefault(before, []).append(check)
+        for before, checks in by_owner.items():
+            order = OwnOrder(migration, self._owner(migration), checks, before, after)
+            recorder = Recorder(self.store, migration, None)
+            await recorder.follow(self.engine.own(order), VerifyResult)
+        with self.store.edit(migration) as draft:
+            step = draft.step(StepName.COPY)
+            step.state, step.finished, step.percent = StepState.DONE, utcnow(), 100.0
+
+    # ------------------------------------------------------------------ verify and launch
+
+    async def verify_volumes(self, migration: str) -> None:
+        """Read the volumes back, read-only, and compare them with their manifests."""
+        facts = self.store.read(migration).facts
+        checks = [
+            VolumeCheck(copied["volume"], self._path(migration, f"{key}.b3"))
+            for key, copied in facts["copies"].items()
+        ]
+        with self.store.edit(migration) as draft:
+            step = draft.step(StepName.VERIFY)
+            step.state, step.started = StepState.RUNNING, step.started or utcnow()
+            total = sum(copied["bytes"] for copied in facts["copies"].values())
+        recorder = Recorder(self.store, migration, StepName.VERIFY, "", total)
+        order = VerifyOrder(migration, self._owner(migration), checks)
+        try:
+            verified = await recorder.follow(self.engine.verify(order), VerifyResult)
+        finally:
+            recorder.flush()
+        with self.store.edit(migration) as draft:
+            draft.facts["verified"] = [verified.files, verified.bytes]
+
+    async def observe_again(self, migration: str) -> None:
+        """Look at the node once more; a node that filled up meanwhile makes a second plan."""
+        capacity = await self.engine.capacity()
+        with self.store.edit(migration) as draft:
+            record = draft.migration
+            assert record.plan is not None
+            second = observe_again(record.plan, capacity, self.policy)
+            draft.facts["observed"] = capacity.model_dump(mode="json")
+            if second.refusals:
+                record.plans = [*record.plans, second]
+                record.plan = second
+        if second.refusals:
+            raise refused(second)
+
+    async def launch(self, migration: str) -> None:
+        """Start the environment with its volumes and wait until JupyterLab answers."""
+        source = await self._source(migration)
+        draft = self.store.read(migration)
+        record, facts = draft.migration, draft.facts
+        probe = _probe(facts)
+        where = mounts(record.request, source.survey, probe, source.places)
+        async with self._step(migration, StepName.LAUNCH):
+            volumes = {
+                copied["volume"]: where[copied["source"]] or str(probe.home / copied["name"])
+                for copied in facts["copies"].values()
+            }
+            plan = source.plan
+            order = LaunchOrder(
+                migration=migration,
+                owner=self._owner(migration),
+                name=record.name,
+                image=facts["image"]["digest"],
+                probe=probe,
+                mounts=[VolumeMount(v, path) for v, path in volumes.items()],
+                root=volumes[facts["copies"]["code"]["volume"]],
+                token=self.token(migration),
+                cpu=plan.cpu,
+                memory=plan.memory,
+                gpu=plan.gpu,
+            )
+            try:
+                await self.engine.launch(order)
+            except errors.LaunchFailed as error:
+                self.store.log(record, error.message.splitlines())
+                raise
+            with self.store.edit(migration) as draft:
+                draft.facts["mounts"] = volumes
+
+    async def verify(self, migration: str) -> None:
+        """Compare what runs with what was built and copied, and write the evidence."""
+        seen = await self.engine.inspect(migration)
+        with self.store.edit(migration) as draft:
+            facts, record = draft.facts, draft.migration
+            built = facts["image"]["digest"]
+            wanted = {path: volume for volume, path in facts["mounts"].items()}
+            if seen.image != built:
+                raise errors.ImageMismatch(
+                    running=str(seen.image),
+                    built=built,
+                    node=record.plan.node if record.plan else "",
+                )
+            if seen.status is not EnvironmentStatus.RUNNING or dict(seen.mounts) != wanted:
+                raise errors.LaunchFailed(reason="its volumes are not mounted where they should be")
+            record.result = self._result(draft, seen.name, seen.url)
+            step = draft.step(StepName.VERIFY)
+            step.state, step.finished, step.percent = StepState.DONE, utcnow(), 100.0
+
+    def _result(self, draft: Draft, name: str, url: str | None) -> MigrationResult:
+        facts, record = draft.facts, draft.migration
+        assert record.plan is not None
+        probe = _probe(facts)
+        observations = [p.observation for p in record.plans[:1] if p.observation]
+        observed = type(observations[0]).model_validate(facts["observed"])
+        volumes = [
+            VolumeResult(
+                role="code" if key == "code" else "data",
+                name=copied["volume"],
+                mount=facts["mounts"][copied["volume"]],
+                files=copied["files"],
+                bytes=copied["bytes"],
+                manifest=copied["manifest"],
+                source=copied["source"],
+                skipped=copied["skipped"],
+            )
+            for key, copied in sorted(facts["copies"].items(), key=lambda row: row[0])
+        ]
+        owners = {tuple(copied["owner"]) for copied in facts["copies"].values()}
+        files, size = facts["verified"]
+        return MigrationResult(
+            url=url,
+            place=Place(engine=self.engine.name, node=record.plan.node, name=name),
+            image=ImageResult(**facts["image"]),
+            volumes=volumes,
+            evidence=Evidence(
+                files_equal=files,
+                bytes_equal=size,
+                differences=0,
+                image_built=facts["image"]["digest"],
+                image_running=facts["image"]["digest"],
+                manifests={v.name: v.manifest for v in volumes},
+                observations=[*observations, observed],
+                owner_map={
+                    f"{uid}:{gid}": f"{probe.uid}:{probe.gid}"
+                    for uid, gid in owners
+                    if (uid, gid) != (probe.uid, probe.gid)
+                },
+                rebuilt_from_copy=bool(facts.get("rebuilt")),
+            ),
+        )
+
+    async def succeed(self, migration: str) -> None:
+        """Take the Jobs away; it is done."""
+        await self.engine.end_jobs(migration)
+        with self.store.edit(migration) as draft:
+            draft.migration.state = MigrationState.SUCCEEDED
+            draft.migration.finished = utcnow()
+        self._forget(migration)
+
+    async def give_up(self, migration: str) -> None:
+        """Remove all that a failed or cancelled migration made, and say how it ended."""
+        # The others end their work in the engine first, or it would come back after the removal.
+        image = self.store.read(migration).facts.get("image") or {}
+        try:
+            await self.engine.delete(migration, image.get("reference"))
+        except errors.SecxopsError as error:
+            # The sweep finds it later; the migration's own error is what matters now.
+            log.warning("%s: could not clean up: %s", migration, error.code)
+        with self.store.edit(migration) as draft:
+            record = draft.migration
+            cancelled = record.state is MigrationState.CANCELLING
+            record.state = MigrationState.CANCELLED if cancelled else MigrationState.FAILED
+            record.finished = utcnow()
+            if cancelled:
+                record.error = finding(errors.Cancelled())
+            elif record.error is None:
+                record.error = finding(errors.SecxopsError())
+            for step in record.steps:
+                if step.state is StepState.RUNNING:
+                    step.state, step.finished = StepState.FAILED, utcnow()
+            draft.facts = {}
+        self._forget(migration)
+
+    def _forget(self, migration: str) -> None:
+        self._running.pop(migration, None)
+        self._copying.pop(migration, None)
+        for key in [k for k in self._sources if k[0] == migration]:
+            del self._sources[key]
+
+    # ------------------------------------------------------------------ files
+
+    def _owner(self, migration: str) -> str:
+        return self.engine_owner(self.store.get(migration).owner)
+
+    def engine_owner(self, owner: str) -> str:
+        """Return whose an object is in the engine: the owner's, in this store.
+
+        Two stores of one person on one engine (two machines' states, a demo) do not take each
+        other's objects for orphans.
+        """
+        return f"{owner}@{self.tag}"
+
+    def token(self, migration: str) -> str:
+        """Return the launched environment's token, made on first use; only the owner's eyes."""
+        path = self._path(migration, "token")
+        try:
+            return path.read_text()
+        except FileNotFoundError:
+            self._write(migration, "token", secrets.token_urlsafe(32))
+            return path.read_text()
+
+    def forget_files(self, migration: str) -> None:
+        """Remove a migration's folder."""
+        shutil.rmtree(self.folder / migration, ignore_errors=True)
+
+    def _path(self, migration: str, name: str) -> Path:
+        folder = self.folder / migration
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder / name
+
+    def _write(self, migration: str, name: str, text: str) -> None:
+        path = self._path(migration, name)
+        fresh = path.with_name(f"{name}.new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        fresh.replace(path)
+
+
+class Recorder:
+    """Takes an engine's progress into the record: not too often, and the log in batches.
+
+    ``part`` names one of several branches that share a step, ``parts`` what they share it in;
+    ``total`` is the whole step's.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        migration: str,
+        step: StepName | None,
+        part: str = "",
+        total: int | None = None,
+        parts: dict[str, Measure] | None = None,
+    ) -> None:
+        self.store = store
+        self.migration = store.get(migration)
+        self.step = step
+        self.part = part
+        self.parts = {} if parts is None else parts
+        self.total = total
+        self._lines: list[str] = []
+        self._measure: Measure | None = None
+        self._written = 0.0
+
+    async def follow(self, items: AsyncIterator[Progress | T], kind: type[T]) -> T:
+        """Follow a long call to its end and return its result."""
+        found: T | None = None
+        async for item in items:
+            if isinstance(item, LogLine):
+                self._lines.append(item.text)
+            elif isinstance(item, Measure):
+                self._measure = item
+            elif isinstance(item, kind):
+                found = item
+            now = time.monotonic()
+            if now - self._written >= 1 / MEASURES_PER_SECOND:
+                self._written = now
+                self.flush()
+        self.flush()
+        if found is None:
+            raise errors.EngineFailed(action="finish", reason="it ended without a result")
+        return found
+
+    def flush(self) -> None:
+        """Write what is new."""
+        lines, self._lines = self._lines, []
+        self.store.log(self.migration, lines)
+        measure, self._measure = self._measure, None
+        if measure is None or self.step is None:
+            return
+        self.parts[self.part] = measure
+        done = sum(m.done for m in self.parts.values())
+        total = self.total if self.total is not None else measure.total
+        with self.store.edit(self.migration.id) as draft:
+            step = draft.step(self.step)
+            if step.state is not StepState.RUNNING:
+                return
+            step.done, step.total, step.unit = done, total, measure.unit
+            step.message = measure.message or step.message
+            step.files = sum(m.files or 0 for m in self.parts.values()) or None
+            if total:
+                step.percent = round(min(100.0, 100.0 * done / total), 1)
+
+
+def _folders(found: Survey) -> Sequence[Any]:
+    return (found.project, *found.data)
+
+
+def _keys(found: Survey) -> list[str]:
+    return ["code", *(f"data-{n}" for n in range(1, len(found.data) + 1))]
+
+
+def _probe(facts: Mapping[str, Any]) -> ImageProbe:
+    probe = facts["probe"]
+    return ImageProbe(
+        probe["uid"],
+        probe["gid"],
+        PurePosixPath(probe["home"]),
+        PurePosixPath(probe["workdir"]),
+        probe["jupyter"] or None,
+    )
