@@ -44,6 +44,8 @@ export class ApiError extends Error {
   }
 }
 
+const JSON_BODY = { 'Content-Type': 'application/json' };
+
 type Query = [string, string][];
 
 export class Api {
@@ -65,6 +67,7 @@ export class Api {
     return this.json('plans', {
       method: 'POST',
       body: JSON.stringify(request),
+      headers: JSON_BODY,
       signal
     });
   }
@@ -73,7 +76,7 @@ export class Api {
     return this.json('migrations', {
       method: 'POST',
       body: JSON.stringify(request),
-      headers: { 'Idempotency-Key': key }
+      headers: { ...JSON_BODY, 'Idempotency-Key': key }
     });
   }
 

@@ -403,21 +403,21 @@ export function ShareForm(props: {
           </label>
         </fieldset>
 
-        <div
-          role="group"
-          aria-labelledby="jp-secxops-plan"
-          aria-busy={!current}
-          className="jp-secxops-Plan"
-        >
-          <h3 id="jp-secxops-plan">{trans.__('What will happen')}</h3>
-          {plan && !(current && error) ? (
-            <PlanView trans={trans} plan={plan} />
-          ) : (
-            !error && (
+        {!(current && error) && (
+          <div
+            role="group"
+            aria-labelledby="jp-secxops-plan"
+            aria-busy={!current}
+            className="jp-secxops-Plan"
+          >
+            <h3 id="jp-secxops-plan">{trans.__('What will happen')}</h3>
+            {plan ? (
+              <PlanView trans={trans} plan={plan} />
+            ) : (
               <p className="jp-secxops-Quiet">{trans.__('Deciding…')}</p>
-            )
-          )}
-        </div>
+            )}
+          </div>
+        )}
 
         {refused && (
           <div role="alert">

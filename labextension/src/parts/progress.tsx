@@ -151,11 +151,14 @@ function StepRow(props: {
       {running && (
         <>
           <ProgressBar trans={trans} step={step} rate={rate} />
-          <p className="jp-secxops-Quiet jp-secxops-Line">
-            {measure(trans, step, rate)}
-          </p>
+          <p className="jp-secxops-Quiet">{measure(trans, step, rate)}</p>
           {step.message && (
-            <p className="jp-secxops-Quiet jp-secxops-Line">{step.message}</p>
+            <p
+              className="jp-secxops-Quiet jp-secxops-Line"
+              title={step.message}
+            >
+              {step.message}
+            </p>
           )}
         </>
       )}
