@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 # started in its own data folder instead, so that no project's module is taken for one of ours.
 COMMAND = (sys.executable, "-m", "jupyter_secxops_migrate.serve")
 EXIT_LOCKED = 75
-START_SECONDS = 20.0
+# It takes two to three; several times that where the machine is busy.
+START_SECONDS = 30.0
 REPLACE_SECONDS = 3.0
 # A plan walks the project, and a delete waits for a container to end.
 ANSWER_SECONDS = 300.0

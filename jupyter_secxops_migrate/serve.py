@@ -155,7 +155,8 @@ class Host:
         self.runtime = runtime
         self.service = service
         self.idle_seconds = idle_seconds
-        self.log = logging.getLogger(__name__)
+        # Not `__name__`: that is "__main__" in the process that a client starts.
+        self.log = logging.getLogger(f"{__package__}.serve")
 
     async def run(self) -> None:
         """Listen until idle, or until a signal.

@@ -184,8 +184,6 @@ def show_plan(console: Console, plan: Plan) -> None:
         _finding(console, "!", "yellow", warning)
     for refusal in plan.refusals:
         _finding(console, "✕", "bold red", refusal)
-    if plan.estimate_seconds and not plan.refusals:
-        console.print(f"About {human_duration(plan.estimate_seconds)}.", style="dim")
 
 
 def _node(node: NodeCapacity) -> str:

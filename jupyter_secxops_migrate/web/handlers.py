@@ -27,6 +27,7 @@ from ..errors import (
     Forbidden,
     InvalidRequest,
     MethodNotAllowed,
+    NoSuchPath,
     NoSuchRoute,
     NotFound,
     RequestTooLarge,
@@ -132,6 +133,14 @@ class Handler(RequestHandler):
 
     def on_finish(self) -> None:
         """Count the request as answered."""
+        self._uncount()
+
+    def on_connection_close(self) -> None:
+        """Count it as over, too, when its client left, perhaps in the middle of its body."""
+        super().on_connection_close()
+        self._uncount()
+
+    def _uncount(self) -> None:
         if self._counted:
             self._counted = False
             self.app.activity.end()
@@ -155,15 +164,18 @@ class Handler(RequestHandler):
         ------
         InvalidRequest
             It is not one.
+        NoSuchPath
+            A path of it is relative.
         """
         body = self.body()
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise InvalidRequest(reason="the body must be application/json")
         try:
-            return ShareRequest.model_validate_json(body, strict=True)
+            asked = ShareRequest.model_validate_json(body, strict=True)
         except ValidationError as error:
             raise _invalid(error) from None
+        return _rooted(asked)
 
     def number(self, text: str, name: str) -> int:
         """Read a sequence number.
@@ -245,6 +257,17 @@ def _invalid(error: ValidationError) -> InvalidRequest:
     return InvalidRequest(reason="; ".join(reasons), fields=fields)
 
 
+def _rooted(asked: ShareRequest) -> ShareRequest:
+    """Return the request if all its paths are absolute.
+
+    A service has no root folder: the Jupyter server, which has one, makes paths absolute.
+    """
+    for path in (asked.project, *asked.data):
+        if not path.startswith("/"):
+            raise NoSuchPath(path=path)
+    return asked
+
+
 class UnknownRoute(Handler):
     """Every path that is not a route."""
 
@@ -266,6 +289,7 @@ class EnvironmentHandler(Handler):
             )
         except ValidationError as error:
             raise _invalid(error) from None
+        _rooted(asked)
         self.answer(await self.api.environment(asked.project, asked.data))
 
 
@@ -390,6 +414,7 @@ class EventsHandler(Handler):
 
     def on_connection_close(self) -> None:
         """End when the client has gone."""
+        super().on_connection_close()
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jupyter_secxops_migrate.copying.content import same_blocks
 from jupyter_secxops_migrate.copying.tree import Progress, copy_tree
 from jupyter_secxops_migrate.copying.verify import verify_tree
 from jupyter_secxops_migrate.errors import CopyFailed, DiskFull, FileChanging, VerifyFailed
@@ -487,3 +489,47 @@ def test_memory_does_not_grow_with_the_tree() -> None:
         [sys.executable, str(script), "--memory"], capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# --------------------------------------------------------------------------- shared blocks
+
+
+@root_only
+@pytest.mark.root
+@pytest.mark.skipif(shutil.which("mkfs.xfs") is None, reason="needs xfsprogs")
+def test_a_file_system_that_shares_blocks_copies_without_writing(
+    tmp_path: Path, write: Write
+) -> None:
+    image, mount = tmp_path / "image", tmp_path / "mount"
+    with image.open("wb") as file:
+        file.truncate(512 << 20)
+    mount.mkdir()
+    subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", str(image)], check=True)
+    subprocess.run(["mount", "-o", "loop", str(image), str(mount)], check=True)
+    try:
+        first = write(mount / "source/a", os.urandom(3_000_001))
+        write(mount / "source/b", b"small")
+        write(mount / "source/c", os.urandom(3_000_001))
+        with (mount / "source/sparse").open("wb") as file:
+            file.truncate(50 << 20)
+            for place in range(20):
+                file.seek(place << 21)
+                file.write(os.urandom(9000))
+        copy_tree(mount / "source", mount / "copy", manifest=tmp_path / "m")
+        assert snapshot(mount / "copy") == snapshot(mount / "source")
+        verify_tree(mount / "copy", manifest=tmp_path / "m")
+
+        def shared(one: Path, other: Path) -> bool:
+            with one.open("rb") as left, other.open("rb") as right:
+                return same_blocks(left.fileno(), right.fileno(), one.stat().st_size)
+
+        assert shared(first, mount / "copy/a")
+        assert shared(mount / "source/sparse", mount / "copy/sparse")
+        assert not shared(first, mount / "source/c")
+        with (mount / "copy/a").open("r+b") as file:
+            file.seek(2_000_000)
+            file.write(b"!")
+        os.sync()
+        assert not shared(first, mount / "copy/a")
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)

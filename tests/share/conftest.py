@@ -122,7 +122,7 @@ class Leftovers:
     """What of one migration is in the engine."""
 
     def __init__(self) -> None:
-        self.client = docker.from_env(timeout=30)
+        self.client = docker.from_env(timeout=60)
 
     def containers(self, migration: str) -> list[str]:
         label = f"secxops.io/migration={migration}"

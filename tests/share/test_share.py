@@ -96,6 +96,7 @@ class TestAShare:
 
         with pytest.raises(urllib.error.HTTPError) as denied:
             fetch(api(url, "/api/contents/").split("?")[0])
+        denied.value.close()
         assert denied.value.code == 403
 
     def test_has_no_privileges(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import time
 
 import httpx
@@ -15,6 +16,7 @@ from jupyter_secxops_migrate.web import statuses
 from .contract import operations
 from .host import ALICE, Host
 from .memory import TOKEN
+from .service import wait_until
 
 ERROR = {"code", "message", "hint", "params"}
 OPERATIONS = list(operations())
@@ -162,6 +164,17 @@ def test_a_malformed_query_is_400(alice: httpx.Client, query: str) -> None:
     assert set(response.json()) == ERROR
 
 
+@pytest.mark.parametrize("fields", [{"project": "p"}, {"project": "/p", "data": ["/d", "../d"]}])
+def test_a_relative_path_starts_nowhere(alice: httpx.Client, fields: dict[str, object]) -> None:
+    for response in (
+        alice.post("migrations", json=fields),
+        alice.post("plans", json=fields),
+        alice.get("environment", params=fields),  # type: ignore[arg-type]
+    ):
+        assert response.status_code == 400
+        assert response.json()["code"] == "no_such_path"
+
+
 @pytest.mark.parametrize("after", ["-1", "1.5", "x", "9" * 19, "１"])
 def test_a_malformed_place_in_the_sequence_is_400(alice: httpx.Client, after: str) -> None:
     assert alice.get("events", params={"after": after}).status_code == 400
@@ -284,6 +297,8 @@ def test_the_access_log_has_no_query_body_or_token(
     with caplog.at_level(logging.DEBUG, logger="jupyter_secxops_migrate"):
         alice.get("environment", params={"project": "/q-secret"})
         alice.post("plans", json={"project": "/b-secret"})
+        # The line is written after the answer was.
+        wait_until(lambda: "/plans" in caplog.text)
     assert "GET /secxops/api/v1/environment 200" in caplog.text
     assert "POST /secxops/api/v1/plans 200" in caplog.text
     assert not [word for word in ("q-secret", "b-secret", ALICE) if word in caplog.text]
@@ -333,12 +348,22 @@ def test_a_stream_is_taken_up_where_it_was_left(alice: httpx.Client) -> None:
 
 def test_a_stream_that_nobody_reads_any_more_ends(alice: httpx.Client, host: Host) -> None:
     with alice.stream("GET", "events") as response:
-        next(response.iter_raw())
+        # Held: the connection closes with its iterator.
+        chunks = response.iter_raw()
+        next(chunks)
         assert not host.application.activity.quiet
-    deadline = time.monotonic() + 5
-    while not host.application.activity.quiet and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert host.application.activity.quiet
+    wait_until(lambda: host.application.activity.quiet)
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_waited_for(host: Host) -> None:
+    address = host.url.removeprefix("http://").split(":")
+    with socket.create_connection((address[0], int(address[1]))) as peer:
+        peer.sendall(
+            f"POST /secxops/api/v1/plans HTTP/1.1\r\nHost: {':'.join(address)}\r\n"
+            f"Authorization: token {ALICE}\r\nContent-Length: 100\r\n\r\n{{".encode()
+        )
+        wait_until(lambda: not host.application.activity.quiet)
+    wait_until(lambda: host.application.activity.quiet)
 
 
 def test_a_silent_stream_is_kept_alive(
