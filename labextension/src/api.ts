@@ -49,9 +49,7 @@ const JSON_BODY = { 'Content-Type': 'application/json' };
 type Query = [string, string][];
 
 export class Api {
-  constructor(
-    private readonly settings = ServerConnection.makeSettings()
-  ) {}
+  constructor(private readonly settings = ServerConnection.makeSettings()) {}
 
   environment(
     project: string,

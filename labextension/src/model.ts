@@ -94,12 +94,7 @@ export interface IPlan {
 }
 
 export type StepName =
-  | 'check'
-  | 'build'
-  | 'push'
-  | 'copy'
-  | 'launch'
-  | 'verify';
+  'check' | 'build' | 'push' | 'copy' | 'launch' | 'verify';
 
 export interface IStep {
   name: StepName;
@@ -115,12 +110,7 @@ export interface IStep {
 }
 
 export type MigrationState =
-  | 'queued'
-  | 'running'
-  | 'cancelling'
-  | 'cancelled'
-  | 'failed'
-  | 'succeeded';
+  'queued' | 'running' | 'cancelling' | 'cancelled' | 'failed' | 'succeeded';
 
 export type EnvironmentStatus = 'starting' | 'running' | 'stopped' | 'gone';
 

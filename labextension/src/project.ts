@@ -76,11 +76,7 @@ export class Project implements IDisposable {
     this._abort = abort;
     this._changed.emit();
     try {
-      const found = await this.api.environment(
-        this._folder,
-        [],
-        abort.signal
-      );
+      const found = await this.api.environment(this._folder, [], abort.signal);
       if (abort.signal.aborted) {
         return;
       }

@@ -9,7 +9,14 @@ import { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { Api, ApiError } from './api';
-import { IEvent, IMigration, IShareRequest, IStep, isBusy, StepName } from './model';
+import {
+  IEvent,
+  IMigration,
+  IShareRequest,
+  IStep,
+  isBusy,
+  StepName
+} from './model';
 import { EventStream } from './stream';
 
 /** Where it is remembered that something was under way, for the next load of the page. */
@@ -124,9 +131,7 @@ export class Shares implements IDisposable {
       .filter(item => item.state === 'succeeded')
       .flatMap(item => item.steps.filter(one => one.name === step))
       .filter(one => one.started && one.finished)
-      .map(
-        one => (Date.parse(one.finished!) - Date.parse(one.started!)) / 1000
-      )
+      .map(one => (Date.parse(one.finished!) - Date.parse(one.started!)) / 1000)
       .sort((a, b) => a - b);
     return times.length < 3
       ? null
@@ -246,7 +251,9 @@ export class Shares implements IDisposable {
         one === item
           ? {
               ...item,
-              steps: item.steps.map(old => (old.name === step.name ? step : old))
+              steps: item.steps.map(old =>
+                old.name === step.name ? step : old
+              )
             }
           : one
       );

@@ -140,9 +140,7 @@ export class Sidebar {
       const [, words] = stateOf(trans, item);
       Notification.error(`${item.name}: ${words}`, {
         autoClose: false,
-        actions: [
-          { label: trans.__('Show'), callback: () => this.host.show() }
-        ]
+        actions: [{ label: trans.__('Show'), callback: () => this.host.show() }]
       });
     }
   }

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from share.conftest import Leftovers, Person, Project
 
-from .conftest import Lab, Panel
+from .conftest import TOKEN, Lab, Panel
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 NOTEBOOK = "detector/notebooks/explore.ipynb"
@@ -49,9 +49,7 @@ def test_the_whole_story(
         "aria-valuetext", re.compile("%|running")
     )
     expect(page.get_by_role("button", name=re.compile("^Sharing the-story: "))).to_be_visible()
-    expect(share.get_by_role("status").first).to_have_text(
-        re.compile("Running$"), timeout=LAUNCHED
-    )
+    expect(share.get_by_role("status").first).to_have_text(re.compile("Running$"), timeout=LAUNCHED)
     expect(share).to_contain_text(re.compile(r"\d+ files equal · image sha256:\w+…\w+ · 0 differ"))
     expect(page.get_by_text("the-story is running.")).to_be_visible()
 
@@ -118,9 +116,7 @@ def test_a_failed_build_shows_its_line(
     )
     recipe.write_text(good)
     panel.button("Retry: ill-fated").click()
-    expect(share.get_by_role("status").first).to_have_text(
-        re.compile("Running$"), timeout=LAUNCHED
-    )
+    expect(share.get_by_role("status").first).to_have_text(re.compile("Running$"), timeout=LAUNCHED)
 
 
 def test_a_reload_in_the_middle_of_a_step(page: Page, panel: Panel, project: Project) -> None:
@@ -133,9 +129,7 @@ def test_a_reload_in_the_middle_of_a_step(page: Page, panel: Panel, project: Pro
     page.reload()
     expect(building).to_be_visible()
     expect(page.get_by_role("button", name=re.compile("^Sharing reloaded: "))).to_be_visible()
-    expect(share.get_by_role("status").first).to_have_text(
-        re.compile("Running$"), timeout=LAUNCHED
-    )
+    expect(share.get_by_role("status").first).to_have_text(re.compile("Running$"), timeout=LAUNCHED)
     expect(page.get_by_text("reloaded is running.")).to_be_visible()
 
 
@@ -152,9 +146,7 @@ def test_the_service_and_the_server_may_end_meanwhile(
     expect(panel.region).to_contain_text("The Jupyter server does not answer.")
     lab.start()
     expect(panel.region).not_to_contain_text("The Jupyter server does not answer.")
-    expect(share.get_by_role("status").first).to_have_text(
-        re.compile("Running$"), timeout=LAUNCHED
-    )
+    expect(share.get_by_role("status").first).to_have_text(re.compile("Running$"), timeout=LAUNCHED)
 
 
 def test_cancelling(panel: Panel, person: Person, project: Project) -> None:
@@ -180,15 +172,13 @@ def test_the_keyboard_reaches_everything(page: Page, panel: Panel, project: Proj
     expect(panel.button("Share environment…")).to_be_focused()
 
 
-def test_a_folder_of_the_file_browser(page: Page, panel: Panel, project: Project) -> None:
-    """A folder's context menu leads to its form, whatever notebook has the focus."""
+def test_a_folder_of_the_file_browser(
+    page: Page, panel: Panel, lab: Lab, project: Project
+) -> None:
+    """A folder's context menu leads to its form."""
     project.path.with_name("other").mkdir()
     (project.path.with_name("other") / "Dockerfile").write_text("FROM scratch\n")
-    panel.open(NOTEBOOK)
-    page.get_by_role("tab", name=re.compile("^File Browser")).click()
-    page.get_by_role("button", name="Open the file browser's root", exact=False).or_(
-        page.get_by_title("/", exact=True)
-    ).first.click()
+    page.goto(f"{lab.url}/lab?token={TOKEN}")
     page.get_by_role("listitem", name=re.compile("^Name: other")).click(button="right")
     page.get_by_role("menuitem", name="Share Environment of This Folder…").click()
     expect(panel.region.get_by_role("heading", name="Share other")).to_be_visible()

@@ -133,17 +133,14 @@ export function Problem(props: {
       className="jp-secxops-Problem"
       role={props.alert ? 'alert' : undefined}
     >
-      <p>
-        <span aria-hidden="true">✕ </span>
-        {messageOf(trans, finding)}
+      <p className="jp-secxops-Signed">
+        <span aria-hidden="true">✕</span>
+        <span>{messageOf(trans, finding)}</span>
       </p>
       {hint && <p className="jp-secxops-Hint">{hint}</p>}
       <div className="jp-secxops-Buttons">
         {props.children}
-        <CopyButton
-          trans={trans}
-          text={() => details(finding, props.about)}
-        >
+        <CopyButton trans={trans} text={() => details(finding, props.about)}>
           {trans.__('Copy details')}
         </CopyButton>
       </div>

@@ -24,7 +24,7 @@ export function versionLabel(
     : where;
 }
 
-function nodeLabel(trans: TranslationBundle, node: INodeCapacity): string {
+function nodeFacts(trans: TranslationBundle, node: INodeCapacity): string[] {
   const cpu = Math.max(0, node.cpu - node.cpu_requested);
   const memory = Math.min(
     Math.max(0, node.memory - node.memory_requested),
@@ -38,10 +38,8 @@ function nodeLabel(trans: TranslationBundle, node: INodeCapacity): string {
       count(node.cpu)
     ),
     trans.__('%1 of %2 free', size(memory), size(node.memory)),
-    node.gpu
-      ? trans.__('%1 of %2 GPU free', gpu, node.gpu)
-      : trans.__('no GPU')
-  ].join(' · ');
+    node.gpu ? trans.__('%1 of %2 GPU free', gpu, node.gpu) : trans.__('no GPU')
+  ];
 }
 
 function Row(props: {
@@ -108,7 +106,9 @@ function Facts(props: {
         ))}
         {environment.node && (
           <Row name={trans.__('This node')}>
-            {nodeLabel(trans, environment.node)}
+            {nodeFacts(trans, environment.node).map(fact => (
+              <div key={fact}>{fact}</div>
+            ))}
           </Row>
         )}
       </dl>

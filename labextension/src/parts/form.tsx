@@ -8,7 +8,13 @@ import { UUID } from '@lumino/coreutils';
 import React from 'react';
 
 import { ApiError } from '../api';
-import { IEnvironment, IFolder, IMigration, IPlan, IShareRequest } from '../model';
+import {
+  IEnvironment,
+  IFolder,
+  IMigration,
+  IPlan,
+  IShareRequest
+} from '../model';
 import { Shares } from '../shares';
 import { files, size } from '../units';
 import { Button, Problem } from './common';
@@ -122,8 +128,7 @@ export function ShareForm(props: {
     let gone = false;
     const recall = async () => {
       const found = (await props.state?.fetch(memoryKey(environment))) as
-        | Partial<IRemembered>
-        | undefined;
+        Partial<IRemembered> | undefined;
       const offered = found?.offered ?? [];
       const taken = found?.taken ?? [];
       const known = new Set(environment.data.map(folder => folder.path));
@@ -303,8 +308,7 @@ export function ShareForm(props: {
             {trans.__('Code')}{' '}
             <span className="jp-secxops-Quiet">
               {size(environment.project.bytes)} ·{' '}
-              {files(trans, environment.project.files)} ·{' '}
-              {trans.__('always')}
+              {files(trans, environment.project.files)} · {trans.__('always')}
             </span>
           </p>
           {choices.map(({ folder, taken }) => (
@@ -403,22 +407,6 @@ export function ShareForm(props: {
           </label>
         </fieldset>
 
-        {!(current && error) && (
-          <div
-            role="group"
-            aria-labelledby="jp-secxops-plan"
-            aria-busy={!current}
-            className="jp-secxops-Plan"
-          >
-            <h3 id="jp-secxops-plan">{trans.__('What will happen')}</h3>
-            {plan ? (
-              <PlanView trans={trans} plan={plan} />
-            ) : (
-              <p className="jp-secxops-Quiet">{trans.__('Deciding…')}</p>
-            )}
-          </div>
-        )}
-
         {refused && (
           <div role="alert">
             {refusals.map((refusal, n) => (
@@ -438,6 +426,22 @@ export function ShareForm(props: {
             )}
           </div>
         )}
+        {!(current && error) && (
+          <div
+            role="group"
+            aria-labelledby="jp-secxops-plan"
+            aria-busy={!current}
+            className="jp-secxops-Plan"
+          >
+            <h3 id="jp-secxops-plan">{trans.__('What will happen')}</h3>
+            {plan ? (
+              <PlanView trans={trans} plan={plan} />
+            ) : (
+              <p className="jp-secxops-Quiet">{trans.__('Deciding…')}</p>
+            )}
+          </div>
+        )}
+
         <div className="jp-secxops-Buttons jp-secxops-Submit">
           <Button onClick={() => props.onDone(null)}>
             {trans.__('Cancel')}

@@ -51,9 +51,9 @@ export function Warning(props: {
   const hint = hintOf(props.trans, props.finding);
   return (
     <div className="jp-secxops-Warning">
-      <p>
-        <span aria-hidden="true">! </span>
-        {messageOf(props.trans, props.finding)}
+      <p className="jp-secxops-Signed">
+        <span aria-hidden="true">!</span>
+        <span>{messageOf(props.trans, props.finding)}</span>
       </p>
       {hint && <p className="jp-secxops-Hint">{hint}</p>}
     </div>

@@ -141,11 +141,7 @@ function Proof(props: {
       {digest && (
         <span title={digest}>
           {' · '}
-          {trans.__(
-            'image sha256:%1…%2',
-            digest.slice(0, 4),
-            digest.slice(-4)
-          )}
+          {trans.__('image sha256:%1…%2', digest.slice(0, 4), digest.slice(-4))}
         </span>
       )}
       {' · '}
@@ -490,22 +486,13 @@ export const ShareItem = React.memo(function ShareItem(props: {
                 {log ? trans.__('Hide log') : trans.__('Log')}
               </Button>
               {status === 'running' && (
-                <>
-                  <Button
-                    label={named(trans.__('From another machine'))}
-                    expanded={tunnel}
-                    onClick={() => setTunnel(!tunnel)}
-                  >
-                    {trans.__('From another machine')}
-                  </Button>
-                  <Button
-                    label={named(trans.__('Stop'))}
-                    disabled={acting}
-                    onClick={() => void act(() => shares.act(item.id, 'stop'))}
-                  >
-                    {trans.__('Stop')}
-                  </Button>
-                </>
+                <Button
+                  label={named(trans.__('Stop'))}
+                  disabled={acting}
+                  onClick={() => void act(() => shares.act(item.id, 'stop'))}
+                >
+                  {trans.__('Stop')}
+                </Button>
               )}
               <Button
                 label={named(trans.__('Delete'))}
@@ -514,6 +501,15 @@ export const ShareItem = React.memo(function ShareItem(props: {
               >
                 {trans.__('Delete')}
               </Button>
+              {status === 'running' && (
+                <Button
+                  label={named(trans.__('From another machine'))}
+                  expanded={tunnel}
+                  onClick={() => setTunnel(!tunnel)}
+                >
+                  {trans.__('From another machine')}
+                </Button>
+              )}
             </div>
             {log && <Log trans={trans} shares={shares} item={item} />}
           </>
