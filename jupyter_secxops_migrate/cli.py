@@ -535,12 +535,12 @@ def cancel(talk: Talk, wanted: str, no_wait: bool) -> Exit:
     async def work(api: MigrationApi) -> Migration:
         migration = await api.cancel((await find(api, wanted)).id)
         if not migration.state.final and not no_wait:
-            talk.say(f"Cancelling {printable(migration.name)} …")
             async for _ in _events(api, migration.id, 0):
                 pass
             migration = await api.get(migration.id)
         return migration
 
+    talk.say(f"Cancelling {printable(wanted)} …")
     migration = talk.call(work)
     if talk.json:
         talk.document(migration)

@@ -14,6 +14,7 @@ import os
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
@@ -246,9 +247,10 @@ class MigrationsForwarder(Forwarder):
     @authorized("execute", resource=RESOURCE)
     async def post(self) -> None:
         """Share: a build runs what its Dockerfile says."""
-        # With a key the service knows a request that is sent to it again.
-        keyed = "Idempotency-Key" in self.request.headers
-        await self.forward("migrations", body=_paths(self), repeat=keyed)
+        # With a key the service knows a request that is sent to it again, as it is when the
+        # service ended under the first.
+        self.request.headers.setdefault("Idempotency-Key", uuid4().hex)
+        await self.forward("migrations", body=_paths(self))
 
 
 def _paths(handler: Forwarder) -> bytes:

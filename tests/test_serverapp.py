@@ -17,7 +17,7 @@ from jupyter_server.auth.authorizer import Authorizer
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 from web.contract import operations
 from web.memory import TOKEN
-from web.service import TESTS, command, end, started
+from web.service import TESTS, command, end, started, wait_until
 
 from jupyter_secxops_migrate.errors import NoSuchPath
 from jupyter_secxops_migrate.runtime import Runtime
@@ -276,8 +276,9 @@ async def test_jupyters_secrets_stay_in_jupyter(
         "doctor", params={"token": token}, headers={"Cookie": "secret=cookie", "Authorization": ""}
     )
     assert response.code == 200
+    # The line is written after the answer was.
+    wait_until(lambda: "GET /secxops/api/v1/doctor 200" in runtime.log.read_text("utf-8"))
     text = runtime.log.read_text("utf-8")
-    assert "GET /secxops/api/v1/doctor 200" in text
     assert token not in text
 
 
