@@ -45,6 +45,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A name that is not loopback's, as a browser on another machine sees this one.
+    "--host-resolver-rules=MAP another-machine.example 127.0.0.1",
 ]
 NOTEBOOK = {
     "cells": [],
@@ -126,8 +128,7 @@ def lab(person: Person, tmp_path: Path) -> Iterator[Lab]:  # noqa: F811
         f"--ServerApp.root_dir={tmp_path}",
         f"--IdentityProvider.token={TOKEN}",
         f"--LabApp.extra_labextensions_path={extensions.parent}",
-        # Jupyter's news would ask a question in every test.
-        "--LabApp.news_url=",
+        "--ServerApp.allow_remote_access=True",
         "--ServerApp.jpserver_extensions={'jupyter_secxops_migrate': True}",
     ]
     environment = {**person.env, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -159,10 +160,16 @@ class Panel:
         self.lab = lab
         self.region = page.get_by_role("region", name="Share environment", exact=True)
 
-    def open(self, notebook: str) -> Panel:
+    def open(self, notebook: str, host: str = "127.0.0.1") -> Panel:
         """Open JupyterLab with a notebook, then the panel."""
-        self.page.goto(f"{self.lab.url}/lab/tree/{notebook}?token={TOKEN}")
-        self.page.get_by_role("tab", name="Share environment").click()
+        url = self.lab.url.replace("127.0.0.1", host)
+        self.page.goto(f"{url}/lab/tree/{notebook}?token={TOKEN}")
+        # A restored page may show the panel already, and a click on its tab would close it.
+        expect(self.page.get_by_role("tab", name=notebook.rsplit("/")[-1])).to_be_visible()
+        tab = self.page.get_by_role("tab", name="Share environment")
+        if tab.get_attribute("aria-selected") != "true":
+            tab.click()
+        expect(self.region).to_be_visible()
         return self
 
     def button(self, name: str) -> Locator:

@@ -59,7 +59,16 @@ def test_the_whole_story(
     expect(copy.get_by_role("menuitem", name="File")).to_be_visible(timeout=LAUNCHED)
     assert "127.0.0.1" in copy.url or "localhost" in copy.url
     assert copy.evaluate("window.opener") is None
+    port = copy.url.split(":")[2].split("/")[0]
     copy.close()
+
+    panel.open(NOTEBOOK, host="another-machine.example")
+    panel.button("Open: the-story").click()
+    expect(panel.region).to_contain_text(
+        f"ssh -N -L {port}:127.0.0.1:{port} another-machine.example"
+    )
+    assert len(page.context.pages) == 1
+    panel.open(NOTEBOOK)
 
     panel.open_details("the-story")
     panel.button("Stop: the-story").click()
@@ -172,9 +181,7 @@ def test_the_keyboard_reaches_everything(page: Page, panel: Panel, project: Proj
     expect(panel.button("Share environment…")).to_be_focused()
 
 
-def test_a_folder_of_the_file_browser(
-    page: Page, panel: Panel, lab: Lab, project: Project
-) -> None:
+def test_a_folder_of_the_file_browser(page: Page, panel: Panel, lab: Lab, project: Project) -> None:
     """A folder's context menu leads to its form."""
     project.path.with_name("other").mkdir()
     (project.path.with_name("other") / "Dockerfile").write_text("FROM scratch\n")
