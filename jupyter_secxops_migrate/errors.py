@@ -167,7 +167,9 @@ class NoSuchRoute(RequestError):
 
     code = "no_such_route"
     text = "There is nothing at this address."
-    hint_text = "The reference in the documentation lists the routes; `openapi.yaml` is beside them."
+    hint_text = (
+        "The reference in the documentation lists the routes; `openapi.yaml` is beside them."
+    )
 
 
 class MethodNotAllowed(RequestError):

@@ -19,14 +19,16 @@ import errno
 import fcntl
 import os
 import struct
+import time
 from collections.abc import Callable
 
 from blake3 import blake3
 
-__all__ = ["CHUNK", "Content", "Mismatch", "SourceError", "Writer", "same_blocks"]
+__all__ = ["CHUNK", "Content", "Mismatch", "SourceError", "Writer", "same_blocks", "settle"]
 
 CHUNK = 1 << 20
 FICLONE = 0x40049409
+TICK_NS = 12_000_000
 FIEMAP = 0xC020660B
 FIEMAP_HEADER = struct.Struct("=QQIIII")
 FIEMAP_EXTENT = struct.Struct("=QQQ16xI12x")
@@ -250,6 +252,18 @@ class Content:
 
 
 EMPTY = blake3().hexdigest()
+
+
+def settle(changed_ns: int) -> bool:
+    """Wait if a file changed only just now (``st_ctime_ns``); return whether we waited.
+
+    File systems keep times in ticks of some milliseconds. Of two changes in one tick the second
+    does not show; so what is to be noticed must start in a later tick than the last change.
+    """
+    if 0 <= time.time_ns() - changed_ns < TICK_NS:
+        time.sleep(TICK_NS / 1e9)
+        return True
+    return False
 
 
 def same_blocks(one: int, other: int, size: int) -> bool:

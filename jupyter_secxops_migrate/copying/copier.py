@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import never
-from .content import Content, Mismatch, SourceError, Writer
+from .content import Content, Mismatch, SourceError, Writer, settle
 from .git import is_lfs_pointer, open_repository, scrubbed
 from .manifest import entry_line, manifest_line, skipped_line, xattrs_digest
 from .walk import Descent
@@ -229,6 +229,8 @@ class Copier:
         pause = 0.02
         for attempt in range(ATTEMPTS):
             state = os.fstat(descriptor)
+            if settle(state.st_ctime_ns):
+                state = os.fstat(descriptor)
             if not stat.S_ISREG(state.st_mode):
                 raise _Skip(REPLACED)
             if state.st_mode & (stat.S_ISUID | stat.S_ISGID):
@@ -565,9 +567,19 @@ def dress(
     """Give what was made its owner, mode, attributes and times, in the order that keeps them."""
     if owner is not None and owner != OURSELVES:
         os.chown(made, *owner)
+    # Without privileges, attributes want a file that may be written; an ACL outlives only a chmod
+    # that comes before it, because it keeps its mask in the group's bits.
+    _set(made, attributes, lost, acl=False)
     if mode != 0o600:
         os.chmod(made, mode)
-    for pair in list(attributes):
+    _set(made, attributes, lost, acl=True)
+    os.utime(made, ns=times)
+
+
+def _set(
+    made: int, attributes: list[tuple[str, bytes]], lost: Callable[[str], None], *, acl: bool
+) -> None:
+    for pair in [pair for pair in attributes if pair[0].startswith("system.") == acl]:
         try:
             os.setxattr(made, *pair)
         except OSError as error:
@@ -575,7 +587,6 @@ def dress(
                 raise
             attributes.remove(pair)
             lost(f"its attribute {pair[0]} can't be kept there")
-    os.utime(made, ns=times)
 
 
 OURSELVES = (os.geteuid(), os.getegid())

@@ -2,23 +2,30 @@
 
 Its file alone is half of it: what was committed last may still be in the ``-wal`` beside it, what
 was begun may have to be rolled back from its ``-journal``. SQLite's backup API reads under the
-database's own locks. Where that can't be done (a source mounted read-only in which recovery would
-have to write), database and log are taken together, unchanged from first to last byte, and
-recovered aside.
+database's own locks. Where that would have to write to the source (a log that nobody has open, or one
+on a read-only mount: readers, too, leave marks in a ``-shm``), database and log are taken together,
+unchanged from first to last byte, and recovered aside.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
+import struct
 import time
+
+from .content import settle
 
 __all__ = ["Busy", "back_up", "siblings"]
 
 SUFFIXES = (b"-wal", b"-journal", b"-shm")
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-ATTEMPTS = 6
+ATTEMPTS = 10
+SQLITE_BUSY, SQLITE_LOCKED = 5, 6
+LONGEST_PAUSE = 0.2
+IN_USE_BYTE = 128  # of a -shm: locked by all who have the database open (sqlite: os_unix.c)
 
 
 class Busy(Exception):
@@ -57,6 +64,8 @@ def back_up(descriptor: int, folder: int, name: bytes, root: int, staging: bytes
         if (same.st_dev, same.st_ino) != (held.st_dev, held.st_ino):
             raise Busy
         try:
+            if not _readable_in_place(folder, name):
+                raise sqlite3.OperationalError("would have to write")
             _through_api(_path(folder, name), _path(aside, mine))
         except sqlite3.Error:
             for suffix in (b"", *SUFFIXES):
@@ -86,18 +95,47 @@ def _unlink(name: bytes, folder: int) -> None:
         os.unlink(name, dir_fd=folder)
 
 
+def _readable_in_place(folder: int, name: bytes) -> bool:
+    """Say whether SQLite can read a database without making, or resetting, a file beside it."""
+    try:
+        if not os.stat(name + b"-wal", dir_fd=folder, follow_symlinks=False).st_size:
+            return True
+    except FileNotFoundError:
+        return True
+    if os.fstatvfs(folder).f_flag & os.ST_RDONLY:
+        return False
+    try:
+        shared = os.open(name + b"-shm", READ, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        # struct flock of 64-bit Linux: type, whence, start, length, process.
+        question = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, IN_USE_BYTE, 1, 0)
+        answer = fcntl.fcntl(shared, fcntl.F_GETLK, question)
+        return bool(struct.unpack("hhqqi", answer)[0] != fcntl.F_UNLCK)
+    finally:
+        os.close(shared)
+
+
 def _through_api(source: str, destination: str, *, recover: bool = False) -> None:
     import sqlite3
     from urllib.parse import quote
 
-    # Even a connection that only reads would make or reset the -shm of a log without one.
-    mode = "mode=rw" if recover else "mode=ro&readonly_shm=1"
-    uri = f"file:{quote(os.fsencode(source))}?{mode}"
-    database = sqlite3.connect(uri, uri=True, timeout=5)
+    waited = 0
+
+    def patience(status: int, _remaining: int, _total: int) -> None:
+        # Left to itself, this waits as long as somebody else's transaction lasts.
+        nonlocal waited
+        waited = waited + 1 if status in (SQLITE_BUSY, SQLITE_LOCKED) else 0
+        if waited > 20:
+            raise sqlite3.OperationalError("somebody is writing to it")
+
+    uri = f"file:{quote(os.fsencode(source))}?mode={'rw' if recover else 'ro'}"
+    database = sqlite3.connect(uri, uri=True, timeout=1)
     try:
         copy = sqlite3.connect(destination)
         try:
-            database.backup(copy)
+            database.backup(copy, progress=patience, sleep=0.05)
         finally:
             copy.close()
     finally:
@@ -109,6 +147,9 @@ def _taken_together(descriptor: int, folder: int, name: bytes, aside: int, mine:
     pause = 0.02
     for _ in range(ATTEMPTS):
         before = _states(folder, name)
+        newest = max(state[3] for state in before.values() if state is not None)
+        if settle(newest):
+            before = _states(folder, name)
         _pour(descriptor, aside, mine)
         for suffix in (b"-wal", b"-journal"):
             _unlink(mine + suffix, aside)
@@ -125,7 +166,7 @@ def _taken_together(descriptor: int, folder: int, name: bytes, aside: int, mine:
         if _states(folder, name) == before:
             return
         time.sleep(pause)
-        pause *= 2
+        pause = min(2 * pause, LONGEST_PAUSE)
     raise Busy
 
 

@@ -237,6 +237,7 @@ class _Copy:
         self._made = self._opened(destination)
         if os.path.samestat(os.fstat(self._root), os.fstat(self._made)):
             raise CopyFailed(path=source, reason="source and destination are the same folder")
+        self._made_state = os.fstat(self._made)
         self._folder = self._opened(os.path.dirname(manifest))
         self._write = write
         self._from, self._to = Descent(self._root), Descent(self._made)
@@ -394,6 +395,8 @@ class _Copy:
                 continue
             if stat.S_ISDIR(state.st_mode) != is_folder:
                 self._skip(folder, path, REPLACED)
+            elif is_folder and os.path.samestat(state, self._made_state):
+                self._skip(folder, path, "is where the copy is made")
             elif is_folder:
                 try:
                     below = self._from.enter(name)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -287,6 +288,55 @@ def test_credentials_never_travel_wherever_they_lie(
     )
     assert {row.name: row.reason for row in result.skipped}["deep/er/.aws"] == "cloud credentials"
     assert len(result.skipped) == len(secrets)
+
+
+def test_a_copy_inside_its_own_source_ends(source: Path, manifest: Path, write: Write) -> None:
+    write(source / "a", "x")
+    result = copy_tree(source, source / "copy", manifest=manifest)
+    assert [row.name for row in result.skipped] == ["copy"]
+    assert sorted(os.listdir(source / "copy")) == ["a"]
+
+
+def test_access_lists_travel_with_the_mode_they_belong_to(
+    source: Path, destination: Path, manifest: Path, write: Write
+) -> None:
+    """user::rw-, user:65534:r--, group::---, mask::r--, other::--- (and a default one on a folder)."""
+    rows = [
+        (0x01, 6, 2**32 - 1),
+        (0x02, 4, 65534),
+        (0x04, 0, 2**32 - 1),
+        (0x10, 4, 2**32 - 1),
+        (0x20, 0, 2**32 - 1),
+    ]
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *row) for row in rows)
+    path = write(source / "folder/file", "x")
+    try:
+        os.setxattr(path, "system.posix_acl_access", acl)
+    except OSError:
+        pytest.skip("no access lists in this file system")
+    os.setxattr(path.parent, "system.posix_acl_default", acl)
+    copy_tree(source, destination, manifest=manifest)
+    assert os.getxattr(destination / "folder/file", "system.posix_acl_access") == acl
+    assert snapshot(destination) == snapshot(source)
+
+
+@root_only
+@pytest.mark.root
+def test_an_ordinary_user_copies_what_is_his(tmp_path: Path, write: Write) -> None:
+    place = tmp_path / "place"
+    file = write(place / "source/read-only/file", "x", 0o400)
+    os.setxattr(file, "user.note", b"1")
+    file.parent.chmod(0o500)
+    for path in (place, *place.rglob("*")):
+        os.chown(path, 65534, 65534)
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    paths = (place / "source", place / "copy", "--manifest", place / "m")
+    ran = command("copying", *paths, user=65534)
+    assert ran.status == 0, ran
+    assert snapshot(place / "copy") == snapshot(place / "source")
+    assert command("copying.verify", *paths[1:], user=65534).status == 0
 
 
 def test_excluded_folders_are_left_out(

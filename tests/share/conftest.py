@@ -75,7 +75,7 @@ class Person:
         return process
 
     def service_pid(self) -> int:
-        return int(self.ok("doctor")["service"]["pid"])
+        return int(self.run("doctor", "--json").json["service"]["pid"])
 
     def kill_service(self) -> None:
         """Kill the service without a chance to clean up."""
