@@ -51,6 +51,13 @@ export class Sidebar {
     this._followFocus();
     this._showStatus();
     this.shares.finished.connect((_, item) => this._notify(item));
+    this.shares.changed.connect(() => {
+      const { state } = this.shares.connection;
+      if (state === 'open' && this._lost && this.project.error) {
+        void this.project.refresh();
+      }
+      this._lost = state === 'lost';
+    });
   }
 
   readonly trans: TranslationBundle;
@@ -146,6 +153,7 @@ export class Sidebar {
   }
 
   private readonly _asked = new Signal<this, void>(this);
+  private _lost = false;
 }
 
 /** What runs, in the status bar. */
@@ -215,8 +223,6 @@ function ConnectionNote({
 function ShareList(props: {
   sidebar: Sidebar;
   focused: string | null;
-  canShare: boolean;
-  onShare: () => void;
 }): React.ReactElement {
   const { shares, trans } = props.sidebar;
   const tick = React.useRef(0);
@@ -274,8 +280,19 @@ function View(props: { sidebar: Sidebar; host: IHost }): React.ReactElement {
   useSignal(project.changed);
 
   React.useEffect(() => {
+    if (back) {
+      button.current?.querySelector('button')?.focus();
+      setBack(false);
+    }
+  }, [back]);
+
+  // The form stays with the project that it was opened for, wherever the focus goes meanwhile.
+  const asked = React.useRef(project.environment);
+
+  React.useEffect(() => {
     const ask = () => {
       sidebar.pending = false;
+      asked.current = project.loading ? null : project.environment;
       setSharing(true);
     };
     sidebar.asked.connect(ask);
@@ -287,14 +304,11 @@ function View(props: { sidebar: Sidebar; host: IHost }): React.ReactElement {
     };
   }, [sidebar]);
   React.useEffect(() => {
-    if (back) {
-      button.current?.querySelector('button')?.focus();
-      setBack(false);
+    if (sharing && project.error && !asked.current) {
+      setSharing(false);
     }
-  }, [back]);
+  }, [sharing, project.error]);
 
-  // The form stays with the project that it was opened for, wherever the focus goes meanwhile.
-  const asked = React.useRef(project.environment);
   if (!sharing || asked.current === null) {
     asked.current = project.loading ? null : project.environment;
   }
@@ -320,16 +334,12 @@ function View(props: { sidebar: Sidebar; host: IHost }): React.ReactElement {
         <EnvironmentSection
           trans={trans}
           project={project}
+          shares={shares}
           shareButton={button}
           onShare={share}
         />
       )}
-      <ShareList
-        sidebar={sidebar}
-        focused={focused}
-        canShare={project.environment !== null}
-        onShare={share}
-      />
+      <ShareList sidebar={sidebar} focused={focused} />
     </div>
   );
 }

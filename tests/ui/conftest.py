@@ -131,13 +131,12 @@ def lab(person: Person, tmp_path: Path) -> Iterator[Lab]:  # noqa: F811
         "--ServerApp.allow_remote_access=True",
         "--ServerApp.jpserver_extensions={'jupyter_secxops_migrate': True}",
     ]
-    environment = {**person.env, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     made = Lab(
         f"http://127.0.0.1:{port}",
         tmp_path,
         None,  # type: ignore[arg-type]
         command,
-        environment,
+        person.env,
         tmp_path / "lab.log",
     )
     made.start()

@@ -158,14 +158,20 @@ def test_the_service_and_the_server_may_end_meanwhile(
     expect(share.get_by_role("status").first).to_have_text(re.compile("Running$"), timeout=LAUNCHED)
 
 
-def test_cancelling(panel: Panel, person: Person, project: Project) -> None:
-    """*Cancel* ends it, and the list says so."""
+def test_cancelling_seen_from_two_tabs(
+    page: Page, panel: Panel, lab: Lab, project: Project
+) -> None:
+    """*Cancel* in one tab ends it, and both say so."""
     recipe = project.path / "Dockerfile"
     recipe.write_text(recipe.read_text() + "RUN sleep 60\n")
     share = panel.open(NOTEBOOK).share("regretted")
     expect(share.get_by_role("progressbar", name="Building the image")).to_be_visible()
+    other = Panel(page.context.new_page(), lab).open(NOTEBOOK)
+    elsewhere = other.item("regretted")
+    expect(elsewhere.get_by_role("progressbar", name="Building the image")).to_be_visible()
     panel.button("Cancel: regretted").click()
-    expect(share.get_by_role("status").first).to_have_text(re.compile("Cancelled"))
+    for seen in (share, elsewhere):
+        expect(seen.get_by_role("status").first).to_have_text(re.compile("Cancelled"))
 
 
 def test_the_keyboard_reaches_everything(page: Page, panel: Panel, project: Project) -> None:

@@ -7,6 +7,7 @@ import React from 'react';
 import { IEnvironment, INodeCapacity, IProjectVersion } from '../model';
 import { Project } from '../project';
 import { hintOf, messageOf } from '../sentences';
+import { Shares } from '../shares';
 import { count, files, size } from '../units';
 import { Button, Problem, useSignal } from './common';
 
@@ -125,11 +126,14 @@ function Facts(props: {
 export function EnvironmentSection(props: {
   trans: TranslationBundle;
   project: Project;
+  shares: Shares;
   onShare: () => void;
   shareButton: React.RefObject<HTMLDivElement | null>;
 }): React.ReactElement {
-  const { trans, project } = props;
+  const { trans, project, shares } = props;
   useSignal(project.changed);
+  useSignal(shares.changed);
+  const { connection } = shares;
   const { environment, error, loading } = project;
   return (
     <section
@@ -158,6 +162,13 @@ export function EnvironmentSection(props: {
             </Button>
           </div>
         </>
+      ) : error &&
+        connection.state === 'lost' &&
+        connection.error.finding.code === error.finding.code ? (
+        // The same is said below, with what to do.
+        <p className="jp-secxops-Quiet">
+          {trans.__('It is shown as soon as there is an answer.')}
+        </p>
       ) : error ? (
         <Problem
           trans={trans}
