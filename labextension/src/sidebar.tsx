@@ -82,20 +82,21 @@ export class Sidebar {
     this._asked.emit();
   }
 
+  /** Look at the folder that the file browser shows. */
+  useBrowserFolder(): void {
+    const { app, browser } = this.host;
+    const folder = browser?.model.path ?? '';
+    this.project.choose(app.serviceManager.contents.localPath(folder) || '.');
+  }
+
   private _followFocus(): void {
-    const { labShell, documents, browser, app } = this.host;
+    const { labShell, documents, app } = this.host;
     const look = () => {
       const widget = labShell?.currentWidget ?? app.shell.currentWidget;
       const path = widget && documents?.contextForWidget(widget)?.path;
       if (typeof path === 'string') {
         const local = app.serviceManager.contents.localPath(path);
-        const slash = local.lastIndexOf('/');
-        this.project.follow(slash < 0 ? '.' : local.slice(0, slash) || '.');
-      } else if (this.project.folder === null) {
-        const folder = browser?.model.path ?? '';
-        this.project.follow(
-          app.serviceManager.contents.localPath(folder) || '.'
-        );
+        this.project.follow(local.split('/').slice(0, -1).join('/') || '.');
       }
     };
     (labShell ?? app.shell).currentChanged?.connect(look);
@@ -335,6 +336,9 @@ function View(props: { sidebar: Sidebar; host: IHost }): React.ReactElement {
           trans={trans}
           project={project}
           shares={shares}
+          onBrowserFolder={
+            host.browser ? () => sidebar.useBrowserFolder() : null
+          }
           shareButton={button}
           onShare={share}
         />

@@ -53,6 +53,11 @@ def test_the_whole_story(
     expect(share).to_contain_text(re.compile(r"\d+ files equal · image sha256:\w+…\w+ · 0 differ"))
     expect(page.get_by_text("the-story is running.")).to_be_visible()
 
+    # The next time the same data is offered as it was chosen.
+    expect(panel.form().get_by_role("checkbox", name=re.compile("domains"))).to_be_checked()
+    panel.button("Cancel").click()
+    expect(panel.button("Share environment…")).to_be_focused()
+
     with page.context.expect_page() as opened:
         panel.button("Open: the-story").click()
     copy = opened.value

@@ -128,6 +128,8 @@ export function EnvironmentSection(props: {
   project: Project;
   shares: Shares;
   onShare: () => void;
+  /** Null where there is no file browser. */
+  onBrowserFolder: (() => void) | null;
   shareButton: React.RefObject<HTMLDivElement | null>;
 }): React.ReactElement {
   const { trans, project, shares } = props;
@@ -179,11 +181,24 @@ export function EnvironmentSection(props: {
             {trans.__('Try again')}
           </Button>
         </Problem>
+      ) : project.folder === null ? (
+        <>
+          <p>
+            {trans.__(
+              'Open a notebook of the project that you want to share. The panel follows it.'
+            )}
+          </p>
+          {props.onBrowserFolder && (
+            <div className="jp-secxops-Buttons">
+              <Button onClick={props.onBrowserFolder}>
+                {trans.__('Use the folder of the file browser')}
+              </Button>
+            </div>
+          )}
+        </>
       ) : (
         <p role="status" className="jp-secxops-Quiet">
-          {project.folder === null
-            ? trans.__('Open a notebook of the project that you want to share.')
-            : trans.__('Looking at the environment…')}
+          {trans.__('Looking at the environment…')}
         </p>
       )}
     </section>
