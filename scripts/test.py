@@ -28,6 +28,7 @@ TOOLS = {
     "b3sum": "b3sum",
     "mkfs.xfs": "xfsprogs",
     "setfattr": "attr",
+    "chromium": "chromium",
 }
 NO_TESTS = 5
 

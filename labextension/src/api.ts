@@ -1,0 +1,174 @@
+/**
+ * The service's routes, asked through the Jupyter server so that its token and XSRF rules hold.
+ *
+ * Nothing here decides or keeps anything.
+ */
+
+import { URLExt } from '@jupyterlab/coreutils';
+import { ServerConnection } from '@jupyterlab/services';
+
+import {
+  IEnvironment,
+  IFinding,
+  IMigration,
+  IPlan,
+  IShareRequest
+} from './model';
+
+const ROOT = 'secxops/api/v1';
+
+/** What went wrong, as the service says it: a code, its parameters, and an English sentence. */
+export class ApiError extends Error {
+  constructor(readonly finding: IFinding) {
+    super(finding.message);
+  }
+
+  /** Take anything that was thrown as one. */
+  static of(thrown: unknown): ApiError {
+    if (thrown instanceof ApiError) {
+      return thrown;
+    }
+    const network = thrown instanceof ServerConnection.NetworkError;
+    return new ApiError({
+      code: network ? 'jupyter_unreachable' : 'internal',
+      message: network
+        ? 'The Jupyter server does not answer.'
+        : thrown instanceof Error
+          ? thrown.message
+          : String(thrown),
+      hint: network
+        ? 'Check that it runs and that your network reaches it; this panel tries again by itself.'
+        : '',
+      params: {}
+    });
+  }
+}
+
+const JSON_BODY = { 'Content-Type': 'application/json' };
+
+type Query = [string, string][];
+
+export class Api {
+  constructor(private readonly settings = ServerConnection.makeSettings()) {}
+
+  environment(
+    project: string,
+    data: readonly string[],
+    signal?: AbortSignal
+  ): Promise<IEnvironment> {
+    const query: Query = [['project', project]];
+    data.forEach(path => query.push(['data', path]));
+    return this.json('environment', { signal }, query);
+  }
+
+  plan(request: IShareRequest, signal?: AbortSignal): Promise<IPlan> {
+    return this.json('plans', {
+      method: 'POST',
+      body: JSON.stringify(request),
+      headers: JSON_BODY,
+      signal
+    });
+  }
+
+  share(request: IShareRequest, key: string): Promise<IMigration> {
+    return this.json('migrations', {
+      method: 'POST',
+      body: JSON.stringify(request),
+      headers: { ...JSON_BODY, 'Idempotency-Key': key }
+    });
+  }
+
+  list(): Promise<IMigration[]> {
+    return this.json('migrations');
+  }
+
+  get(id: string): Promise<IMigration> {
+    return this.json(one(id));
+  }
+
+  async log(id: string): Promise<string> {
+    return (await this.request(`${one(id)}/log`)).text();
+  }
+
+  act(
+    id: string,
+    action: 'cancel' | 'retry' | 'start' | 'stop'
+  ): Promise<IMigration> {
+    return this.json(`${one(id)}/${action}`, { method: 'POST' });
+  }
+
+  async delete(id: string): Promise<void> {
+    await this.request(one(id), { method: 'DELETE' });
+  }
+
+  /** Open the one stream of events, after the event `last` if there was one. */
+  events(last: string | null, signal: AbortSignal): Promise<Response> {
+    const headers: Record<string, string> = { Accept: 'text/event-stream' };
+    if (last !== null) {
+      headers['Last-Event-ID'] = last;
+    }
+    return this.request('events', { headers, signal });
+  }
+
+  private async json<T>(
+    path: string,
+    init: RequestInit = {},
+    query: Query = []
+  ): Promise<T> {
+    return (await this.request(path, init, query)).json();
+  }
+
+  private async request(
+    path: string,
+    init: RequestInit = {},
+    query: Query = []
+  ): Promise<Response> {
+    const url =
+      URLExt.join(this.settings.baseUrl, ROOT, path) +
+      (query.length ? `?${new URLSearchParams(query).toString()}` : '');
+    const response = await ServerConnection.makeRequest(
+      url,
+      init,
+      this.settings
+    );
+    if (!response.ok) {
+      throw new ApiError(await findingOf(response));
+    }
+    return response;
+  }
+}
+
+function one(id: string): string {
+  return `migrations/${encodeURIComponent(id)}`;
+}
+
+async function findingOf(response: Response): Promise<IFinding> {
+  let body: Partial<IFinding> = {};
+  try {
+    body = await response.json();
+  } catch {
+    // A proxy's page, say.
+  }
+  if (typeof body?.code === 'string') {
+    return {
+      code: body.code,
+      message: body.message ?? '',
+      hint: body.hint ?? '',
+      params: body.params ?? {}
+    };
+  }
+  if (response.status === 404) {
+    return {
+      code: 'extension_missing',
+      message: 'The server part of this extension is not enabled.',
+      hint: 'Run `jupyter server extension enable jupyter_secxops_migrate` and start Jupyter again.',
+      params: {}
+    };
+  }
+  return {
+    code: 'unexpected_answer',
+    message: `The server answered with status ${response.status}.`,
+    hint: 'Reload the page; if that does not help, ask your admin.',
+    params: { status: response.status }
+  };
+}

@@ -1,0 +1,206 @@
+/** ENVIRONMENT: what the project at hand runs in, at a glance. */
+
+import { TranslationBundle } from '@jupyterlab/translation';
+import { refreshIcon } from '@jupyterlab/ui-components';
+import React from 'react';
+
+import { IEnvironment, INodeCapacity, IProjectVersion } from '../model';
+import { Project } from '../project';
+import { hintOf, messageOf } from '../sentences';
+import { Shares } from '../shares';
+import { count, files, size } from '../units';
+import { Button, Problem, useSignal } from './common';
+
+/** `main @ 3f2c1a9 · 2 files changed`. */
+export function versionLabel(
+  trans: TranslationBundle,
+  version: IProjectVersion
+): string {
+  if (version.commit === null) {
+    return trans.__('no git');
+  }
+  const where = `${version.branch ?? trans.__('detached')} @ ${version.commit.slice(0, 7)}`;
+  return version.dirty_count
+    ? `${where} · ${trans._n('%2 file changed', '%2 files changed', version.dirty_count, count(version.dirty_count))}`
+    : where;
+}
+
+function nodeFacts(trans: TranslationBundle, node: INodeCapacity): string[] {
+  const cpu = Math.max(0, node.cpu - node.cpu_requested);
+  const memory = Math.min(
+    Math.max(0, node.memory - node.memory_requested),
+    node.memory_available ?? Infinity
+  );
+  const gpu = node.gpu - node.gpu_requested;
+  return [
+    trans.__(
+      '%1 of %2 CPU free',
+      cpu.toLocaleString(undefined, { maximumFractionDigits: 1 }),
+      count(node.cpu)
+    ),
+    trans.__('%1 of %2 free', size(memory), size(node.memory)),
+    node.gpu ? trans.__('%1 of %2 GPU free', gpu, node.gpu) : trans.__('no GPU')
+  ];
+}
+
+function Row(props: {
+  name: string;
+  children: React.ReactNode;
+}): React.ReactElement {
+  return (
+    <div className="jp-secxops-Row">
+      <dt>{props.name}</dt>
+      <dd>{props.children}</dd>
+    </div>
+  );
+}
+
+function Path({ path }: { path: string }): React.ReactElement {
+  return <span className="jp-secxops-Path">{path}</span>;
+}
+
+function Facts(props: {
+  trans: TranslationBundle;
+  environment: IEnvironment;
+}): React.ReactElement {
+  const { trans, environment } = props;
+  const { project } = environment;
+  return (
+    <>
+      <p className="jp-secxops-Name">
+        <strong>{project.name}</strong>{' '}
+        <span className="jp-secxops-Quiet">
+          {versionLabel(trans, environment.version)}
+        </span>
+      </p>
+      <dl className="jp-secxops-Facts">
+        <Row name={trans.__('Dockerfile')}>
+          {environment.dockerfile !== null ? (
+            <>
+              <span aria-hidden="true" className="jp-secxops-Good">
+                ✓{' '}
+              </span>
+              {trans.__('found')}
+            </>
+          ) : (
+            <>
+              <span aria-hidden="true" className="jp-secxops-Bad">
+                ✕{' '}
+              </span>
+              {trans.__('missing')}
+            </>
+          )}
+        </Row>
+        <Row name={trans.__('Code')}>
+          <Path path={project.path} />
+          <span className="jp-secxops-Quiet">
+            {size(project.bytes)} · {files(trans, project.files)}
+          </span>
+        </Row>
+        {environment.data.map(folder => (
+          <Row key={folder.path} name={trans.__('Data')}>
+            <Path path={folder.path} />
+            <span className="jp-secxops-Quiet">
+              {size(folder.bytes)} · {files(trans, folder.files)}
+            </span>
+          </Row>
+        ))}
+        {environment.node && (
+          <Row name={trans.__('This node')}>
+            {nodeFacts(trans, environment.node).map(fact => (
+              <div key={fact}>{fact}</div>
+            ))}
+          </Row>
+        )}
+      </dl>
+      {environment.problems.map((problem, n) => (
+        <p key={n} className="jp-secxops-Warning">
+          <span aria-hidden="true">! </span>
+          {messageOf(trans, problem)} {hintOf(trans, problem)}
+        </p>
+      ))}
+    </>
+  );
+}
+
+export function EnvironmentSection(props: {
+  trans: TranslationBundle;
+  project: Project;
+  shares: Shares;
+  onShare: () => void;
+  /** Null where there is no file browser. */
+  onBrowserFolder: (() => void) | null;
+  shareButton: React.RefObject<HTMLDivElement | null>;
+}): React.ReactElement {
+  const { trans, project, shares } = props;
+  useSignal(project.changed);
+  useSignal(shares.changed);
+  const { connection } = shares;
+  const { environment, error, loading } = project;
+  return (
+    <section
+      aria-labelledby="jp-secxops-environment"
+      aria-busy={loading}
+      className="jp-secxops-Section"
+    >
+      <div className="jp-secxops-Head">
+        <h2 id="jp-secxops-environment">{trans.__('Environment')}</h2>
+        <button
+          type="button"
+          className="jp-secxops-IconButton"
+          aria-label={trans.__('Refresh environment')}
+          title={trans.__('Refresh environment')}
+          onClick={() => void project.refresh()}
+        >
+          <refreshIcon.react tag="span" width="16px" height="16px" />
+        </button>
+      </div>
+      {environment ? (
+        <>
+          <Facts trans={trans} environment={environment} />
+          <div ref={props.shareButton as React.RefObject<HTMLDivElement>}>
+            <Button kind="accept" onClick={props.onShare}>
+              {trans.__('Share environment…')}
+            </Button>
+          </div>
+        </>
+      ) : error &&
+        connection.state === 'lost' &&
+        connection.error.finding.code === error.finding.code ? (
+        // The same is said below, with what to do.
+        <p className="jp-secxops-Quiet">
+          {trans.__('It is shown as soon as there is an answer.')}
+        </p>
+      ) : error ? (
+        <Problem
+          trans={trans}
+          finding={error.finding}
+          about={{ folder: project.folder ?? '' }}
+        >
+          <Button onClick={() => void project.refresh()}>
+            {trans.__('Try again')}
+          </Button>
+        </Problem>
+      ) : project.folder === null ? (
+        <>
+          <p>
+            {trans.__(
+              'Open a notebook of the project that you want to share. The panel follows it.'
+            )}
+          </p>
+          {props.onBrowserFolder && (
+            <div className="jp-secxops-Buttons">
+              <Button onClick={props.onBrowserFolder}>
+                {trans.__('Use the folder of the file browser')}
+              </Button>
+            </div>
+          )}
+        </>
+      ) : (
+        <p role="status" className="jp-secxops-Quiet">
+          {trans.__('Looking at the environment…')}
+        </p>
+      )}
+    </section>
+  );
+}

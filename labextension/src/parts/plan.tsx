@@ -1,0 +1,98 @@
+/** What will happen, before the click. */
+
+import { TranslationBundle } from '@jupyterlab/translation';
+import React from 'react';
+
+import { ICopiedItem, IFinding, INotCopiedItem, IPlan } from '../model';
+import { hintOf, messageOf } from '../sentences';
+import { files, size } from '../units';
+
+function amount(
+  trans: TranslationBundle,
+  item: { bytes: number | null; files: number | null }
+): string {
+  const parts = [];
+  if (item.bytes !== null) {
+    parts.push(size(item.bytes));
+  }
+  if (item.files !== null) {
+    parts.push(files(trans, item.files));
+  }
+  return parts.join(' · ');
+}
+
+function copiedName(trans: TranslationBundle, item: ICopiedItem): string {
+  return item.role === 'packages'
+    ? trans.__('packages of the Dockerfile')
+    : item.role === 'code'
+      ? trans.__('code')
+      : item.source;
+}
+
+function NotCopied(props: {
+  trans: TranslationBundle;
+  item: INotCopiedItem;
+}): React.ReactElement {
+  const { item } = props;
+  const much = amount(props.trans, item);
+  return (
+    <li>
+      {item.name}
+      {much && <span className="jp-secxops-Quiet"> {much}</span>}
+      <span className="jp-secxops-Quiet">: {item.reason}</span>
+    </li>
+  );
+}
+
+export function Warning(props: {
+  trans: TranslationBundle;
+  finding: IFinding;
+}): React.ReactElement {
+  const hint = hintOf(props.trans, props.finding);
+  return (
+    <div className="jp-secxops-Warning">
+      <p className="jp-secxops-Signed">
+        <span aria-hidden="true">!</span>
+        <span>{messageOf(props.trans, props.finding)}</span>
+      </p>
+      {hint && <p className="jp-secxops-Hint">{hint}</p>}
+    </div>
+  );
+}
+
+export function PlanView(props: {
+  trans: TranslationBundle;
+  plan: IPlan;
+}): React.ReactElement {
+  const { trans, plan } = props;
+  return (
+    <>
+      <ul className="jp-secxops-Reasons">
+        {plan.reasons.map((reason, n) => (
+          <li key={n}>{messageOf(trans, reason)}</li>
+        ))}
+      </ul>
+      {plan.warnings.map((warning, n) => (
+        <Warning key={n} trans={trans} finding={warning} />
+      ))}
+      <h4>{trans.__('Copied')}</h4>
+      <ul aria-label={trans.__('Copied')}>
+        {plan.copied.map((item, n) => (
+          <li key={n}>
+            <span className="jp-secxops-Path">{copiedName(trans, item)}</span>{' '}
+            <span className="jp-secxops-Quiet">
+              {amount(trans, item)}
+              {item.mount && ` → ${item.mount}`}
+            </span>
+          </li>
+        ))}
+      </ul>
+      <h4>{trans.__('Not copied')}</h4>
+      <ul aria-label={trans.__('Not copied')}>
+        {plan.not_copied.map((item, n) => (
+          <NotCopied key={n} trans={trans} item={item} />
+        ))}
+      </ul>
+    </>
+  );
+}

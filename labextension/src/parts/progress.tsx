@@ -1,0 +1,215 @@
+/** The steps of a share, each with its own measure. */
+
+import { TranslationBundle } from '@jupyterlab/translation';
+import React from 'react';
+
+import { IMigration, IStep, StepName } from '../model';
+import { Shares } from '../shares';
+import { between, count, duration, files, size } from '../units';
+import { useSeconds } from './common';
+
+/** What a step is called while it runs. */
+export function doing(trans: TranslationBundle, step: StepName): string {
+  return {
+    check: trans.__('Checking'),
+    build: trans.__('Building the image'),
+    push: trans.__('Pushing the image'),
+    copy: trans.__('Copying code and data'),
+    launch: trans.__('Launching'),
+    verify: trans.__('Verifying')
+  }[step];
+}
+
+function stepName(trans: TranslationBundle, step: StepName): string {
+  return {
+    check: trans.__('Check'),
+    build: trans.__('Build'),
+    push: trans.__('Push'),
+    copy: trans.__('Copy'),
+    launch: trans.__('Launch'),
+    verify: trans.__('Verify')
+  }[step];
+}
+
+function stateName(trans: TranslationBundle, state: IStep['state']): string {
+  return {
+    waiting: trans.__('waiting'),
+    running: trans.__('running'),
+    done: trans.__('done'),
+    failed: trans.__('failed'),
+    skipped: trans.__('not needed')
+  }[state];
+}
+
+const GLYPHS: Record<IStep['state'], string> = {
+  waiting: '○',
+  running: '●',
+  done: '✓',
+  failed: '✕',
+  skipped: '–'
+};
+
+function percentOf(step: IStep): number | null {
+  if (step.percent !== null) {
+    return Math.min(100, Math.max(0, step.percent));
+  }
+  return step.done !== null && step.total
+    ? Math.min(100, (100 * step.done) / step.total)
+    : null;
+}
+
+/** `1.2 of 1.9 GB · 120 MB/s · 8 s left`. */
+export function measure(
+  trans: TranslationBundle,
+  step: IStep,
+  rate: number | null
+): string {
+  const parts: string[] = [];
+  const bytes = step.unit === 'bytes';
+  const show = bytes ? size : count;
+  if (step.done !== null && step.total) {
+    parts.push(trans.__('%1 of %2', show(step.done), show(step.total)));
+  } else if (step.done !== null && bytes) {
+    parts.push(show(step.done));
+  }
+  if (step.files !== null) {
+    parts.push(files(trans, step.files));
+  }
+  if (bytes && rate) {
+    parts.push(trans.__('%1/s', size(rate)));
+    if (step.done !== null && step.total && step.total > step.done) {
+      parts.push(
+        trans.__('%1 left', duration(trans, (step.total - step.done) / rate))
+      );
+    }
+  }
+  return parts.join(' · ');
+}
+
+export function ProgressBar(props: {
+  trans: TranslationBundle;
+  step: IStep;
+  rate: number | null;
+}): React.ReactElement {
+  const { trans, step } = props;
+  const percent = percentOf(step);
+  const name = doing(trans, step.name);
+  const text = [
+    percent === null
+      ? trans.__('running')
+      : trans.__('%1 %', Math.floor(percent)),
+    measure(trans, step, props.rate)
+  ]
+    .filter(Boolean)
+    .join(' · ');
+  return (
+    <div
+      role="progressbar"
+      aria-label={name}
+      aria-valuemin={0}
+      aria-valuemax={100}
+      aria-valuenow={percent === null ? undefined : Math.floor(percent)}
+      aria-valuetext={text}
+      className={`jp-secxops-Bar${percent === null ? ' jp-mod-unknown' : ''}`}
+    >
+      <div style={percent === null ? undefined : { width: `${percent}%` }} />
+    </div>
+  );
+}
+
+function StepRow(props: {
+  trans: TranslationBundle;
+  shares: Shares;
+  id: string;
+  step: IStep;
+}): React.ReactElement {
+  const { trans, step } = props;
+  const running = step.state === 'running';
+  useSeconds(running);
+  const rate = props.shares.rate(props.id, step.name);
+  const seconds = step.started ? between(step.started, step.finished) : null;
+  const usual = running ? props.shares.usual(step.name) : null;
+  const percent = percentOf(step);
+  return (
+    <li className={`jp-secxops-Step jp-mod-${step.state}`}>
+      <div>
+        <span aria-hidden="true">{GLYPHS[step.state]} </span>
+        {stepName(trans, step.name)}
+        <span className="jp-secxops-Quiet">
+          {' '}
+          {running && percent !== null
+            ? trans.__('%1 %', Math.floor(percent))
+            : stateName(trans, step.state)}
+          {seconds !== null && step.state !== 'waiting' && (
+            <> · {duration(trans, seconds)}</>
+          )}
+          {usual !== null && seconds !== null && seconds > 1.5 * usual && (
+            <> · {trans.__('longer than usual')}</>
+          )}
+        </span>
+      </div>
+      {running && (
+        <>
+          <ProgressBar trans={trans} step={step} rate={rate} />
+          <p className="jp-secxops-Quiet">{measure(trans, step, rate)}</p>
+          {step.message && (
+            <p
+              className="jp-secxops-Quiet jp-secxops-Line"
+              title={step.message}
+            >
+              {step.message}
+            </p>
+          )}
+        </>
+      )}
+    </li>
+  );
+}
+
+export function Steps(props: {
+  trans: TranslationBundle;
+  shares: Shares;
+  item: IMigration;
+}): React.ReactElement {
+  const { trans, shares, item } = props;
+  return (
+    <ol className="jp-secxops-Steps" aria-label={trans.__('Steps')}>
+      {item.steps
+        .filter(step => step.state !== 'skipped')
+        .map(step => (
+          <StepRow
+            key={step.name}
+            trans={trans}
+            shares={shares}
+            id={item.id}
+            step={step}
+          />
+        ))}
+    </ol>
+  );
+}
+
+/** `Copying code and data 62 %`, of whatever runs. */
+export function progressLabel(
+  trans: TranslationBundle,
+  item: IMigration
+): string {
+  if (item.state === 'queued') {
+    return trans.__('Waiting');
+  }
+  if (item.state === 'cancelling') {
+    return trans.__('Cancelling');
+  }
+  const running = item.steps.filter(step => step.state === 'running');
+  // Build and copy run side by side; the one that is farther behind is what is waited for.
+  const [slowest] = [...running].sort(
+    (a, b) => (percentOf(a) ?? 0) - (percentOf(b) ?? 0)
+  );
+  if (!slowest) {
+    return trans.__('Running');
+  }
+  const percent = percentOf(slowest);
+  return percent === null
+    ? doing(trans, slowest.name)
+    : `${doing(trans, slowest.name)} ${trans.__('%1 %', Math.floor(percent))}`;
+}

@@ -1,0 +1,450 @@
+/**
+ * The service's codes as sentences of the person's language.
+ *
+ * The service answers with a code, parameters and an English sentence. A code that is not here
+ * keeps the service's sentence. Hints name what can be clicked here, where the service's own name
+ * what can be typed in a terminal. A test compares the codes with those of `errors.py` and
+ * `migration/plan.py`.
+ */
+
+import { nullTranslator, TranslationBundle } from '@jupyterlab/translation';
+
+import { IFinding } from './model';
+
+type Read = (name: string) => string;
+type Sentences = (trans: TranslationBundle, p: Read) => [string, string];
+
+const ENGLISH = nullTranslator.load('');
+
+/** What happened, in the person's language. */
+export function messageOf(trans: TranslationBundle, finding: IFinding): string {
+  const make = SENTENCES[finding.code];
+  if (!make) {
+    return finding.message;
+  }
+  const read = reader(finding);
+  const [english] = make(ENGLISH, read);
+  if (english.includes('<?>')) {
+    // Sent by a service of another version, with other parameters.
+    return finding.message;
+  }
+  // A cause that only the service knows stands behind its sentence.
+  const cause = finding.message.startsWith(english)
+    ? finding.message.slice(english.length)
+    : '';
+  return make(trans, read)[0] + cause;
+}
+
+/** What to do now. */
+export function hintOf(trans: TranslationBundle, finding: IFinding): string {
+  const hint = SENTENCES[finding.code]?.(trans, reader(finding))[1];
+  return hint === undefined || hint.includes('<?>') ? finding.hint : hint;
+}
+
+function reader({ params }: IFinding): Read {
+  return name => {
+    const value = params[name];
+    return Array.isArray(value)
+      ? value.join(', ')
+      : value === undefined || value === null
+        ? '<?>'
+        : String(value);
+  };
+}
+
+const SENTENCES: Record<string, Sentences> = {
+  internal: trans => [
+    trans.__('Something went wrong inside the migration service.'),
+    trans.__(
+      "Run `jupyter secxops doctor`; the service's log file (its path is shown there) has details."
+    )
+  ],
+  invalid_request: (trans, p) => [
+    trans.__('The request is not valid: %1.', p('reason')),
+    trans.__('Correct it and try again.')
+  ],
+  request_too_large: (trans, p) => [
+    trans.__('The request is larger than %1 bytes.', p('limit')),
+    trans.__('Send only the documented fields.')
+  ],
+  unauthenticated: trans => [
+    trans.__('You are not signed in.'),
+    trans.__('Sign in to Jupyter, or send its token.')
+  ],
+  forbidden: (trans, p) => [
+    trans.__('You may not do this.'),
+    trans.__(
+      'Ask the admin of this Jupyter for the right to %1 environments.',
+      p('action')
+    )
+  ],
+  not_found: (trans, p) => [
+    trans.__('There is no share %1 of yours.', p('id')),
+    trans.__('It may have been deleted elsewhere; the list shows yours.')
+  ],
+  no_such_route: trans => [
+    trans.__('There is nothing at this address.'),
+    trans.__(
+      'The reference in the documentation lists the routes; `openapi.yaml` is beside them.'
+    )
+  ],
+  method_not_allowed: (trans, p) => [
+    trans.__('This address does not take %1.', p('method')),
+    trans.__("The answer's Allow header lists what it takes.")
+  ],
+  no_such_path: (trans, p) => [
+    trans.__('%1 is not a folder that can be read here.', p('path')),
+    trans.__(
+      'Check the path; relative paths start at the folder in which Jupyter was started.'
+    )
+  ],
+  no_such_version: (trans, p) => [
+    trans.__('The project has no version named %1.', p('version')),
+    trans.__(
+      'Use a commit, tag or branch that `git log` shows here; nothing is fetched.'
+    )
+  ],
+  wrong_state: (trans, p) => [
+    trans.__("This can't be done while the share is %1.", p('state')),
+    trans.__('Wait until it is %1, or cancel it first.', p('wanted'))
+  ],
+  idempotency_conflict: trans => [
+    trans.__('This Idempotency-Key was used before for a different request.'),
+    trans.__('Use a new key for a new request.')
+  ],
+  no_dockerfile: (trans, p) => [
+    trans.__(
+      '%1 has no Dockerfile in this version, so there is no recipe for its environment.',
+      p('project')
+    ),
+    trans.__(
+      'Write a file named Dockerfile in %1, for example: FROM python:3.12-slim, then RUN pip install jupyterlab and your packages. Then check again.',
+      p('project')
+    )
+  ],
+  bad_dockerfile: (trans, p) => [
+    trans.__(
+      "The Dockerfile can't be used: %1 (line %2).",
+      p('reason'),
+      p('line')
+    ),
+    trans.__('Correct line %1 of the Dockerfile and check again.', p('line'))
+  ],
+  dockerfile_needs_buildkit: (trans, p) => [
+    trans.__(
+      "Line %1 of the Dockerfile (%2) needs BuildKit, which this engine's builder is not.",
+      p('line'),
+      p('instruction')
+    ),
+    trans.__(
+      'Rewrite line %1 without %2, or ask your admin for an engine with BuildKit.',
+      p('line'),
+      p('feature')
+    )
+  ],
+  image_holds_project: (trans, p) => [
+    trans.__(
+      'Line %1 of the Dockerfile copies %2 files of the project (%3) into the image; the image is to hold the environment only.',
+      p('line'),
+      p('files'),
+      p('size')
+    ),
+    trans.__(
+      'Code and data are copied into volumes anyway: remove the COPY, or list the files in .dockerignore.'
+    )
+  ],
+  on_container_layer: (trans, p) => [
+    trans.__(
+      '%1 lies inside the container itself, not on a volume, so nothing else can reach it.',
+      p('path')
+    ),
+    trans.__(
+      'Move it to a mounted folder (%1), or start the container with a volume there.',
+      p('mounts')
+    )
+  ],
+  memory_short: (trans, p) => [
+    trans.__(
+      '%1 has %2 of memory free and %3 are asked for.',
+      p('node'),
+      p('free'),
+      p('asked')
+    ),
+    trans.__(
+      'Ask for less memory, stop something there, or ask your admin for a larger node.'
+    )
+  ],
+  disk_short: (trans, p) => [
+    trans.__(
+      '%1 has %2 of disk free; the copy needs about %3.',
+      p('node'),
+      p('free'),
+      p('needed')
+    ),
+    trans.__('Leave out data, delete old shares, or free disk there.')
+  ],
+  cpu_overcommitted: (trans, p) => [
+    trans.__(
+      '%1 has %2 of CPU free and %3 are asked for: the environments will share it and be slower.',
+      p('node'),
+      p('free'),
+      p('asked')
+    ),
+    trans.__('Ask for less CPU or stop something there.')
+  ],
+  cpu_short: (trans, p) => [
+    trans.__(
+      '%1 has %2 CPUs and %3 are asked for.',
+      p('node'),
+      p('total'),
+      p('asked')
+    ),
+    trans.__('Ask for at most %1.', p('total'))
+  ],
+  gpu_missing: (trans, p) => [
+    trans.__(
+      '%1 has %2 GPUs free and %3 are asked for.',
+      p('node'),
+      p('free'),
+      p('asked')
+    ),
+    trans.__('Share without a GPU, or ask your admin for a node with GPUs.')
+  ],
+  path_not_allowed: (trans, p) => [
+    trans.__('%1 may not be copied: %2.', p('path'), p('reason')),
+    trans.__('Choose a folder that belongs to the project or its data.')
+  ],
+  already_sharing: (trans, p) => [
+    trans.__('%1 is being shared already (%2).', p('name'), p('id')),
+    trans.__('Wait for it, cancel it, or give this share another name.')
+  ],
+  build_failed: (trans, p) => [
+    trans.__(
+      'The image build failed at line %1 of the Dockerfile: %2',
+      p('line'),
+      p('instruction')
+    ),
+    trans.__(
+      'Read the last lines of the log, correct line %1, and retry.',
+      p('line')
+    )
+  ],
+  image_without_jupyter: trans => [
+    trans.__('The image was built, but JupyterLab is not in it.'),
+    trans.__('Add `RUN pip install jupyterlab` to the Dockerfile and retry.')
+  ],
+  copy_failed: (trans, p) => [
+    trans.__('Copying %1 failed: %2.', p('path'), p('reason')),
+    trans.__('Correct the cause and retry; the source was not changed.')
+  ],
+  file_unreadable: (trans, p) => [
+    trans.__(
+      "%1 files under %2 can't be read, the first is %3.",
+      p('count'),
+      p('path'),
+      p('first')
+    ),
+    trans.__(
+      'Make them readable for yourself, or move them out of the project, and retry.'
+    )
+  ],
+  file_changing: (trans, p) => [
+    trans.__(
+      '%1 files under %2 kept changing while they were copied, the first is %3.',
+      p('count'),
+      p('path'),
+      p('first')
+    ),
+    trans.__('Stop what writes to them (a running notebook?) and retry.')
+  ],
+  disk_full: (trans, p) => [
+    trans.__('The disk became full during %1.', p('step')),
+    trans.__('Delete old shares or free disk there, and retry.')
+  ],
+  verify_failed: (trans, p) => [
+    trans.__(
+      '%1 files of the copy differ from what left %2, the first is %3.',
+      p('count'),
+      p('path'),
+      p('first')
+    ),
+    trans.__(
+      'Retry; if it happens again, the disk or memory of %1 is suspect: tell your admin.',
+      p('node')
+    )
+  ],
+  image_mismatch: (trans, p) => [
+    trans.__(
+      'The container runs image %1, not the one that was built (%2).',
+      p('running'),
+      p('built')
+    ),
+    trans.__(
+      'Retry; if it happens again, tell your admin: something changes tags on %1.',
+      p('node')
+    )
+  ],
+  image_and_code_differ: (trans, p) => [
+    trans.__(
+      '%1 files changed between building the image and copying the code, the first is %2.',
+      p('count'),
+      p('first')
+    ),
+    trans.__('Stop what writes to them and retry.')
+  ],
+  launch_failed: (trans, p) => [
+    trans.__('The environment did not start: %1.', p('reason')),
+    trans.__(
+      'Read the last lines of the log, correct the Dockerfile, and retry.'
+    )
+  ],
+  cancelled: trans => [
+    trans.__('The share was cancelled.'),
+    trans.__('Nothing is left behind; share again when you like.')
+  ],
+  base_image_missing: (trans, p) => [
+    trans.__(
+      "The image %1, which the Dockerfile starts FROM, can't be found or pulled.",
+      p('image')
+    ),
+    trans.__(
+      'Check its name and that this machine reaches its registry, or load it with `docker load`.'
+    )
+  ],
+  engine_forbidden: (trans, p) => [
+    trans.__(
+      'Your account may not use the container engine at %1.',
+      p('endpoint')
+    ),
+    trans.__(
+      'Ask your admin to add you to the group that owns it (`sudo usermod -aG docker $USER`, then sign in again). Whoever may use it is root on this machine.'
+    )
+  ],
+  tools_image_missing: (trans, p) => [
+    trans.__("The tools image can't be made: %1.", p('reason')),
+    trans.__(
+      'Name a base image with Python 3.10 or newer that this engine has or can pull (setting DockerEngine.tools_base), or a ready tools image (DockerEngine.tools_image).'
+    )
+  ],
+  engine_unavailable: (trans, p) => [
+    trans.__('No container engine answers at %1.', p('endpoint')),
+    trans.__(
+      'Start Docker (`sudo systemctl start docker`), or set DOCKER_HOST to where it listens.'
+    )
+  ],
+  engine_failed: (trans, p) => [
+    trans.__(
+      'The container engine could not %1: %2.',
+      p('action'),
+      p('reason')
+    ),
+    trans.__('Run `jupyter secxops doctor`, then retry.')
+  ],
+  service_unavailable: (trans, p) => [
+    trans.__('The migration service does not answer.'),
+    trans.__(
+      'Read its log file %1, or run `jupyter secxops serve` to see why it does not start.',
+      p('log')
+    )
+  ],
+  store_locked: (trans, p) => [
+    trans.__(
+      'Another migration service (process %1) works on this store.',
+      p('pid')
+    ),
+    trans.__('Use that one, or stop it first.')
+  ],
+  stays_here: (trans, p) => [
+    trans.__(
+      'Here, on node %1: %2 CPU and %3 of memory are free.',
+      p('node'),
+      p('cpu'),
+      p('memory')
+    ),
+    ''
+  ],
+  version_asked: (trans, p) => [
+    trans.__(
+      'The files of version %1 (%2) are shared.',
+      p('version'),
+      p('commit')
+    ),
+    ''
+  ],
+  version_as_is: (trans, p) => [
+    trans.__('The files are shared as they are now (%1).', p('label')),
+    ''
+  ],
+  defaults_used: (trans, p) => [
+    trans.__(
+      '%1 CPU and %2 of memory, as no others were asked for.',
+      p('cpu'),
+      p('memory')
+    ),
+    ''
+  ],
+  shares_no_data: trans => [
+    trans.__('Shares no data.'),
+    trans.__('Tick the data that is to come along.')
+  ],
+  estimate: (trans, p) => [
+    trans.__(
+      'It will take about %1, most of it the first build.',
+      p('duration')
+    ),
+    ''
+  ],
+  remote_add: (trans, p) => [
+    trans.__(
+      "Line %1 of the Dockerfile downloads %2 at build time; the copy's proof does not cover it.",
+      p('line'),
+      p('url')
+    ),
+    trans.__(
+      'Put the file into the project, or fetch it in RUN with its checksum.'
+    )
+  ],
+  data_moves: (trans, p) => [
+    trans.__(
+      '%1 lies inside the project and will be at %2.',
+      p('source'),
+      p('mount')
+    ),
+    trans.__('Give its path to the notebooks as a setting.')
+  ],
+  base_not_here: (trans, p) => [
+    trans.__(
+      'The image %1, which the Dockerfile starts FROM, is not on %2 yet and will be pulled.',
+      p('image'),
+      p('node')
+    ),
+    ''
+  ],
+  whole_home: (trans, p) => [
+    trans.__(
+      '%1 is a whole home folder; everything in it but credentials would be copied.',
+      p('path')
+    ),
+    trans.__("Share the project's own folder instead.")
+  ],
+  jupyter_unreachable: trans => [
+    trans.__('The Jupyter server does not answer.'),
+    trans.__(
+      'Check that it runs and that your network reaches it; this panel tries again by itself.'
+    )
+  ],
+  extension_missing: trans => [
+    trans.__('The server part of this extension is not enabled.'),
+    trans.__(
+      'Run `jupyter server extension enable jupyter_secxops_migrate` and start Jupyter again.'
+    )
+  ],
+  stream_ended: trans => [
+    trans.__('The connection to the service was interrupted.'),
+    ''
+  ],
+  unexpected_answer: (trans, p) => [
+    trans.__('The server answered with status %1.', p('status')),
+    trans.__('Reload the page; if that does not help, ask your admin.')
+  ]
+};

@@ -1,0 +1,60 @@
+/** Sizes, times and counts as people read them; the same words as `units.py`. */
+
+import { TranslationBundle } from '@jupyterlab/translation';
+
+const UNITS = ['bytes', 'KB', 'MB', 'GB', 'TB', 'PB'];
+
+/** A size such as `48 MB`. Units are binary, as what is typed into the form is read. */
+export function size(bytes: number): string {
+  let number = bytes;
+  let unit = 0;
+  // 999.5 and not 1024: "1,012 MB" is harder to read than "1 GB".
+  while (number >= 999.5 && unit < UNITS.length - 1) {
+    number /= 1024;
+    unit += 1;
+  }
+  const digits = unit > 0 && number < 9.95 ? 1 : 0;
+  return `${number.toLocaleString(undefined, { maximumFractionDigits: digits })} ${UNITS[unit]}`;
+}
+
+export function count(value: number): string {
+  return value.toLocaleString();
+}
+
+export function files(trans: TranslationBundle, value: number): string {
+  return trans._n('%2 file', '%2 files', value, count(value));
+}
+
+/** A time such as `20 s`, `2 min` or `1 h 5 min`. */
+export function duration(trans: TranslationBundle, seconds: number): string {
+  if (seconds < 1) {
+    return trans.__('less than a second');
+  }
+  if (seconds < 89.5) {
+    return trans.__('%1 s', Math.round(seconds));
+  }
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) {
+    return trans.__('%1 min', minutes);
+  }
+  const hours = Math.floor(minutes / 60);
+  return minutes % 60
+    ? trans.__('%1 h %2 min', hours, minutes % 60)
+    : trans.__('%1 h', hours);
+}
+
+/** A date and time, local. */
+export function when(iso: string): string {
+  return new Date(iso).toLocaleString(undefined, {
+    dateStyle: 'medium',
+    timeStyle: 'short'
+  });
+}
+
+/** Seconds between two moments; until now without the second. */
+export function between(from: string, to: string | null): number {
+  return Math.max(
+    0,
+    ((to ? Date.parse(to) : Date.now()) - Date.parse(from)) / 1000
+  );
+}
