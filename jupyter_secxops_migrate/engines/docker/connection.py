@@ -135,7 +135,7 @@ class Connection:
             raise errors.EngineFailed(action=action, reason=type(error).__name__) from error
 
     def _unreachable(self, error: BaseException) -> errors.SecxopsError:
-        endpoint = self.endpoint.split("@")[-1]
+        endpoint = self.endpoint.split("@")[-1].removeprefix("http+")
         cause: BaseException | None = error
         seen = str(error)
         while cause is not None:

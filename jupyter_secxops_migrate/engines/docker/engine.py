@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import io
 import os
 import tarfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -33,6 +33,7 @@ from ..base import (
     ImageInfo,
     ImageProbe,
     LaunchOrder,
+    Measure,
     Names,
     Observation,
     OwnOrder,
@@ -50,8 +51,10 @@ from .build import run_build
 from .connection import Connection, StreamingClient, default_endpoint
 from .jobs import WORK, Job, JobResult, remove, run_job
 from .settings import DockerSettings
+from .streams import side_by_side
 
 PORT = 8888
+ANSWER_SECONDS = 2.0
 TOKEN_FOLDER = "/run/secxops"  # noqa: S105 - a folder
 _COPY_CAPS = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER")
 _OWN_CAPS = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER")
@@ -95,7 +98,7 @@ class DockerEngine(DockerSettings):
             Check(
                 name="engine",
                 state="ok",
-                message=f"Docker {info['ServerVersion']} answers at {self._connection.endpoint}.",
+                message=f"Docker {info['ServerVersion']} answers.",
             )
         ]
         image = self.tools_image or self.tools_base
@@ -360,37 +363,61 @@ class DockerEngine(DockerSettings):
         *,
         read_only: bool,
     ) -> AsyncIterator[Progress | VerifyResult]:
-        files = size = 0
-        for check in volumes:
-            meta = check.manifest.with_name(check.manifest.name + ".meta")
-            job = Job(
-                name=f"secxops-{migration}-job-{verb}-{check.volume.rsplit(migration + '-', 1)[-1]}",
-                command=[
-                    *("python3", "-m", f"jupyter_secxops_migrate.copying.{verb}", "/destination"),
-                    *("--manifest", f"{WORK}/manifest", *arguments, "--json"),
-                ],
-                mounts=[
-                    Mount(
-                        "/destination",
-                        check.volume,
-                        type="volume",
-                        read_only=read_only,
-                        no_copy=True,
-                    )
-                ],
-                capabilities=capabilities,
-                labels=labels(owner, "job", migration),
-                files={"manifest": check.manifest, "manifest.meta": meta},
-                results={} if read_only else {"manifest": check.manifest, "manifest.meta": meta},
+        jobs = [
+            self._job_on(
+                check, migration, owner, verb, arguments, capabilities, read_only=read_only
             )
-            async for item in self._run(job):
-                if isinstance(item, JobResult):
-                    files += item.fields["files"]
-                    size += item.fields["bytes"]
-                else:
-                    yield item
-            await self._remove_container(job.name)
-        yield VerifyResult(files, size)
+            for check in volumes
+        ]
+        await self._tools_image()
+        measures: dict[int, Measure] = {}
+        results: list[Mapping[str, Any]] = []
+        async for number, item in side_by_side([self._run(job) for job in jobs]):
+            if isinstance(item, Measure):
+                measures[number] = item
+                yield Measure(
+                    sum(m.done for m in measures.values()),
+                    sum(m.total or 0 for m in measures.values()),
+                    "bytes",
+                    files=sum(m.files or 0 for m in measures.values()),
+                )
+            elif isinstance(item, JobResult):
+                results.append(item.fields)
+            else:
+                yield item
+        await asyncio.gather(*(self._remove_container(job.name) for job in jobs))
+        yield VerifyResult(sum(r["files"] for r in results), sum(r["bytes"] for r in results))
+
+    def _job_on(
+        self,
+        check: VolumeCheck,
+        migration: str,
+        owner: str,
+        verb: str,
+        arguments: Sequence[str],
+        capabilities: Sequence[str],
+        *,
+        read_only: bool,
+    ) -> Job:
+        """Return the Job that does one thing to one volume that was copied."""
+        key = check.volume.removeprefix(Names(migration).volume(""))
+        meta = check.manifest.with_name(check.manifest.name + ".meta")
+        return Job(
+            name=Names(migration).job(f"{verb}-{key}"),
+            command=[
+                *("python3", "-m", f"jupyter_secxops_migrate.copying.{verb}", "/destination"),
+                *("--manifest", f"{WORK}/manifest", *arguments, "--json"),
+            ],
+            mounts=[
+                Mount(
+                    "/destination", check.volume, type="volume", read_only=read_only, no_copy=True
+                )
+            ],
+            capabilities=capabilities,
+            labels=labels(owner, "job", migration),
+            files={"manifest": check.manifest, "manifest.meta": meta},
+            results={} if read_only else {"manifest": check.manifest, "manifest.meta": meta},
+        )
 
     async def _run(self, job: Job) -> AsyncIterator[Progress | JobResult]:
         image = await self._tools_image()
@@ -511,10 +538,8 @@ class DockerEngine(DockerSettings):
             if seen.status in (EnvironmentStatus.STOPPED, EnvironmentStatus.GONE) or seen.restarts:
                 last = seen.log.replace(order.token, "…").strip().splitlines()[-5:]
                 raise errors.LaunchFailed(reason=" / ".join(last) or "it ended at once")
-            if seen.url is not None:
-                answers: bool = await asyncio.to_thread(_answers, seen.url, order.token)
-                if answers:
-                    return seen
+            if seen.status is EnvironmentStatus.RUNNING:
+                return seen
             if time.monotonic() > deadline:
                 raise errors.LaunchFailed(
                     reason=f"JupyterLab did not answer within {self.launch_timeout:.0f} seconds"
@@ -531,10 +556,13 @@ class DockerEngine(DockerSettings):
             except docker.errors.NotFound:
                 return Observation(EnvironmentStatus.GONE, name)
             state = found["State"]
-            status = EnvironmentStatus.RUNNING if state["Running"] else EnvironmentStatus.STOPPED
-            if state["Status"] == "created":
-                status = EnvironmentStatus.STARTING
             ports = (found["NetworkSettings"]["Ports"] or {}).get(f"{PORT}/tcp") or []
+            status = EnvironmentStatus.STOPPED
+            if state["Running"]:
+                answers = any(_answers(address) for address in _addresses(found, ports))
+                status = EnvironmentStatus.RUNNING if answers else EnvironmentStatus.STARTING
+            elif state["Status"] == "created":
+                status = EnvironmentStatus.STARTING
             restarts = int(found.get("RestartCount") or 0)
             log = ""
             if not state["Running"] or restarts:
@@ -712,16 +740,25 @@ def _token_archive(order: LaunchOrder) -> bytes:
     return buffer.getvalue()
 
 
-def _answers(url: str, token: str) -> bool:
-    request = urllib.request.Request(  # noqa: S310 - our own loopback address
-        url.removesuffix("/lab") + "/api/status", headers={"Authorization": f"token {token}"}
-    )
+def _addresses(container: Mapping[str, Any], ports: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return where JupyterLab may answer: the published port, and the container's own address.
+
+    The published port is on the loopback of the engine's host, which is another than ours when we
+    run in a container ourselves; then we are neighbours on a network of Docker's.
+    """
+    found = [f"127.0.0.1:{row['HostPort']}" for row in ports]
+    networks = container["NetworkSettings"].get("Networks") or {}
+    return [*found, *(f"{n['IPAddress']}:{PORT}" for n in networks.values() if n.get("IPAddress"))]
+
+
+def _answers(address: str) -> bool:
+    """Whether a Jupyter server answers there; its version needs no token."""
     # never through a proxy: it is this machine
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=5) as answer:
+        with opener.open(f"http://{address}/api", timeout=ANSWER_SECONDS) as answer:
             return bool(answer.status == 200)
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
 
 
