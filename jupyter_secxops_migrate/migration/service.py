@@ -79,8 +79,8 @@ class MigrationService:
         self.data_dir = data_dir
         self.engine = engine
         self.store = Store(store_url or f"sqlite:///{data_dir / 'store.sqlite'}")
-        self.steps = Steps(self.store, engine, policy, data_dir / "migrations")
-        self.flow = Flow(self.steps, store_url or f"sqlite:///{data_dir / 'dbos.sqlite'}", workers)
+        self.steps = Steps(self.store, engine, policy, data_dir / "migrations", workers)
+        self.flow = Flow(self.steps, store_url or f"sqlite:///{data_dir / 'dbos.sqlite'}")
         self._seen: dict[str, tuple[float, Observation]] = {}
         self._starting = 0
 
@@ -247,6 +247,8 @@ class OwnerApi:
         try:
             while True:
                 news.clear()
+                # Asked first, or the events of its end could slip in between.
+                ended = migration_id is not None and await self._ended(migration_id)
                 found = await asyncio.to_thread(
                     self._store.events_after, self.owner, last, migration_id
                 )
@@ -255,7 +257,7 @@ class OwnerApi:
                     yield event
                 if found:
                     continue
-                if migration_id is not None and await self._ended(migration_id):
+                if ended:
                     return
                 try:
                     # Another process may write to a shared database: looked for now and then.
@@ -338,8 +340,7 @@ class OwnerApi:
             await self.cancel(migration_id)
             async for _ in self.events(migration_id, after=0):
                 pass  # ends when the cancelling has
-        image = self._store.read(migration_id).facts.get("image") or {}
-        await self._service.engine.delete(migration_id, image.get("reference"))
+        await self._service.engine.delete(migration_id, self._steps.own_image(migration_id))
         self._steps.forget_files(migration_id)
         self._service.forget(migration_id)
         self._store.remove(migration_id)

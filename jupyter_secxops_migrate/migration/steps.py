@@ -53,6 +53,7 @@ from ..model import (
     ImageResult,
     MigrationResult,
     MigrationState,
+    NodeCapacity,
     Place,
     Plan,
     ShareRequest,
@@ -70,6 +71,7 @@ log = logging.getLogger(__name__)
 
 MEASURES_PER_SECOND = 4
 TRIES = 3
+_SUSPEND_SECONDS = 5
 
 
 class Given(Exception):
@@ -94,18 +96,29 @@ class Steps:
         What to work with.
     folder
         Where each migration keeps its manifests and its token, in a folder named by its id.
+    workers
+        How many migrations are under way at once; others are queued in order.
     """
 
-    def __init__(self, store: Store, engine: Engine, policy: ResourcePolicy, folder: Path) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        policy: ResourcePolicy,
+        folder: Path,
+        workers: int = 2,
+    ) -> None:
         self.store = store
         self.engine = engine
         self.policy = policy
         self.folder = folder
+        self.workers = workers
         self.tag = ""
         """Tells the engine's objects of this store from those of another store of the same owner."""
         self._running: dict[str, set[asyncio.Task[Any]]] = {}
         self._sources: dict[tuple[str, int], Source] = {}
         self._copying: dict[str, dict[str, Measure]] = {}
+        self._closing = False
 
     # ------------------------------------------------------------------ running and ending
 
@@ -121,7 +134,9 @@ class Steps:
         Given
             Somebody else's trouble ended it.
         """
-        if self.store.get(migration).state is MigrationState.CANCELLING:
+        record = self.store.get(migration)
+        # A branch that starts after another one failed has nothing to do any more.
+        if record.state is MigrationState.CANCELLING or record.error is not None or self._closing:
             raise Given
         task: asyncio.Task[T] = asyncio.ensure_future(self._tried(step, migration, *more))
         branches = self._running.setdefault(migration, set())
@@ -134,10 +149,13 @@ class Steps:
                 raise
             raise Given from None
         except errors.SecxopsError as error:
-            self._keep_error(migration, error)
-            self.abort(migration)
+            if not self._closing:
+                self._keep_error(migration, error)
+                self.abort(migration)
             raise
         except Exception:
+            if self._closing:
+                raise  # an engine that let go in the middle; the next start does it again
             log.exception("step %s of %s", getattr(step, "__name__", "?"), migration)
             self._keep_error(migration, errors.SecxopsError())
             self.abort(migration)
@@ -160,9 +178,14 @@ class Steps:
         for task in list(self._running.get(migration, ())):
             task.cancel()
 
-    def busy(self) -> bool:
-        """Whether a step is running."""
-        return any(self._running.values())
+    async def suspend(self) -> None:
+        """End what is running without a word in the record; the next start goes on."""
+        self._closing = True
+        running = [task for tasks in self._running.values() for task in tasks]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=_SUSPEND_SECONDS)
 
     def _keep_error(self, migration: str, error: errors.SecxopsError) -> None:
         with self.store.edit(migration) as draft:
@@ -224,7 +247,23 @@ class Steps:
         return Source(found, places, plan)
 
     async def begin(self, migration: str) -> None:
-        """Its turn has come."""
+        """Wait for its turn, and take it. One that had it before a restart has it still."""
+        changed = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(changed.set)
+
+        unlisten = self.store.listen(wake)
+        try:
+            # Nothing else on this loop comes between the look and the change.
+            while self.store.get(migration).state is MigrationState.QUEUED:
+                changed.clear()
+                if self.store.next_in_line(self.workers) == migration:
+                    break
+                await changed.wait()
+        finally:
+            unlisten()
         with self.store.edit(migration) as draft:
             if draft.migration.state is MigrationState.QUEUED:
                 draft.migration.state = MigrationState.RUNNING
@@ -306,14 +345,16 @@ class Steps:
         )
         async with self._step(migration, StepName.BUILD) as recorder:
             built = await recorder.follow(self.engine.build(order), BuildResult)
-            probe = await self.engine.probe(built.info.digest)
             self._write(migration, "context.json", json.dumps(context.digests))
             with self.store.edit(migration) as draft:
+                # Kept before anything else can fail: what cleans up must know of it.
                 draft.facts["image"] = {
                     "reference": built.reference,
                     "digest": built.info.digest,
                     "size": built.info.size,
                 }
+            probe = await self.engine.probe(built.info.digest)
+            with self.store.edit(migration) as draft:
                 draft.facts["probe"] = {
                     "uid": probe.uid,
                     "gid": probe.gid,
@@ -494,8 +535,9 @@ class Steps:
         facts, record = draft.facts, draft.migration
         assert record.plan is not None
         probe = _probe(facts)
-        observations = [p.observation for p in record.plans[:1] if p.observation]
-        observed = type(observations[0]).model_validate(facts["observed"])
+        # This attempt's: earlier ones' plans are kept too.
+        observations = [record.plan.observation] if record.plan.observation else []
+        observed = NodeCapacity.model_validate(facts["observed"])
         volumes = [
             VolumeResult(
                 role="code" if key == "code" else "data",
@@ -543,13 +585,14 @@ class Steps:
 
     async def give_up(self, migration: str) -> None:
         """Remove all that a failed or cancelled migration made, and say how it ended."""
+        if self.store.get(migration).state.final:
+            return  # killed between writing its end here and in DBOS
         # The others end their work in the engine first, or it would come back after the removal.
-        image = self.store.read(migration).facts.get("image") or {}
         try:
-            await self.engine.delete(migration, image.get("reference"))
-        except errors.SecxopsError as error:
+            await self._tried(self._remove, migration)
+        except Exception:
             # The sweep finds it later; the migration's own error is what matters now.
-            log.warning("%s: could not clean up: %s", migration, error.code)
+            log.exception("%s: could not clean up", migration)
         with self.store.edit(migration) as draft:
             record = draft.migration
             cancelled = record.state is MigrationState.CANCELLING
@@ -564,6 +607,16 @@ class Steps:
                     step.state, step.finished = StepState.FAILED, utcnow()
             draft.facts = {}
         self._forget(migration)
+
+    async def _remove(self, migration: str) -> None:
+        await self.engine.delete(migration, self.own_image(migration))
+
+    def own_image(self, migration: str) -> str | None:
+        """Return the image that nothing but this migration needs, or will need when it launches."""
+        image = self.store.read(migration).facts.get("image")
+        if image is None or self.store.shares_image(migration, image["digest"]):
+            return None
+        return str(image["reference"])
 
     def _forget(self, migration: str) -> None:
         self._running.pop(migration, None)

@@ -215,6 +215,39 @@ class Store:
         with self.engine.connect() as connection:
             return list(connection.scalars(query))
 
+    def next_in_line(self, workers: int) -> str | None:
+        """Return the one that was queued first, if fewer than ``workers`` are under way."""
+        busy = [MigrationState.RUNNING.value, MigrationState.CANCELLING.value]
+        queued_at = sa.func.max(events.c.id)
+        with self.engine.connect() as connection:
+            under_way = connection.scalar(
+                sa.select(sa.func.count())
+                .select_from(migrations)
+                .where(migrations.c.state.in_(busy))
+            )
+            if (under_way or 0) >= workers:
+                return None
+            return connection.scalar(
+                sa.select(migrations.c.id)
+                .join(events, events.c.migration == migrations.c.id)
+                .where(migrations.c.state == MigrationState.QUEUED.value, events.c.kind == "state")
+                .group_by(migrations.c.id)
+                .order_by(queued_at)
+                .limit(1)
+            )
+
+    def shares_image(self, migration_id: str, digest: str) -> bool:
+        """Whether another migration runs this image, stopped or not, or is about to."""
+        ended = [MigrationState.FAILED.value, MigrationState.CANCELLED.value]
+        query = sa.select(migrations.c.facts).where(
+            migrations.c.id != migration_id, migrations.c.state.not_in(ended)
+        )
+        with self.engine.connect() as connection:
+            return any(
+                (facts.get("image") or {}).get("digest") == digest
+                for facts in connection.scalars(query)
+            )
+
     @contextmanager
     def edit(self, migration_id: str, owner: str | None = None) -> Iterator[Draft]:
         """Change a migration; what changed of its state and steps becomes events."""

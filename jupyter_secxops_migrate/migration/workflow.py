@@ -11,6 +11,7 @@ an id of its own.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
@@ -31,6 +32,8 @@ Handle: TypeAlias = WorkflowHandleAsync[None]
 VERSION = "1"
 """Raised with the list of steps: what is in flight then starts anew and adopts what is there."""
 
+UNDER_WAY = ("PENDING", "ENQUEUED", "DELAYED")
+
 _current: Flow | None = None
 
 
@@ -38,27 +41,24 @@ _current: Flow | None = None
 async def migrate(migration: str, attempt: int) -> None:
     """Share one environment: the white paper's flow."""
     do, steps = _do(migration), _flow().steps
-    async with _flow().turn:
-        try:
-            await do(steps.begin)
-            await do(steps.check)
-            await all_of(
-                await start(build, migration, attempt, "build"),
-                *[await start(copy, migration, attempt, key) for key in await do(steps.keys)],
-            )
-            if not await do(steps.image_and_code_agree):
-                await do(steps.rebuild)
-                await do(steps.insist_on_agreement)
-            await do(steps.hand_over)
-            await do(steps.verify_volumes)
-            await do(steps.observe_again)
-            await do(steps.launch)
-            await do(steps.verify)
-            await do(steps.succeed)
-        except Exception:  # whatever it was: the step left it in the record
-            await DBOS.run_step_async(
-                {"name": "give_up"}, _flow().on_loop, steps.give_up, migration
-            )
+    try:
+        await do(steps.begin)
+        await do(steps.check)
+        await all_of(
+            await start(build, migration, attempt, "build"),
+            *[await start(copy, migration, attempt, key) for key in await do(steps.keys)],
+        )
+        if not await do(steps.image_and_code_agree):
+            await do(steps.rebuild)
+            await do(steps.insist_on_agreement)
+        await do(steps.hand_over)
+        await do(steps.verify_volumes)
+        await do(steps.observe_again)
+        await do(steps.launch)
+        await do(steps.verify)
+        await do(steps.succeed)
+    except Exception:  # whatever it was: the step left it in the record
+        await DBOS.run_step_async({"name": "give_up"}, _flow().on_loop, steps.give_up, migration)
 
 
 @DBOS.workflow(name="build")
@@ -73,12 +73,17 @@ async def copy(migration: str, key: str) -> None:
     await _do(migration)(_flow().steps.copy, key)
 
 
+def workflow_id(migration: str, attempt: int) -> str:
+    """Return the id of an attempt: one more for each version, as DBOS goes on only with its own's."""
+    return f"{migration}/{attempt}/v{VERSION}"
+
+
 Branch = Callable[[str, str], Coroutine[Any, Any, None]]
 
 
 async def start(branch: Branch, migration: str, attempt: int, key: str) -> Handle:
     """Start a branch that runs beside others, as a child workflow."""
-    with SetWorkflowID(f"{migration}/{attempt}/{key}"):
+    with SetWorkflowID(f"{workflow_id(migration, attempt)}/{key}"):
         return await DBOS.start_workflow_async(branch, migration, key)
 
 
@@ -115,14 +120,11 @@ class Flow:
         The work.
     url
         SQLAlchemy URL of the database in which DBOS keeps its records.
-    workers
-        How many migrations are under way at once; others are queued in order.
     """
 
-    def __init__(self, steps: Steps, url: str, workers: int) -> None:
+    def __init__(self, steps: Steps, url: str) -> None:
         self.steps = steps
         self.url = url
-        self.turn = asyncio.Semaphore(workers)
         self._closing = False
 
     async def launch(self) -> None:
@@ -149,15 +151,28 @@ class Flow:
         """End without a trace in the record: the next launch goes on."""
         global _current
         self._closing = True
+        logging.getLogger("dbos").setLevel(logging.CRITICAL)  # it tells whom it cancelled
+        await self.steps.suspend()
         await asyncio.to_thread(DBOS.destroy)
         _current = None
 
     async def start(self, migration: str, attempt: int) -> None:
-        """Start an attempt; one that was started before is left alone."""
+        """Start an attempt; one that is under way already is left alone.
+
+        One whose workflow has ended while its record says that it has not (a service that was told
+        to end leaves such a one) is run once more; it adopts what is there.
+        """
 
         def go() -> None:
-            with SetWorkflowID(f"{migration}/{attempt}"):
-                DBOS.start_workflow(migrate, migration, attempt)
+            name = workflow_id(migration, attempt)
+            for run in itertools.count(1):
+                found = DBOS.get_workflow_status(f"{name}/run-{run}")
+                if found is not None and found.status in UNDER_WAY:
+                    return
+                if found is None:
+                    with SetWorkflowID(f"{name}/run-{run}"):
+                        DBOS.start_workflow(migrate, migration, attempt)
+                    return
 
         await asyncio.to_thread(go)
 
@@ -167,12 +182,15 @@ class Flow:
         async def go() -> T:
             return await step(*arguments)
 
+        if self._closing:
+            await asyncio.Event().wait()
         future = asyncio.run_coroutine_threadsafe(go(), self._loop)
         try:
             return await asyncio.wrap_future(future)
-        except BaseException:
+        except Exception:
             if self._closing:
-                # Nothing may be recorded any more; DBOS's loop is stopped under this.
+                # The next start goes on; until then nothing may be recorded. DBOS's loop, as it ends,
+                # cancels this.
                 await asyncio.Event().wait()
             raise
 

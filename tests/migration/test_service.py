@@ -1,0 +1,266 @@
+"""What owners may do, with which of their shares, and what they are told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.migration.service import OwnerApi
+from jupyter_secxops_migrate.model import (
+    EnvironmentStatus,
+    Event,
+    Migration,
+    MigrationState,
+)
+
+from .world import ANNE, BERT, World, eventually
+
+Call = Callable[[OwnerApi, str], Coroutine[Any, Any, Any]]
+
+
+async def first_event(api: OwnerApi, migration: str) -> Event:
+    return await anext(api.events(migration, 0))
+
+
+CALLS: dict[str, Call] = {
+    "get": lambda api, id: api.get(id, token=True),
+    "events": first_event,
+    "log": lambda api, id: api.log(id),
+    "cancel": lambda api, id: api.cancel(id),
+    "retry": lambda api, id: api.retry(id),
+    "stop": lambda api, id: api.stop(id),
+    "start": lambda api, id: api.start(id),
+    "delete": lambda api, id: api.delete(id),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_what_is_somebody_elses_is_not_there(world: World, call: str) -> None:
+    shared = world.ended(world.share(ANNE).id)
+
+    with pytest.raises(errors.NotFound):
+        world.run(CALLS[call](world.api(BERT), shared.id))
+
+    assert world.run(world.api(BERT).list()) == []
+    assert world.get(shared.id).environment == world.get(shared.id, ANNE).environment
+    assert world.engine.environments() == [shared.id]
+
+
+def test_events_are_told_to_their_owner_only(world: World) -> None:
+    async def of(owner: str) -> list[Event]:
+        found = []
+        async for event in world.api(owner).events(after=0):
+            found.append(event)
+            if event.state is not None and event.state.final:
+                return found
+        raise AssertionError
+
+    futures = {owner: world.submit(of(owner)) for owner in (ANNE, BERT)}
+    shares = {owner: world.share(owner) for owner in (ANNE, BERT)}
+
+    for owner, future in futures.items():
+        assert {e.migration for e in future.result(30)} == {shares[owner].id}
+
+
+def test_a_key_that_comes_twice_gives_the_same_share(world: World) -> None:
+    first = world.share(key="k")
+
+    assert world.share(key="k").id == first.id
+    assert world.share(BERT, key="k").id != first.id
+    with pytest.raises(errors.IdempotencyConflict):
+        world.share(key="k", memory="2G")
+    world.ended(first.id)
+    assert world.share(key="k").state is MigrationState.SUCCEEDED
+    assert len(world.run(world.api().list())) == 1
+
+
+def test_two_shares_of_one_project_at_once_are_two(world: World) -> None:
+    one, other = world.share(), world.share()
+
+    assert other.name == f"{one.name}-2"
+    ended = [world.ended(m.id) for m in (one, other)]
+    assert [m.state for m in ended] == [MigrationState.SUCCEEDED] * 2
+    assert len(world.engine.environments()) == 2 and len(world.engine.volumes()) == 4
+
+
+def test_a_name_that_was_asked_for_is_taken_while_its_share_is_under_way(world: World) -> None:
+    world.engine.hang("build")
+    first = world.share(name="demo")
+
+    with pytest.raises(errors.AlreadySharing) as told:
+        world.share(name="demo")
+
+    assert told.value.params["id"] == first.id
+    assert world.share(BERT, name="demo").name == "demo"
+    world.engine.release("build")
+    world.ended(first.id)
+    assert world.share(name="demo").name == "demo"
+
+
+def test_at_most_so_many_run_and_the_others_wait_in_order(asleep: World) -> None:
+    asleep.workers = 2
+    asleep.start()
+    asleep.engine.hang("build")
+    shares = [asleep.share(data=[]) for _ in range(5)]
+    eventually(lambda: asleep.engine.calls("build") == 2)
+
+    states = [asleep.get(m.id).state.value for m in shares]
+    assert states == ["running", "running", "queued", "queued", "queued"]
+    asleep.engine.release("build")
+    ended = [asleep.ended(m.id) for m in shares]
+
+    starts = [m.started for m in ended]
+    assert all(starts) and starts == sorted(starts, key=str)
+
+
+def test_the_token_is_its_owners_secret(world: World) -> None:
+    shared = world.ended(world.share().id)
+
+    path = world.data_dir / "migrations" / shared.id / "token"
+    token = path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and len(token) > 30
+    told = world.get(shared.id, token=True).result
+    assert told is not None and told.url is not None and told.url.endswith(f"?token={token}")
+    for record in (world.get(shared.id), *world.run(world.api().list())):
+        assert token not in record.model_dump_json()
+    assert token not in "".join(e.model_dump_json() for e in world.events(shared.id))
+    for folder, _, files in os.walk(world.folder):
+        for name in files:
+            found = os.path.join(folder, name)
+            with open(found, "rb") as file:
+                assert found == str(path) or token.encode() not in file.read(), found
+
+
+def test_an_environment_is_stopped_and_started_again(world: World) -> None:
+    shared = world.ended(world.share().id)
+    assert shared.environment is not None and shared.result is not None
+    assert shared.environment.status is EnvironmentStatus.RUNNING
+
+    stopped = world.run(world.api().stop(shared.id))
+    assert stopped.environment is not None
+    assert stopped.environment.status is EnvironmentStatus.STOPPED
+    assert len(world.engine.volumes()) == 2
+
+    started = world.run(world.api().start(shared.id))
+    assert started.environment is not None and started.result is not None
+    assert started.environment.status is EnvironmentStatus.RUNNING
+    assert started.result.url and started.result.url != shared.result.url  # at a new port
+    told = [e.status for e in world.events(shared.id) if e.kind == "environment"]
+    assert told == [EnvironmentStatus.STOPPED, EnvironmentStatus.RUNNING]
+
+
+def test_an_environment_that_somebody_removed_is_gone(world: World) -> None:
+    shared = world.ended(world.share().id)
+    (world.engine.root / "environments" / shared.id).unlink()
+    time.sleep(1.1)  # what was seen counts for a second
+
+    found = world.get(shared.id)
+
+    assert found.environment is not None
+    assert found.environment.status is EnvironmentStatus.GONE
+    with pytest.raises(errors.WrongState):
+        world.run(world.api().start(shared.id))
+
+
+@pytest.mark.parametrize("call", ["stop", "start"])
+def test_only_what_was_launched_can_be_stopped_or_started(world: World, call: str) -> None:
+    world.engine.fail_next("copy", errors.DiskFull(step="copy"))
+    shared = world.ended(world.share().id)
+
+    with pytest.raises(errors.WrongState):
+        world.run(CALLS[call](world.api(), shared.id))
+
+
+def test_deleting_leaves_nothing(world: World) -> None:
+    shared = world.ended(world.share().id)
+
+    world.run(world.api().delete(shared.id))
+
+    assert world.engine.objects() == []
+    assert not (world.data_dir / "migrations" / shared.id).exists()
+    assert world.run(world.api().list()) == []
+    (last,) = [e for e in _all_events(world) if e.migration == shared.id]
+    assert last.kind == "deleted"
+
+
+def _all_events(world: World) -> list[Event]:
+    assert world.service is not None
+    return list(world.service.store.events_after(ANNE, 0))
+
+
+def test_events_go_on_after_the_last_one_seen(world: World) -> None:
+    shared = world.ended(world.share().id)
+    everything = world.events(shared.id)
+
+    for seen in (everything[0], everything[len(everything) // 2], everything[-1]):
+        rest = world.events(shared.id, after=seen.id)
+        assert rest == [e for e in everything if e.id > seen.id]
+
+
+def test_events_are_told_at_once(world: World) -> None:
+    shared = world.ended(world.share().id)
+
+    async def delay() -> float:
+        stream = world.api().events()
+        waiting = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0.3)
+        asked = time.monotonic()
+        await world.api().stop(shared.id)
+        await waiting
+        return time.monotonic() - asked
+
+    assert world.run(delay()) < 1
+
+
+def test_what_nobody_accounts_for_is_swept(world: World) -> None:
+    kept = world.ended(world.share().id)
+    lost = world.ended(world.share().id)
+    assert world.service is not None
+    world.service.store.remove(lost.id)
+
+    orphans = world.run(world.api().orphans())
+    assert {o.migration for o in orphans} == {lost.id} and len(orphans) == 3
+    assert world.run(world.api(BERT).orphans()) == []
+    assert len(world.run(world.api().sweep())) == 3
+
+    assert world.run(world.api().orphans()) == []
+    assert world.engine.environments() == [kept.id] and len(world.engine.volumes()) == 2
+
+
+def test_a_plan_touches_nothing(world: World) -> None:
+    plan = world.run(world.api().plan(world.request()))
+
+    assert not plan.refusals and {c.role for c in plan.copied} >= {"code", "data"}
+    assert world.engine.objects() == [] and world.run(world.api().list()) == []
+
+
+def test_a_project_that_is_not_there_is_said_at_once(world: World) -> None:
+    with pytest.raises(errors.NoSuchPath):
+        world.share(project=str(world.folder / "nothing"))
+
+    assert world.run(world.api().list()) == []
+
+
+def test_doctor_tells_of_service_engine_and_store(world: World) -> None:
+    report = world.run(world.api().doctor())
+
+    assert report.service["pid"] == os.getpid()
+    assert report.service["data"] == str(world.data_dir)
+    assert {c.name: c.state for c in report.checks} == {"engine": "ok", "store": "ok"}
+
+
+def test_an_engine_that_is_away_hides_no_record(world: World) -> None:
+    shared: Migration = world.ended(world.share().id)
+    world.engine.fail_next("inspect", errors.EngineUnavailable(endpoint="here"), times=99)
+    time.sleep(1.1)
+
+    found = world.get(shared.id)
+
+    assert found.state is MigrationState.SUCCEEDED and found.environment is None
