@@ -115,7 +115,10 @@ class Copier:
         spool: Spool,
         options: Options,
         send: Callable[[Any], None],
+        unmasked: bool = False,
     ) -> None:
+        # Whoever is not root could set no attribute on a file that was made read-only.
+        self._with_mode = unmasked and options.privileged
         self._source, self._destination = Descent(source), Descent(destination)
         self._spool, self._options, self._send = spool, options, send
         self._content = Content(options.write, self._tick)
@@ -192,11 +195,14 @@ class Copier:
         except OSError as error:
             raise SourceError(error) from None
         try:
-            made = os.open(name, CREATE, 0o600, dir_fd=destination)
+            mode = 0o600
+            if self._with_mode:
+                mode = os.fstat(descriptor).st_mode & 0o777
+            made = os.open(name, CREATE, mode, dir_fd=destination)
             try:
                 state, digest, flags = self._settled(descriptor, made, source, name, path, special)
                 attributes = self._attributes(descriptor, path)
-                self._dress(made, state, attributes, path)
+                self._dress(made, state, attributes, path, mode)
             except BaseException:
                 os.unlink(name, dir_fd=destination)
                 raise
@@ -454,6 +460,7 @@ class Copier:
         state: os.stat_result,
         attributes: list[tuple[str, bytes]],
         path: bytes,
+        made_mode: int,
     ) -> None:
         dress(
             made,
@@ -462,6 +469,7 @@ class Copier:
             (state.st_atime_ns, state.st_mtime_ns),
             attributes,
             lambda reason: self._skip(path, reason),
+            made_mode,
         )
 
     def _owner(self, state: os.stat_result) -> tuple[int, int]:
@@ -563,6 +571,7 @@ def dress(
     times: tuple[int, int],
     attributes: list[tuple[str, bytes]],
     lost: Callable[[str], None],
+    made_mode: int = 0o600,
 ) -> None:
     """Give what was made its owner, mode, attributes and times, in the order that keeps them."""
     if owner is not None and owner != OURSELVES:
@@ -570,7 +579,7 @@ def dress(
     # Without privileges, attributes want a file that may be written; an ACL outlives only a chmod
     # that comes before it, because it keeps its mask in the group's bits.
     _set(made, attributes, lost, acl=False)
-    if mode != 0o600:
+    if mode != made_mode:
         os.chmod(made, mode)
     _set(made, attributes, lost, acl=True)
     os.utime(made, ns=times)

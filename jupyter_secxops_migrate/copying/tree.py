@@ -59,7 +59,8 @@ __all__ = ["CopyResult", "Progress", "Skipped", "copy_tree"]
 MARKER = b".secxops-incomplete"
 FILE_SYSTEMS_OWN = b"lost+found"
 BATCH_ENTRIES = 256
-BATCH_BYTES = 4 << 20
+# Large enough that two processes seldom make files in one folder, where they would wait for each other.
+BATCH_BYTES = 16 << 20
 LARGE = 64 << 20
 UNKNOWN = 64 << 10  # a guess, for batches of things whose size costs too much to ask for
 MOST_SKIPPED = 1000
@@ -287,7 +288,10 @@ class _Copy:
         self._stack.callback(folders.close)
 
         def start(index: int, send: Callable[[Any], None]) -> Callable[[Any], None]:
-            return Copier(self._root, self._made, spools[index], options, send).work
+            alone = self._workers == 1
+            if not alone:
+                os.umask(0)  # a process of our own: files are made with the mode they are to have
+            return Copier(self._root, self._made, spools[index], options, send, not alone).work
 
         try:
             with Pool(self._workers, start, self._take) as pool:
@@ -721,7 +725,15 @@ class _Copy:
         def lost(reason: str) -> None:
             self._take(("skipped", path, reason))
 
-        return (tuple(owner) if options.privileged else None, mode, tuple(times), attributes, lost)
+        # No mode is -1: a folder's is always set.
+        return (
+            tuple(owner) if options.privileged else None,
+            mode,
+            tuple(times),
+            attributes,
+            lost,
+            -1,
+        )
 
     def _write_manifest(self, spools: Sequence[Spool]) -> str:
         """Put the lines in order, under their final names; return the manifest's digest."""

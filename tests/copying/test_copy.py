@@ -33,6 +33,8 @@ def test_a_copy_equals_its_source(
     write(source / "code" / "empty")
     write(source / "secret.txt", "x", 0o400)
     (source / "empty folder").mkdir(mode=0o750)
+    (source / "odd").mkdir()
+    (source / "odd").chmod(0o600)
     (source / "sticky").mkdir()
     (source / "sticky").chmod(0o3777)
     os.link(source / "run.sh", source / "a-link.sh")
