@@ -7,6 +7,7 @@ is the `MigrationApi` that routes call. Ownership is checked here and nowhere el
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -337,7 +338,8 @@ class OwnerApi:
         """Remove container, volumes, image if unused, and the record."""
         migration = self._store.get(migration_id, self.owner)
         if not migration.state.final:
-            await self.cancel(migration_id)
+            with contextlib.suppress(errors.WrongState):  # it ended just now
+                await self.cancel(migration_id)
             async for _ in self.events(migration_id, after=0):
                 pass  # ends when the cancelling has
         await self._service.engine.delete(migration_id, self._steps.own_image(migration_id))

@@ -24,7 +24,8 @@ from dbos import (
     WorkflowHandleAsync,
 )
 
-from .steps import Steps
+from .. import errors
+from .steps import Given, Steps
 
 T = TypeVar("T")
 Handle: TypeAlias = WorkflowHandleAsync[None]
@@ -134,7 +135,9 @@ class Flow:
             raise RuntimeError("one process hosts one service")
         _current = self
         self._loop = asyncio.get_running_loop()
-        logging.getLogger("dbos").setLevel(logging.ERROR)
+        logger = logging.getLogger("dbos")
+        logger.setLevel(logging.ERROR)
+        logger.addFilter(_not_in_the_record)
         config: DBOSConfig = {
             "name": "secxops",
             "system_database_url": self.url,
@@ -193,6 +196,12 @@ class Flow:
                 # cancels this.
                 await asyncio.Event().wait()
             raise
+
+
+def _not_in_the_record(entry: logging.LogRecord) -> bool:
+    """Leave out of the log the end of a migration, which its own record tells."""
+    error = entry.exc_info[1] if entry.exc_info else None
+    return not isinstance(error, (Given, errors.SecxopsError))
 
 
 def _flow() -> Flow:
