@@ -526,7 +526,9 @@ class Steps:
                     node=record.plan.node if record.plan else "",
                 )
             if seen.status is not EnvironmentStatus.RUNNING or dict(seen.mounts) != wanted:
-                raise errors.LaunchFailed(reason="its volumes are not mounted where they should be")
+                raise errors.LaunchFailed(
+                    reason="its volumes are not mounted where they should be", id=migration
+                )
             record.result = self._result(draft, seen.name, seen.url)
             step = draft.step(StepName.VERIFY)
             step.state, step.finished, step.percent = StepState.DONE, utcnow(), 100.0

@@ -13,6 +13,7 @@ from ..base import BuildOrder, LogLine, Measure, Progress
 from .connection import StreamingClient
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : (.*)", re.DOTALL)
+_FULL = "no space left on device"
 _BUILT = re.compile(r"Successfully built ([0-9a-f]+)")
 
 
@@ -34,6 +35,7 @@ class BuildOutput:
         self._step = 0
         self._instruction = ""
         self._pending = ""
+        self._full = False
 
     def read(self, message: Mapping[str, Any]) -> Iterator[Progress]:
         """Yield what one message says.
@@ -62,6 +64,7 @@ class BuildOutput:
             if step := _STEP.match(line):
                 self._step, total = int(step[1]), int(step[2])
                 self._instruction = step[3]
+                self._full = False
                 yield Measure(
                     self._step - 1,
                     total,
@@ -70,6 +73,8 @@ class BuildOutput:
                 )
             if built := _BUILT.match(line):
                 self.image = self.image or built[1]
+            # What a command says of a full disk is lost in its exit status.
+            self._full = self._full or _FULL in line.lower()
             if line:
                 yield LogLine(line)
 
@@ -77,7 +82,7 @@ class BuildOutput:
         low = reason.lower()
         lines = self.order.lines
         line = lines[self._step - 1] if 0 < self._step <= len(lines) else self._step
-        if "no space left on device" in low or "disk quota exceeded" in low:
+        if self._full or _FULL in low or "disk quota exceeded" in low:
             return errors.DiskFull(step="build")
         if self._instruction.upper().startswith("FROM"):
             image = self._instruction.split()[1] if len(self._instruction.split()) > 1 else ""

@@ -276,7 +276,14 @@ class DockerEngine(DockerSettings):
             jupyter,
         )
 
-    async def _tools_image(self) -> str:
+    async def prepare(self) -> str:
+        """Return the tools image, made on first use.
+
+        Raises
+        ------
+        errors.ToolsImageMissing
+            It can't be made.
+        """
         if self.tools_image:
             return self.tools_image
         async with self._tools_lock:
@@ -369,7 +376,7 @@ class DockerEngine(DockerSettings):
             )
             for check in volumes
         ]
-        await self._tools_image()
+        await self.prepare()
         measures: dict[int, Measure] = {}
         results: list[Mapping[str, Any]] = []
         async for number, item in side_by_side([self._run(job) for job in jobs]):
@@ -420,7 +427,7 @@ class DockerEngine(DockerSettings):
         )
 
     async def _run(self, job: Job) -> AsyncIterator[Progress | JobResult]:
-        image = await self._tools_image()
+        image = await self.prepare()
         done = False
         try:
             async for item in self._connection.stream(
@@ -537,12 +544,15 @@ class DockerEngine(DockerSettings):
             seen = await self.inspect(order.migration)
             if seen.status in (EnvironmentStatus.STOPPED, EnvironmentStatus.GONE) or seen.restarts:
                 last = seen.log.replace(order.token, "…").strip().splitlines()[-5:]
-                raise errors.LaunchFailed(reason=" / ".join(last) or "it ended at once")
+                raise errors.LaunchFailed(
+                    reason=" / ".join(last) or "it ended at once", id=order.migration
+                )
             if seen.status is EnvironmentStatus.RUNNING:
                 return seen
             if time.monotonic() > deadline:
                 raise errors.LaunchFailed(
-                    reason=f"JupyterLab did not answer within {self.launch_timeout:.0f} seconds"
+                    reason=f"JupyterLab did not answer within {self.launch_timeout:.0f} seconds",
+                    id=order.migration,
                 )
             await asyncio.sleep(0.1)
 

@@ -34,6 +34,7 @@ def dockerfile(base: str) -> str:
     wanted = " ".join(f"'{r}'" for r in REQUIREMENTS)
     return (
         f"FROM {base}\n"
+        "USER 0:0\n"
         f"RUN python3 -m pip install --no-cache-dir --disable-pip-version-check --target {HOME} {wanted}\n"
         f"COPY {_PACKAGE} {HOME}/{_PACKAGE}\n"
         f"RUN python3 -m compileall -q {HOME}/{_PACKAGE}\n"
@@ -65,5 +66,5 @@ def order(base: str) -> BuildOrder:
         repository="secxops-tools",
         tag=lambda: digest,
         labels=labels,
-        lines=(1, 2, 3, 4, 5, 6),
+        lines=tuple(range(1, 8)),
     )
