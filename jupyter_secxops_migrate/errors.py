@@ -388,7 +388,7 @@ class DiskFull(StepFailed):
     """The destination ran out of space."""
 
     code = "disk_full"
-    text = "The disk became full during {step}."
+    text = "The disk became full during the {step}."
     hint_text = "Delete old shares (`jupyter secxops list`) or free disk there, and retry."
 
 

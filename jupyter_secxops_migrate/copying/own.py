@@ -72,7 +72,7 @@ def own_tree(
         return _own(os.fspath(directory), os.fspath(manifest), before, after, progress)
     except OSError as error:
         if error.errno in FULL:
-            raise DiskFull(step="the change of owner") from error
+            raise DiskFull(step="change of owner") from error
         raise CopyFailed(
             path=os.fspath(directory), reason=f"its owner can't be changed ({error.strerror})"
         ) from error

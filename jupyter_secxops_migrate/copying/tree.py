@@ -169,7 +169,7 @@ def copy_tree(
             ).run(commit, _inside(subfolder) if subfolder else b"")
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(step="the copy") from error
+            raise DiskFull(step="copy") from error
         where = error.filename if isinstance(error.filename, (str, bytes)) else os.fspath(source)
         raise CopyFailed(
             path=printable(os.fsencode(where)),
@@ -667,7 +667,7 @@ class _Copy:
         elif kind == "pointer":
             self._pointers += 1
         elif kind == "full":
-            raise DiskFull(step="the copy")
+            raise DiskFull(step="copy")
         elif kind == "differs":
             raise VerifyFailed(
                 "What was read back is not what was written.",

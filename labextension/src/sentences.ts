@@ -258,7 +258,7 @@ const SENTENCES: Record<string, Sentences> = {
     trans.__('Stop what writes to them (a running notebook?) and retry.')
   ],
   disk_full: (trans, p) => [
-    trans.__('The disk became full during %1.', p('step')),
+    trans.__('The disk became full during the %1.', p('step')),
     trans.__('Delete old shares or free disk there, and retry.')
   ],
   verify_failed: (trans, p) => [

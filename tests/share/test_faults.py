@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.base import CopyOrder, CopyResult, SourcePlace, result_of
 from jupyter_secxops_migrate.engines.docker import DockerEngine
 
 from .conftest import Person, Project
@@ -34,7 +36,7 @@ def own_engine(
 ) -> Iterator[PrivateEngine]:
     tools = asyncio.run(tools_image(bare_image))
     folder = tmp_path_factory.mktemp("engine")
-    with private_engine(folder, 3500 * MB, [lab_image, bare_image, tools]) as made:
+    with private_engine(folder, 2500 * MB, [lab_image, bare_image, tools]) as made:
         yield made
 
 
@@ -83,11 +85,6 @@ def test_a_disk_that_becomes_full_in_the_build(
     assert left(own_engine, done.json["id"]) == []
 
 
-def bytes_are_copied(found: Any) -> bool:
-    assert found["state"] in ("queued", "running"), found["error"]
-    return bool(next(s for s in found["steps"] if s["name"] == "copy")["done"])
-
-
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     folder = tmp_path / "domains"
@@ -112,24 +109,28 @@ def test_a_disk_that_is_too_small_for_the_copy(
 
 
 def test_a_disk_that_becomes_full_in_the_copy(
-    far: Person, project: Project, own_engine: PrivateEngine, data: Path
+    own_engine: PrivateEngine, data: Path, tmp_path: Path, bare_image: str
 ) -> None:
-    """The disk fills up after the plan found it large enough: while the image is built."""
-    for n in range(20):
-        (data / f"more-{n}.bin").write_bytes(os.urandom(25 * MB))
-    ballast = own_engine.disk / "ballast"
-    queued = far.ok("share", str(project.path), "--data", str(data), "--no-wait")
-    try:
-        far.wait_for(queued["id"], bytes_are_copied)
-        ballast = own_engine.leave_free(30 * MB)
-        ended = far.wait_until_final(queued["id"])
-    finally:
-        ballast.unlink(missing_ok=True)
+    """As when it fills up after the plan found it large enough."""
 
-    assert ended["state"] == "failed"
-    assert ended["error"]["code"] == "disk_full", ended["error"]
-    assert ended["error"]["params"]["step"] == "copy"
-    assert left(own_engine, queued["id"]) == []
+    async def copy() -> list[Any]:
+        engine = DockerEngine(endpoint=own_engine.endpoint, tools_base=bare_image)
+        place = SourcePlace("bind", str(data))
+        order = CopyOrder("mfull00000", "me", "data-1", "data", place, tmp_path / "manifest")
+        try:
+            with pytest.raises(errors.DiskFull) as full:
+                await result_of(engine.copy(order), CopyResult)
+            assert full.value.params["step"] == "copy"
+            await engine.delete("mfull00000")
+            return await engine.owned("me")
+        finally:
+            await engine.close()
+
+    ballast = own_engine.leave_free(100 * MB)
+    try:
+        assert asyncio.run(copy()) == []
+    finally:
+        ballast.unlink()
 
 
 def test_an_engine_that_this_account_may_not_use(person: Person, project: Project) -> None:
