@@ -479,6 +479,14 @@ class ToolsImageMissing(PermanentError):
     )
 
 
+class CertificatesUnreadable(PermanentError):
+    """The CA bundle that image builds are to trust can't be read."""
+
+    code = "certificates_unreadable"
+    text = "The CA bundle {path} can't be read: {reason}."
+    hint_text = "Correct the setting DockerEngine.ca_bundle, or make the file readable."
+
+
 class BaseImageMissing(StepFailed):
     """A FROM image that can neither be found nor pulled."""
 

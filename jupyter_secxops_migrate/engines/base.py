@@ -162,7 +162,8 @@ class BuildOrder:
     ``context`` is called for a fresh iterator of the context's tar bytes (again when a build is
     repeated); ``dockerfile`` is its path inside the context. ``repository`` and ``tag`` name the
     result, ``labels`` go into the image and must be the same for equal projects, so that the layer
-    cache holds. ``lines`` has the line in the Dockerfile of each instruction, from 1.
+    cache holds. ``text`` is the Dockerfile, ``lines`` has the line in it of each instruction, from 1,
+    and ``froms`` the last line of each FROM.
     """
 
     migration: str
@@ -171,7 +172,9 @@ class BuildOrder:
     repository: str
     tag: Callable[[], str]
     labels: Mapping[str, str]
+    text: bytes = b""
     lines: Sequence[int] = ()
+    froms: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

@@ -328,6 +328,7 @@ class Steps:
     async def _build(self, migration: str, context: BuildContext, source: Survey) -> None:
         assert source.dockerfile is not None
         owner = self._owner(migration)
+        instructions = [i for i in source.dockerfile.instructions if not i.onbuild]
 
         def tag() -> str:
             if source.version.commit and not source.version.dirty_count:
@@ -341,7 +342,9 @@ class Steps:
             repository=f"secxops/{owner_hash(owner)}/{slug(source.project.name)}",
             tag=tag,
             labels=labels(owner, "environment"),
-            lines=[i.line for i in source.dockerfile.instructions if not i.onbuild],
+            text=source.dockerfile.source,
+            lines=[i.line for i in instructions],
+            froms=[i.end_line for i in instructions if i.keyword == "FROM"],
         )
         async with self._step(migration, StepName.BUILD) as recorder:
             built = await recorder.follow(self.engine.build(order), BuildResult)

@@ -320,6 +320,10 @@ const SENTENCES: Record<string, Sentences> = {
       'Ask your admin to add you to the group that owns it (`sudo usermod -aG docker $USER`, then sign in again). Whoever may use it is root on this machine.'
     )
   ],
+  certificates_unreadable: (trans, p) => [
+    trans.__("The CA bundle %1 can't be read: %2.", p('path'), p('reason')),
+    trans.__('Correct the setting DockerEngine.ca_bundle, or make the file readable.')
+  ],
   tools_image_missing: (trans, p) => [
     trans.__("The tools image can't be made: %1.", p('reason')),
     trans.__(

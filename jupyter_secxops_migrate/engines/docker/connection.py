@@ -35,6 +35,12 @@ class StreamingClient(docker.APIClient):
         self._answer = super()._get(url, **kwargs)  # type: ignore[misc]
         return self._answer
 
+    def close(self) -> None:
+        """Close the connection, also of an answer that was not read to its end."""
+        if self._answer is not None:
+            self._answer.close()
+        super().close()
+
     def break_off(self) -> None:
         """Shut the connection down; whoever reads from it gets an end or an error."""
         self.broken = True

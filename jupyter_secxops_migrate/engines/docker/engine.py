@@ -48,6 +48,7 @@ from ..base import (
 )
 from . import place, tools
 from .build import run_build
+from .certificates import trusting
 from .connection import Connection, StreamingClient, default_endpoint
 from .jobs import WORK, Job, JobResult, remove, run_job
 from .settings import DockerSettings
@@ -206,6 +207,8 @@ class DockerEngine(DockerSettings):
     async def build(self, order: BuildOrder) -> AsyncIterator[Progress | BuildResult]:
         """Build, then tag."""
         built = ""
+        if self.ca_bundle:
+            order = trusting(order, self.certificates())
         async for item in self._connection.stream(
             "build",
             lambda client: run_build(

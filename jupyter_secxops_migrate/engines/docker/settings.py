@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from traitlets import Dict, Float, Integer, Unicode, default
 from traitlets.config import Configurable
+
+from ... import errors
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "FTP_PROXY", "ALL_PROXY")
 
@@ -84,6 +87,21 @@ class DockerSettings(Configurable):
     def index_has_password(self) -> bool:
         """Whether the package index can't be passed, as the image's history would show it."""
         return "@" in urlsplit(self.package_index).netloc
+
+    def certificates(self) -> bytes:
+        """Return the CA bundle.
+
+        Raises
+        ------
+        errors.CertificatesUnreadable
+            The file can't be read.
+        """
+        try:
+            return Path(self.ca_bundle).read_bytes()
+        except OSError as error:
+            raise errors.CertificatesUnreadable(
+                path=self.ca_bundle, reason=error.strerror or ""
+            ) from error
 
     def arguments(self) -> Mapping[str, str]:
         """Return the build arguments of every build."""

@@ -35,6 +35,7 @@ def dockerfile(base: str) -> str:
     return (
         f"FROM {base}\n"
         "USER 0:0\n"
+        "ARG PIP_INDEX_URL\n"
         f"RUN python3 -m pip install --no-cache-dir --disable-pip-version-check --target {HOME} {wanted}\n"
         f"COPY {_PACKAGE} {HOME}/{_PACKAGE}\n"
         f"RUN python3 -m compileall -q {HOME}/{_PACKAGE}\n"
@@ -45,7 +46,8 @@ def dockerfile(base: str) -> str:
 
 def order(base: str) -> BuildOrder:
     """Return the order that builds it; its tag is the digest of its content."""
-    content = [("Dockerfile", dockerfile(base).encode()), *_sources()]
+    text = dockerfile(base).encode()
+    content = [("Dockerfile", text), *_sources()]
     digest = hashlib.sha256(repr(content).encode()).hexdigest()[:12]
 
     def context() -> Iterator[bytes]:
@@ -66,5 +68,7 @@ def order(base: str) -> BuildOrder:
         repository="secxops-tools",
         tag=lambda: digest,
         labels=labels,
-        lines=tuple(range(1, 8)),
+        text=text,
+        lines=tuple(range(1, 1 + len(text.splitlines()))),
+        froms=(1,),
     )
