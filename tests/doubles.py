@@ -199,7 +199,7 @@ class DirectoryEngine:
         _write(path, image)
         yield BuildResult(reference, _info(image))
 
-    async def probe(self, image: str) -> ImageProbe:
+    async def probe(self, migration: str, owner: str, image: str) -> ImageProbe:
         await self._middle("probe")
         found = self._image(image)
         if found is None:

@@ -367,7 +367,7 @@ class Engine(Protocol):
         """Build, then tag as ``repository:tag()`` (``tag`` is called once the context was read)."""
         ...
 
-    async def probe(self, image: str) -> ImageProbe:
+    async def probe(self, migration: str, owner: str, image: str) -> ImageProbe:
         """Run the image once to learn its user, folders and JupyterLab."""
         ...
 

@@ -47,6 +47,8 @@ from .workflow import Flow
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _LOOK_AGAIN_SECONDS = 1.0
 _WAIT_SECONDS = 5.0
+_START_SECONDS = 120.0
+_START_LOOK_SECONDS = 0.5
 
 
 def new_id() -> str:
@@ -84,6 +86,7 @@ class MigrationService:
         self.flow = Flow(self.steps, store_url or f"sqlite:///{data_dir / 'dbos.sqlite'}")
         self._seen: dict[str, tuple[float, Observation]] = {}
         self._starting = 0
+        self._following: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Open the record and go on with what was under way."""
@@ -98,6 +101,9 @@ class MigrationService:
 
     async def close(self) -> None:
         """Let go; what is under way is taken up by the next start."""
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
         await self.flow.close()
         await self.engine.close()
         self.store.close()
@@ -127,6 +133,23 @@ class MigrationService:
             observation = await self.engine.inspect(migration_id)
             self._seen[migration_id] = (time.monotonic(), observation)
         return observation
+
+    def follow(self, migration: Migration) -> None:
+        """Say it when an environment that is being started answers, or ends."""
+        task = asyncio.create_task(self._until_started(migration))
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
+
+    async def _until_started(self, migration: Migration) -> None:
+        for _ in range(int(_START_SECONDS / _START_LOOK_SECONDS)):
+            await asyncio.sleep(_START_LOOK_SECONDS)
+            try:
+                seen = await self.seen(migration.id, fresh=True)
+            except errors.SecxopsError:
+                continue
+            if seen.status is not EnvironmentStatus.STARTING:
+                self.store.say_environment(migration, seen.status.value)
+                return
 
     def forget(self, migration_id: str) -> None:
         """Drop what was seen."""
@@ -320,6 +343,7 @@ class OwnerApi:
         if seen.status is EnvironmentStatus.GONE:
             raise errors.WrongState(state="gone", wanted="stopped")
         await self._service.engine.start(migration_id)
+        self._service.follow(migration)
         return await self._changed(migration)
 
     def _launched(self, migration_id: str) -> Migration:

@@ -356,7 +356,7 @@ class Steps:
                     "digest": built.info.digest,
                     "size": built.info.size,
                 }
-            probe = await self.engine.probe(built.info.digest)
+            probe = await self.engine.probe(migration, owner, built.info.digest)
             with self.store.edit(migration) as draft:
                 draft.facts["probe"] = {
                     "uid": probe.uid,

@@ -227,17 +227,20 @@ class DockerEngine(DockerSettings):
 
         yield await self._connection.call("tag the image", tag)
 
-    async def probe(self, image: str) -> ImageProbe:
+    async def probe(self, migration: str, owner: str, image: str) -> ImageProbe:
         """Run the image once, without network or rights, to learn its user and its JupyterLab."""
 
+        name = Names(migration).job("probe")
+
         def look(api: docker.APIClient) -> str:
-            container = ""
+            remove(api, name)  # what a killed service left
             try:
                 container = api.create_container(
                     image,
+                    name=name,
                     entrypoint=["/bin/sh"],
                     command=["-c", _PROBE],
-                    labels={MANAGED_BY: MANAGER, ROLE: "job"},
+                    labels=labels(owner, "job", migration),
                     host_config=api.create_host_config(
                         network_mode="none",
                         cap_drop=["ALL"],
@@ -256,8 +259,7 @@ class DockerEngine(DockerSettings):
                     return ""  # no shell in it, so no JupyterLab either
                 raise
             finally:
-                if container:
-                    remove(api, container)
+                remove(api, name)
 
         said = dict(
             line.split(" ", 1)
@@ -642,6 +644,8 @@ class DockerEngine(DockerSettings):
             found = []
             for row in api.containers(all=True, filters=mine):
                 marks = row["Labels"]
+                if MIGRATION not in marks:
+                    continue  # a container that somebody made of a shared image has its labels
                 found.append(
                     Orphan(
                         kind="container",
