@@ -14,8 +14,16 @@ from typing import Any
 import pytest
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.base import CopyOrder, CopyResult, SourcePlace, result_of
+from jupyter_secxops_migrate.engines.base import (
+    BuildOrder,
+    BuildResult,
+    CopyOrder,
+    CopyResult,
+    SourcePlace,
+    result_of,
+)
 from jupyter_secxops_migrate.engines.docker import DockerEngine
+from jupyter_secxops_migrate.environment.context import BuildContext
 
 from .conftest import Person, Project
 from .private_engine import PrivateEngine, private_engine
@@ -83,6 +91,33 @@ def test_a_disk_that_becomes_full_in_the_build(
     assert done.json["error"]["params"]["step"] == "build"
     assert "jupyter secxops list" in done.json["error"]["hint"]
     assert left(own_engine, done.json["id"]) == []
+
+
+def test_a_disk_that_becomes_full_while_the_context_is_sent(
+    own_engine: PrivateEngine, tmp_path: Path, bare_image: str
+) -> None:
+    dockerfile = f"FROM {bare_image}\nCOPY . /project\n".encode()
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for n in range(5):
+        (folder / f"{n}.bin").write_bytes(os.urandom(40 * MB))
+    context = BuildContext(folder, dockerfile)
+    order = BuildOrder("mfull11111", context.chunks, "Dockerfile", "full", lambda: "1", {})
+
+    async def build() -> None:
+        engine = DockerEngine(endpoint=own_engine.endpoint)
+        try:
+            await result_of(engine.build(order), BuildResult)
+        finally:
+            await engine.close()
+
+    ballast = own_engine.leave_free(100 * MB)
+    try:
+        with pytest.raises(errors.DiskFull) as full:
+            asyncio.run(build())
+    finally:
+        ballast.unlink()
+    assert full.value.params["step"] == "build"
 
 
 @pytest.fixture

@@ -85,8 +85,8 @@ class BuildOutput:
         if self._full or _FULL in low or "disk quota exceeded" in low:
             return errors.DiskFull(step="build")
         if self._instruction.upper().startswith("FROM"):
-            image = self._instruction.split()[1] if len(self._instruction.split()) > 1 else ""
-            return errors.BaseImageMissing(image=image)
+            words = [word for word in self._instruction.split()[1:] if not word.startswith("--")]
+            return errors.BaseImageMissing(image=words[0] if words else "")
         if "buildkit" in low:
             return errors.NeedsBuildKit(
                 line=line, instruction=self._instruction, feature=self._instruction.split()[0]
@@ -119,6 +119,8 @@ def run_build(
         ):
             yield from output.read(message)
     except docker.errors.APIError as error:
+        if _FULL in str(error.explanation).lower():  # while it received the context
+            raise errors.DiskFull(step="build") from error
         raise errors.BuildFailed(
             str(error.explanation), line=1, instruction="", id=order.migration
         ) from error

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http
 import http.client
 import io
 import os
+import re
 import tarfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -50,15 +53,19 @@ from . import place, tools
 from .build import run_build
 from .certificates import trusting
 from .connection import Connection, StreamingClient, default_endpoint
-from .jobs import WORK, Job, JobResult, remove, run_job
+from .jobs import WORK, Job, JobResult, adopt, remove, run_job
 from .settings import DockerSettings
 from .streams import side_by_side
 
+# never through a proxy: it is this machine
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 PORT = 8888
 ANSWER_SECONDS = 2.0
+_NAMELESS = re.compile(r"[0-9a-f]{64}")
 TOKEN_FOLDER = "/run/secxops"  # noqa: S105 - a folder
-_COPY_CAPS = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER")
-_OWN_CAPS = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER")
+# FSETID: without it, chmod quietly takes the set-group-id bit off a folder of another group.
+_COPY_CAPS = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID")
+_OWN_CAPS = _COPY_CAPS
 _READ_CAPS = ("DAC_READ_SEARCH", "DAC_OVERRIDE")
 
 # Fixed text; nothing of a project is ever put into it.
@@ -314,7 +321,7 @@ class DockerEngine(DockerSettings):
         """Copy one folder into a new volume, in a Job."""
         names = Names(order.migration)
         volume, job_name = names.volume(order.key), names.job(f"copy-{order.key}")
-        await self._make_volume(volume, labels(order.owner, order.role, order.migration))
+        await self._make_volume(volume, job_name, labels(order.owner, order.role, order.migration))
         source, command = _source_of(order)
         job = Job(
             name=job_name,
@@ -447,10 +454,17 @@ class DockerEngine(DockerSettings):
             if not done:
                 await asyncio.shield(self._remove_container(job.name))
 
-    async def _make_volume(self, name: str, marks: Mapping[str, str]) -> None:
-        await self._connection.call(
-            "make a volume", lambda api: api.create_volume(name, labels=dict(marks))
-        )
+    async def _make_volume(self, name: str, job: str, marks: Mapping[str, str]) -> None:
+        """Make the volume; an empty one, unless a Job is there whose work in it goes on."""
+
+        def make(api: docker.APIClient) -> None:
+            if adopt(api, job) is None:
+                with contextlib.suppress(docker.errors.NotFound):
+                    if api.inspect_volume(name)["Labels"] == marks:
+                        api.remove_volume(name)
+            api.create_volume(name, labels=dict(marks))
+
+        await self._connection.call("make a volume", make)
 
     async def _remove_container(self, name: str) -> None:
         await self._connection.call("remove a container", lambda api: remove(api, name))
@@ -491,9 +505,10 @@ class DockerEngine(DockerSettings):
         def go(api: docker.APIClient) -> None:
             with contextlib.suppress(docker.errors.NotFound):
                 found = api.inspect_container(name)
-                if found["Image"] == order.image and _mounts(found) == {
-                    m.path: m.volume for m in order.mounts
-                }:
+                # One that was never started may have no token yet.
+                started = found["State"]["Status"] != "created"
+                wanted = {m.path: m.volume for m in order.mounts}
+                if started and found["Image"] == order.image and _mounts(found) == wanted:
                     api.start(found["Id"])
                     return
                 remove(api, name)
@@ -522,7 +537,8 @@ class DockerEngine(DockerSettings):
                 entrypoint=command[:1],
                 command=command[1:],
                 name=name,
-                environment={"JUPYTER_TOKEN_FILE": f"{TOKEN_FOLDER}/token"},
+                # An image's own JUPYTER_TOKEN would go before the file.
+                environment={"JUPYTER_TOKEN_FILE": f"{TOKEN_FOLDER}/token", "JUPYTER_TOKEN": ""},
                 labels=labels(order.owner, "environment", order.migration),
                 ports=[PORT],
                 working_dir=order.root,
@@ -553,6 +569,7 @@ class DockerEngine(DockerSettings):
                     reason=" / ".join(last) or "it ended at once", id=order.migration
                 )
             if seen.status is EnvironmentStatus.RUNNING:
+                await self._insist_on_token(order)
                 return seen
             if time.monotonic() > deadline:
                 raise errors.LaunchFailed(
@@ -560,6 +577,28 @@ class DockerEngine(DockerSettings):
                     id=order.migration,
                 )
             await asyncio.sleep(0.1)
+
+    async def _insist_on_token(self, order: LaunchOrder) -> None:
+        """Fail unless JupyterLab lets in who has the token, and nobody else.
+
+        An image may bring a Jupyter configuration that switches tokens off, or sets its own.
+        """
+
+        def ask(api: docker.APIClient) -> bool:
+            found = api.inspect_container(Names(order.migration).environment)
+            ports = (found["NetworkSettings"]["Ports"] or {}).get(f"{PORT}/tcp") or []
+            return any(
+                _status(address, order.token) == http.HTTPStatus.OK
+                and _status(address) == http.HTTPStatus.FORBIDDEN
+                for address in _addresses(found, ports)
+            )
+
+        if not await self._connection.call("ask the environment", ask):
+            raise errors.LaunchFailed(
+                reason="its JupyterLab does not go by the environment's own token: remove the token "
+                "from the image's Jupyter configuration",
+                id=order.migration,
+            )
 
     async def inspect(self, migration: str) -> Observation:
         """Look at the launched environment."""
@@ -738,7 +777,12 @@ def _remove_unused_image(api: docker.APIClient, reference: str) -> None:
 
 
 def _mounts(container: Mapping[str, Any]) -> dict[str, str]:
-    return {m["Destination"]: m["Name"] for m in container["Mounts"] if m["Type"] == "volume"}
+    """Return path and name of its volumes, without the nameless ones of the image's VOLUME lines."""
+    return {
+        m["Destination"]: m["Name"]
+        for m in container["Mounts"]
+        if m["Type"] == "volume" and not _NAMELESS.fullmatch(m["Name"])
+    }
 
 
 def _token_archive(order: LaunchOrder) -> bytes:
@@ -770,13 +814,26 @@ def _addresses(container: Mapping[str, Any], ports: Sequence[Mapping[str, str]])
 
 def _answers(address: str) -> bool:
     """Whether a Jupyter server answers there; its version needs no token."""
-    # never through a proxy: it is this machine
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://{address}/api", timeout=ANSWER_SECONDS) as answer:
-            return bool(answer.status == 200)
+        with _OPENER.open(f"http://{address}/api", timeout=ANSWER_SECONDS) as answer:
+            return bool(answer.status == http.HTTPStatus.OK)
     except (OSError, ValueError, http.client.HTTPException):
         return False
+
+
+def _status(address: str, token: str | None = None) -> int:
+    """Return how a Jupyter server answers a question that needs its token; 0 for no answer."""
+    request = urllib.request.Request(f"http://{address}/api/status")
+    if token is not None:
+        request.add_header("Authorization", f"token {token}")
+    try:
+        with _OPENER.open(request, timeout=ANSWER_SECONDS) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code
+    except (OSError, ValueError, http.client.HTTPException):
+        return 0
 
 
 def _memory_available(total: int) -> int | None:

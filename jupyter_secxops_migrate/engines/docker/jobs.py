@@ -57,7 +57,7 @@ def run_job(
     client: StreamingClient, image: str, job: Job, *, memory: int | None, pids: int
 ) -> Iterator[Progress | JobResult]:
     """Run a Job, or adopt the one that is there; yield progress and, last, its result (blocking)."""
-    container = _adopt(client, job)
+    container = adopt(client, job.name)
     if container is None:
         container = _create(client, image, job, memory=memory, pids=pids)
         client.start(container)
@@ -94,9 +94,10 @@ def run_job(
     yield JobResult(fields)
 
 
-def _adopt(client: StreamingClient, job: Job) -> str | None:
+def adopt(client: docker.APIClient, name: str) -> str | None:
+    """Return the Job of that name if it runs or ended well; one that did not is removed."""
     try:
-        found = client.inspect_container(job.name)
+        found = client.inspect_container(name)
     except docker.errors.NotFound:
         return None
     state = found["State"]

@@ -1,0 +1,254 @@
+"""What the engine does for a migration when source, image or an interruption are awkward."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import stat
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import docker
+import pytest
+
+from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.base import (
+    BuildOrder,
+    BuildResult,
+    CopyOrder,
+    CopyResult,
+    LaunchOrder,
+    Names,
+    Observation,
+    OwnOrder,
+    SourcePlace,
+    VerifyOrder,
+    VerifyResult,
+    VolumeCheck,
+    VolumeMount,
+    labels,
+    result_of,
+)
+from jupyter_secxops_migrate.engines.docker import DockerEngine
+from jupyter_secxops_migrate.environment.context import BuildContext
+from jupyter_secxops_migrate.environment.dockerfile import parse
+
+pytestmark = pytest.mark.docker
+
+T = TypeVar("T")
+OWNER = "tests of the engine"
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@pytest.fixture
+def migration() -> str:
+    return f"m{secrets.token_hex(5)}"
+
+
+@pytest.fixture
+def work(
+    migration: str, bare_image: str, docker_client: docker.DockerClient
+) -> Iterator[Callable[[Callable[[DockerEngine], Awaitable[T]]], T]]:
+    """Run calls of an engine; what they made of the migration is deleted at the end."""
+
+    async def ended(call: Callable[[DockerEngine], Awaitable[T]]) -> T:
+        engine = DockerEngine(tools_base=bare_image, launch_timeout=60.0)
+        try:
+            return await call(engine)
+        finally:
+            await engine.close()
+
+    yield lambda call: asyncio.run(ended(call))
+    asyncio.run(ended(lambda engine: engine.delete(migration)))
+    for image in docker_client.images.list(name=f"secxops-test-engine/{migration}"):
+        docker_client.images.remove(image.id, force=True)
+
+
+Work = Callable[[Callable[[DockerEngine], Awaitable[T]]], T]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder as teams share them: new files belong to the group."""
+    folder = tmp_path / "data"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "a.csv").write_text("1,2\n")
+    if os.geteuid() == 0:
+        for path in (folder / "sub" / "a.csv", folder / "sub", folder):
+            os.chown(path, 1234, 2345)
+    for path in (folder, folder / "sub"):
+        path.chmod(0o2775)
+    return folder
+
+
+def copy_order(migration: str, data: Path, tmp_path: Path) -> CopyOrder:
+    place = SourcePlace("bind", str(data))
+    return CopyOrder(migration, OWNER, "data-1", "data", place, tmp_path / "manifest")
+
+
+class TestCopy:
+    def test_keeps_a_groups_folder_through_the_change_of_owner(
+        self, work: Work[VerifyResult], migration: str, data: Path, tmp_path: Path
+    ) -> None:
+        assert data.stat().st_mode & stat.S_ISGID
+
+        async def share(engine: DockerEngine) -> VerifyResult:
+            copied = await result_of(engine.copy(copy_order(migration, data, tmp_path)), CopyResult)
+            checks = [VolumeCheck(copied.volume, tmp_path / "manifest")]
+            own = OwnOrder(migration, OWNER, checks, copied.owner, (1000, 1000))
+            await result_of(engine.own(own), VerifyResult)
+            return await result_of(
+                engine.verify(VerifyOrder(migration, OWNER, checks)), VerifyResult
+            )
+
+        assert work(share).files == 1
+
+    def test_begins_with_an_empty_volume_when_its_job_is_gone(
+        self, work: Work[CopyResult], migration: str, data: Path, tmp_path: Path
+    ) -> None:
+        """As when the service was ended between the Job's end and its record."""
+        order = copy_order(migration, data, tmp_path)
+
+        async def twice(engine: DockerEngine) -> CopyResult:
+            await result_of(engine.copy(order), CopyResult)
+            await engine.end_jobs(migration)
+            (data / "sub" / "b.csv").write_text("3\n")
+            return await result_of(engine.copy(order), CopyResult)
+
+        assert work(twice).files == 2
+
+    def test_takes_no_volume_of_somebody_elses(
+        self,
+        work: Work[CopyResult],
+        migration: str,
+        data: Path,
+        tmp_path: Path,
+        docker_client: docker.DockerClient,
+    ) -> None:
+        name = Names(migration).volume("data-1")
+        others = docker_client.volumes.create(name, labels={"secxops-test": "yes"})
+        kept = Path(others.attrs["Mountpoint"], "kept")
+        try:
+            if not os.access(kept.parent, os.W_OK):
+                pytest.skip("the engine's folder can't be written from here")
+            kept.write_text("of somebody else")
+            with pytest.raises(errors.CopyFailed):
+                order = copy_order(migration, data, tmp_path)
+                work(lambda engine: result_of(engine.copy(order), CopyResult))
+            assert kept.read_text() == "of somebody else"
+        finally:
+            work(lambda engine: engine.end_jobs(migration))
+            others.remove(force=True)
+
+
+class TestLaunch:
+    def launch(
+        self, work: Work[Observation], migration: str, tmp_path: Path, text: str
+    ) -> tuple[Observation, str]:
+        token = secrets.token_urlsafe(16)
+
+        async def go(engine: DockerEngine) -> Observation:
+            built = await result_of(
+                engine.build(build_order(migration, tmp_path, text)), BuildResult
+            )
+            probe = await engine.probe(migration, OWNER, built.info.digest)
+            volume = Names(migration).volume("code")
+            marks = labels(OWNER, "code", migration)
+            await engine._connection.call(
+                "make a volume", lambda api: api.create_volume(volume, labels=marks)
+            )
+            return await engine.launch(
+                LaunchOrder(
+                    migration,
+                    OWNER,
+                    "test",
+                    built.info.digest,
+                    probe,
+                    [VolumeMount(volume, "/home/jovyan/code")],
+                    "/home/jovyan",
+                    token,
+                )
+            )
+
+        return work(go), token
+
+    def test_goes_by_its_own_token_though_the_image_names_one(
+        self, work: Work[Observation], migration: str, tmp_path: Path, lab_image: str
+    ) -> None:
+        text = f"FROM {lab_image}\nENV JUPYTER_TOKEN=easy\n"
+
+        seen, token = self.launch(work, migration, tmp_path, text)
+
+        assert status(seen, token) == 200
+        assert status(seen, "easy") == 403
+        assert status(seen) == 403
+
+    @pytest.mark.parametrize("chosen", ["", "easy"])
+    def test_refuses_an_image_whose_configuration_sets_the_token(
+        self,
+        work: Work[Observation],
+        migration: str,
+        tmp_path: Path,
+        lab_image: str,
+        chosen: str,
+    ) -> None:
+        text = (
+            f"FROM {lab_image}\n"
+            "RUN mkdir -p ~/.jupyter && "
+            f"echo \"c.IdentityProvider.token = '{chosen}'\" > ~/.jupyter/jupyter_server_config.py\n"
+        )
+
+        with pytest.raises(errors.LaunchFailed, match="own token"):
+            self.launch(work, migration, tmp_path, text)
+
+    def test_mounts_are_ours_whatever_volumes_the_image_declares(
+        self, work: Work[Observation], migration: str, tmp_path: Path, lab_image: str
+    ) -> None:
+        text = f"FROM {lab_image}\nVOLUME /home/jovyan/cache\n"
+
+        seen, _ = self.launch(work, migration, tmp_path, text)
+
+        assert seen.mounts == {"/home/jovyan/code": Names(migration).volume("code")}
+
+
+def test_a_base_image_that_is_not_there_is_named_without_its_flags(
+    work: Work[BuildResult], migration: str, tmp_path: Path
+) -> None:
+    order = build_order(migration, tmp_path, "FROM --platform=linux/amd64 none.invalid/a:1\n")
+
+    with pytest.raises(errors.BaseImageMissing) as missing:
+        work(lambda engine: result_of(engine.build(order), BuildResult))
+
+    assert missing.value.params["image"] == "none.invalid/a:1"
+
+
+def build_order(migration: str, tmp_path: Path, text: str) -> BuildOrder:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    dockerfile = parse(text)
+    return BuildOrder(
+        migration=migration,
+        context=BuildContext(folder, dockerfile.source).chunks,
+        dockerfile="Dockerfile",
+        repository=f"secxops-test-engine/{migration}",
+        tag=lambda: "1",
+        labels={"secxops-test": "yes"},
+        lines=[i.line for i in dockerfile.instructions],
+    )
+
+
+def status(seen: Observation, token: str | None = None) -> int:
+    assert seen.url is not None
+    request = urllib.request.Request(seen.url.removesuffix("/lab") + "/api/status")
+    if token is not None:
+        request.add_header("Authorization", f"token {token}")
+    try:
+        with _DIRECT.open(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code
