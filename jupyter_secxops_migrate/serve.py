@@ -245,7 +245,12 @@ def main(
         app.start()
     except NoStart:
         pass
-    sys.exit(app.exit_status)
+    # Everything is closed. A thread that a library left waiting must not keep the process: the
+    # interpreter would wait for it, and whoever ended the service for the interpreter.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(app.exit_status)
 
 
 if __name__ == "__main__":

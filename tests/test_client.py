@@ -304,6 +304,21 @@ def test_sigterm_ends_it_at_once_though_it_works(runtime: Runtime) -> None:
     assert time.monotonic() - before < 3
 
 
+def test_a_thread_that_waits_for_ever_does_not_keep_the_process(runtime: Runtime) -> None:
+    words = list(command())
+    words[2] = (
+        f"import threading; threading.Thread(target=threading.Event().wait).start(); {words[2]}"
+    )
+    with subprocess.Popen(words) as process:
+        try:
+            wait_until(lambda: runtime.listener() == process.pid)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+    assert runtime.log.read_text("utf-8").rstrip().endswith("ended")
+
+
 # --------------------------------------------------------------------------- versions
 
 
