@@ -371,7 +371,21 @@ class DirectoryEngine:
         found = _read(self.root / "environments" / migration)
         if found is not None:
             self._run(migration, found)
+            if (self.root / "slow").exists():
+                self._becomes(migration, "starting")
         return self._look(migration)
+
+    def start_slowly(self) -> None:
+        """Let environments that are started again answer only when told to."""
+        (self.root / "slow").touch()
+
+    def answer(self, migration: str) -> None:
+        """Let an environment that was started answer."""
+        self._becomes(migration, "running")
+
+    def _becomes(self, migration: str, status: str) -> None:
+        path = self.root / "environments" / migration
+        _write(path, {**_read(path), "status": status})
 
     # ------------------------------------------------------------------ removal
 

@@ -86,7 +86,7 @@ class MigrationService:
         self.flow = Flow(self.steps, store_url or f"sqlite:///{data_dir / 'dbos.sqlite'}")
         self._seen: dict[str, tuple[float, Observation]] = {}
         self._starting = 0
-        self._following: set[asyncio.Task[None]] = set()
+        self._following: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Open the record and go on with what was under way."""
@@ -101,9 +101,10 @@ class MigrationService:
 
     async def close(self) -> None:
         """Let go; what is under way is taken up by the next start."""
-        for task in self._following:
+        following = list(self._following.values())
+        for task in following:
             task.cancel()
-        await asyncio.gather(*self._following, return_exceptions=True)
+        await asyncio.gather(*following, return_exceptions=True)
         await self.flow.close()
         await self.engine.close()
         self.store.close()
@@ -136,9 +137,14 @@ class MigrationService:
 
     def follow(self, migration: Migration) -> None:
         """Say it when an environment that is being started answers, or ends."""
-        task = asyncio.create_task(self._until_started(migration))
-        self._following.add(task)
-        task.add_done_callback(self._following.discard)
+        self.unfollow(migration.id)
+        self._following[migration.id] = asyncio.create_task(self._until_started(migration))
+
+    def unfollow(self, migration_id: str) -> None:
+        """Leave what comes next to whoever stops or deletes it: they say so themselves."""
+        task = self._following.pop(migration_id, None)
+        if task is not None:
+            task.cancel()
 
     async def _until_started(self, migration: Migration) -> None:
         for _ in range(int(_START_SECONDS / _START_LOOK_SECONDS)):
@@ -152,7 +158,8 @@ class MigrationService:
                 return
 
     def forget(self, migration_id: str) -> None:
-        """Drop what was seen."""
+        """Drop what was seen, and look no more."""
+        self.unfollow(migration_id)
         self._seen.pop(migration_id, None)
 
 
@@ -333,6 +340,7 @@ class OwnerApi:
     async def stop(self, migration_id: str) -> Migration:
         """Stop the launched environment; its volumes and image stay."""
         migration = self._launched(migration_id)
+        self._service.unfollow(migration_id)
         await self._service.engine.stop(migration_id)
         return await self._changed(migration)
 
@@ -343,8 +351,11 @@ class OwnerApi:
         if seen.status is EnvironmentStatus.GONE:
             raise errors.WrongState(state="gone", wanted="stopped")
         await self._service.engine.start(migration_id)
-        self._service.follow(migration)
-        return await self._changed(migration)
+        migration = await self._changed(migration)
+        now = migration.environment
+        if now is not None and now.status is EnvironmentStatus.STARTING:
+            self._service.follow(migration)
+        return migration
 
     def _launched(self, migration_id: str) -> Migration:
         migration = self._store.get(migration_id, self.owner)
@@ -366,6 +377,8 @@ class OwnerApi:
                 await self.cancel(migration_id)
             async for _ in self.events(migration_id, after=0):
                 pass  # ends when the cancelling has
+        # First: an event after that of the deletion would be about nothing.
+        self._service.forget(migration_id)
         await self._service.engine.delete(migration_id, self._steps.own_image(migration_id))
         self._steps.forget_files(migration_id)
         self._service.forget(migration_id)

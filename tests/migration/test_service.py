@@ -156,6 +156,64 @@ def test_an_environment_is_stopped_and_started_again(world: World) -> None:
     assert told == [EnvironmentStatus.STOPPED, EnvironmentStatus.RUNNING]
 
 
+def _told(world: World, migration: str) -> list[EnvironmentStatus | None]:
+    return [e.status for e in world.events(migration) if e.kind == "environment"]
+
+
+def test_one_that_is_started_says_when_it_answers(world: World) -> None:
+    shared = world.ended(world.share().id)
+    world.engine.start_slowly()
+    world.run(world.api().stop(shared.id))
+
+    started = world.run(world.api().start(shared.id))
+    assert started.environment is not None
+    assert started.environment.status is EnvironmentStatus.STARTING
+    time.sleep(1)
+    assert _told(world, shared.id) == [EnvironmentStatus.STOPPED, EnvironmentStatus.STARTING]
+
+    world.engine.answer(shared.id)
+    assert eventually(lambda: len(_told(world, shared.id)) == 3, 3)
+    assert _told(world, shared.id)[-1] is EnvironmentStatus.RUNNING
+
+
+def test_one_that_answers_at_once_says_so_once(world: World) -> None:
+    shared = world.ended(world.share().id)
+    world.run(world.api().stop(shared.id))
+
+    world.run(world.api().start(shared.id))
+    time.sleep(1.2)  # twice as long as until it would be looked at again
+
+    assert _told(world, shared.id) == [EnvironmentStatus.STOPPED, EnvironmentStatus.RUNNING]
+
+
+def test_one_that_is_stopped_while_it_starts_is_stopped_once(world: World) -> None:
+    shared = world.ended(world.share().id)
+    world.engine.start_slowly()
+    world.run(world.api().stop(shared.id))
+    world.run(world.api().start(shared.id))
+
+    world.run(world.api().stop(shared.id))
+    time.sleep(1.2)
+
+    assert [status.value for status in _told(world, shared.id) if status] == [
+        "stopped",
+        "starting",
+        "stopped",
+    ]
+
+
+def test_nothing_is_said_of_one_after_its_deletion(world: World) -> None:
+    shared = world.ended(world.share().id)
+    world.engine.start_slowly()
+    world.run(world.api().stop(shared.id))
+    world.run(world.api().start(shared.id))
+
+    world.run(world.api().delete(shared.id))
+    time.sleep(1.2)
+
+    assert [e.kind for e in _all_events(world) if e.migration == shared.id] == ["deleted"]
+
+
 def test_an_environment_that_somebody_removed_is_gone(world: World) -> None:
     shared = world.ended(world.share().id)
     (world.engine.root / "environments" / shared.id).unlink()
@@ -246,6 +304,20 @@ def test_a_project_that_is_not_there_is_said_at_once(world: World) -> None:
         world.share(project=str(world.folder / "nothing"))
 
     assert world.run(world.api().list()) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [({"version": "no-such-branch"}, "no_such_version"), ({"data": ["/no/such"]}, "no_such_path")],
+)
+def test_what_cant_be_found_ends_a_share_with_its_own_code(
+    world: World, asked: dict[str, Any], code: str
+) -> None:
+    shared = world.ended(world.share(**asked).id)
+
+    assert shared.state is MigrationState.FAILED
+    assert shared.error is not None and shared.error.code == code
+    assert world.engine.objects() == []
 
 
 def test_doctor_tells_of_service_engine_and_store(world: World) -> None:
