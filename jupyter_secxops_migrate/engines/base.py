@@ -113,13 +113,16 @@ class SourcePlace:
 
     ``kind`` is ``bind`` (``source`` is a path on the engine's host) or ``volume`` (``source`` is a
     volume or PVC name); ``subpath`` is the folder inside it. ``mount`` is where the *running
-    source* has the folder, None for a source on the host.
+    source* has the folder, None for a source on the host. ``covered`` lists relative paths in the
+    folder at which the running source has other mounts: a Job that mounts the folder does not see
+    what lies there.
     """
 
     kind: Literal["bind", "volume"]
     source: str
     subpath: str = ""
     mount: str | None = None
+    covered: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,8 @@ class Survey:
     asked for, None for the files as they are. ``dockerfile`` is None where there is none, or where
     ``dockerfile_error`` says why it can't be used. ``context_bytes`` is the size of the build
     context. ``unreadable`` names at most 50 files and folders that can't be read. ``inside`` maps a data folder's path to its relative path inside the project.
+    ``elsewhere`` has, by folder, the relative paths in it that do not travel, as other mounts lie
+    there.
     ``owner`` is the project folder's numeric uid and gid; ``whole_home`` says that it is a home
     folder or one above it.
     """
@@ -101,6 +103,7 @@ class Survey:
     not_copied: Sequence[NotCopiedItem] = ()
     unreadable: Sequence[str] = ()
     inside: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, Sequence[str]] = field(default_factory=dict)
     owner: tuple[int, int] = (0, 0)
     whole_home: bool = False
 
@@ -112,6 +115,7 @@ def survey(
     *,
     progress: Callable[[int], None] | None = None,
     build_args: Mapping[str, str] | None = None,
+    covered: Mapping[str, Sequence[str]] | None = None,
 ) -> Survey:
     """Look at a project and its data.
 
@@ -127,6 +131,9 @@ def survey(
         Called now and then with the number of files seen so far.
     build_args
         Build arguments that the engine will pass.
+    covered
+        For the project's and each data folder's path: the relative paths in it that a Job can't see
+        (`SourcePlace.covered`).
 
     Raises
     ------
@@ -146,14 +153,18 @@ def survey(
     }
     commit = None if version is None else resolve(project, version)
     info = project.stat()
+    elsewhere = _elsewhere(project, folders, covered or {}, commit)
     tally = _Tally(progress)
     if commit is None:
-        files, size = tally.count(project, frozenset(inside.values()))
+        without = {*inside.values(), *elsewhere[str(project)]}
+        files, size = tally.count(project, frozenset(without))
         source = read_regular(project, "Dockerfile", MAX_SIZE)
     else:
         files, size = tally.count_commit(project, commit, frozenset(inside.values()))
         source = commit_small_file(project, commit, "Dockerfile", MAX_SIZE)
-    counted = [(folder, tally.count(folder, frozenset())) for folder in folders]
+    counted = [
+        (folder, tally.count(folder, frozenset(elsewhere[str(folder)]))) for folder in folders
+    ]
 
     dockerfile: Dockerfile | None = None
     error: errors.SecxopsError | None = None
@@ -188,12 +199,39 @@ def survey(
         dockerfile_error=error,
         baked=baked,
         context_bytes=context_bytes,
-        not_copied=[*tally.rows(), *_history(project, found_version)],
+        not_copied=[
+            *(
+                NotCopiedItem(
+                    name=readable(str(Path(folder) / path)),
+                    reason="a mount of its own; take it along as data",
+                )
+                for folder, paths in elsewhere.items()
+                for path in paths
+            ),
+            *tally.rows(),
+            *_history(project, found_version),
+        ],
         unreadable=tally.unreadable,
         inside=inside,
+        elsewhere=elsewhere,
         owner=(info.st_uid, info.st_gid),
         whole_home=too_wide(project),
     )
+
+
+def _elsewhere(
+    project: Path, data: Sequence[Path], covered: Mapping[str, Sequence[str]], commit: str | None
+) -> dict[str, list[str]]:
+    """What other mounts hide in each folder; not what travels as data, nor of a commit's files."""
+    return {
+        str(folder): [
+            path
+            for path in covered.get(str(folder), ())
+            if not (folder == project and (commit is not None or project / path in data))
+            and reason_to_stay(path) is None
+        ]
+        for folder in (project, *data)
+    }
 
 
 def _history(project: Path, version: ProjectVersion) -> list[NotCopiedItem]:
@@ -292,7 +330,7 @@ class _Tally:
             return path not in elsewhere and not self._stays(root, path)
 
         for entry in walk(root, enter=enter, unreadable=lambda path: self._unreadable(root, path)):
-            if entry.kind == "folder":
+            if entry.kind == "folder" or entry.path in elsewhere:
                 continue
             if entry.kind == "special":
                 self._special_count += 1

@@ -60,6 +60,10 @@ REASONS: Mapping[str, tuple[str, str]] = {
         "The image {image}, which the Dockerfile starts FROM, is not on {node} yet and will be pulled.",
         "",
     ),
+    "mount_inside": (
+        "{path} is a mount of its own inside {folder}: what lies there is not copied.",
+        "Take it along with --data {path}.",
+    ),
     "whole_home": (
         "{path} is a whole home folder; everything in it but credentials would be copied.",
         "Share the project's own folder instead.",
@@ -210,6 +214,15 @@ def make_plan(
     refusals += [finding(error) for error in decision.refusals]
     warnings += [finding(error) for error in decision.warnings]
 
+    warnings += [
+        reason(
+            "mount_inside",
+            path=_shown(str(PurePosixPath(folder) / path)),
+            folder=_shown(PurePosixPath(folder).name),
+        )
+        for folder, paths in survey.elsewhere.items()
+        for path in paths
+    ]
     if survey.whole_home:
         warnings.append(reason("whole_home", path=_shown(survey.project.path)))
 

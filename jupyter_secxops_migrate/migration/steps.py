@@ -44,7 +44,7 @@ from ..engines.base import (
     slug,
 )
 from ..environment.context import BuildContext
-from ..environment.project import find_project
+from ..environment.project import existing_folder, find_project
 from ..environment.survey import Survey, survey
 from ..model import (
     EnvironmentStatus,
@@ -216,20 +216,24 @@ class Steps:
     async def look(self, request: ShareRequest, name: str | None = None) -> Source:
         """Observe the source and decide a plan; touches nothing."""
         project = find_project(Path(request.project))
-        data = [Path(d) for d in request.data]
-        arguments = self.engine.arguments()
+        data = [existing_folder(Path(d)) for d in request.data]
+        places: dict[str, SourcePlace | Finding] = {}
+        for path in (project, *data):
+            try:
+                places[str(path)] = await self.engine.locate(path)
+            except errors.Refusal as refusal:
+                places[str(path)] = finding(refusal)
         found = await asyncio.to_thread(
-            survey, project, data, request.version, build_args=arguments
+            survey,
+            project,
+            data,
+            request.version,
+            build_args=self.engine.arguments(),
+            covered={k: p.covered for k, p in places.items() if isinstance(p, SourcePlace)},
         )
         source, capacity, features = await asyncio.gather(
             self.engine.source(), self.engine.capacity(), self.engine.features()
         )
-        places: dict[str, SourcePlace | Finding] = {}
-        for folder in (found.project, *found.data):
-            try:
-                places[folder.path] = await self.engine.locate(Path(folder.path))
-            except errors.Refusal as refusal:
-                places[folder.path] = finding(refusal)
         bases = {}
         for base in found.dockerfile.bases() if found.dockerfile else ():
             bases[base] = await self.engine.image(base)
@@ -378,6 +382,9 @@ class Steps:
         if isinstance(place, Finding):
             raise errors.CopyFailed(path=folder.path, reason="it can't be reached")
         is_code = key == "code"
+        without = {*source.survey.elsewhere[folder.path]}
+        if is_code:
+            without.update(source.survey.inside.values())
         order = CopyOrder(
             migration=migration,
             owner=self._owner(migration),
@@ -385,7 +392,7 @@ class Steps:
             role="code" if is_code else "data",
             place=place,
             manifest=self._path(migration, f"{key}.b3"),
-            exclude=sorted(source.survey.inside.values()) if is_code else (),
+            exclude=sorted(without),
             commit=source.survey.commit if is_code else None,
         )
         plan_bytes = sum(f.bytes for f in _folders(source.survey))

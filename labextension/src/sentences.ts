@@ -424,6 +424,14 @@ const SENTENCES: Record<string, Sentences> = {
     ),
     ''
   ],
+  mount_inside: (trans, p) => [
+    trans.__(
+      '%1 is a mount of its own inside %2: what lies there is not copied.',
+      p('path'),
+      p('folder')
+    ),
+    trans.__('Add it as data to take it along.')
+  ],
   whole_home: (trans, p) => [
     trans.__(
       '%1 is a whole home folder; everything in it but credentials would be copied.',

@@ -286,3 +286,21 @@ def test_a_tree_deeper_than_any_path_is_refused_and_not_followed(tmp_path):
         assert project_version(root).commit is None
     finally:  # pytest's own removal can't
         subprocess.run(["rm", "-rf", "--", str(root)], check=True)
+
+
+def test_what_other_mounts_hide_is_named_and_not_counted(folder, tmp_path):
+    root = folder({"a.py": "123", "data/x.csv": "xx", "net/y": "y", "conf.ini": "z"})
+    outside = fill(tmp_path / "domains", {"1": "12", "sub/2": "345"})
+    covered = {str(root): ["data", "net", "conf.ini"], str(outside): ["sub"]}
+
+    found = survey(root, [root / "data", outside], None, covered=covered)
+
+    assert (found.project.files, found.project.bytes) == (1, 3)
+    assert [d.files for d in found.data] == [1, 1]
+    assert found.elsewhere == {
+        str(root): ["net", "conf.ini"],
+        str(root / "data"): [],
+        str(outside): ["sub"],
+    }
+    named = [row.name for row in found.not_copied if "mount" in row.reason]
+    assert named == [str(root / "net"), str(root / "conf.ini"), str(outside / "sub")]

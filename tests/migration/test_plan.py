@@ -498,3 +498,11 @@ def test_whatever_the_names_planned_mounts_can_be_mounted_and_do_not_overlap(nam
     for mount in found:
         for other in found:
             assert mount is other or not PurePosixPath(mount).is_relative_to(other)
+
+
+def test_what_another_mount_holds_is_a_warning_with_the_way_out():
+    found = planned(surveyed(elsewhere={PROJECT: ["data"], DATA: []}))
+    assert codes(found.warnings) == ["mount_inside"]
+    assert found.warnings[0].message.startswith(f"{PROJECT}/data is a mount of its own inside dga")
+    assert found.warnings[0].hint == f"Take it along with --data {PROJECT}/data."
+    assert found.refusals == []

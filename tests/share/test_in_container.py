@@ -75,7 +75,7 @@ def inside(
 ) -> Iterator[Inside]:
     on_host = tmp_path / "bound"
     on_host.mkdir()
-    volume = docker_client.volumes.create(labels={"secxops-test": "yes"})
+    volume, data = (docker_client.volumes.create(labels={"secxops-test": "yes"}) for _ in range(2))
     container = docker_client.containers.run(
         product_image,
         ["sleep", "600"],
@@ -98,12 +98,13 @@ def inside(
             },
             str(on_host): {"bind": "/home/jovyan/bound", "mode": "rw"},
             volume.name: {"bind": "/home/jovyan/work", "mode": "rw"},
+            data.name: {"bind": "/home/jovyan/work/mounted/detector/data", "mode": "rw"},
         },
     )
     try:
         made = Inside(container)
         dockerfile = f"FROM {lab_image}\\nWORKDIR /home/jovyan\\n"
-        for folder in ("bound", "work/deep", "layer"):
+        for folder in ("bound", "work/deep", "work/mounted", "layer"):
             path = f"/home/jovyan/{folder}/detector"
             made.sh("mkdir", "-p", path)
             made.sh("sh", "-c", f"printf '{dockerfile}' > {path}/Dockerfile; echo 1 > {path}/a.py")
@@ -115,6 +116,7 @@ def inside(
     finally:
         container.remove(force=True)
         volume.remove(force=True)
+        data.remove(force=True)
 
 
 @pytest.mark.parametrize("folder", ["/home/jovyan/bound", "/home/jovyan/work/deep"])
@@ -128,6 +130,30 @@ def test_a_project_on_a_mount_is_shared_to_where_it_was(
     assert [v["mount"] for v in shared["result"]["volumes"]] == [f"{folder}/detector"]
     launched = docker_client.containers.get(shared["result"]["place"]["name"])
     assert launched.exec_run(["cat", f"{folder}/detector/a.py"]).output == b"1\n"
+
+
+def test_what_another_mount_holds_inside_the_project_is_named_and_taken_as_data(
+    inside: Inside, docker_client: docker.DockerClient
+) -> None:
+    project = "/home/jovyan/work/mounted/detector"
+    inside.sh("sh", "-c", f"echo domains > {project}/data/domains.csv")
+
+    code, plan = inside.run("plan", project)
+    assert code == 0, plan
+    hidden = [w["params"]["path"] for w in plan["warnings"] if w["code"] == "mount_inside"]
+    assert hidden == [f"{project}/data"]
+    assert f"{project}/data" in [row["name"] for row in plan["not_copied"]]
+    assert plan["copied"][0]["files"] == 2
+
+    code, shared = inside.run("share", project, "--data", f"{project}/data")
+    assert code == 0, shared
+    assert "mount_inside" not in [w["code"] for w in shared["plan"]["warnings"]]
+    assert [(v["mount"], v["files"]) for v in shared["result"]["volumes"]] == [
+        (project, 2),
+        (f"{project}/data", 1),
+    ]
+    launched = docker_client.containers.get(shared["result"]["place"]["name"])
+    assert launched.exec_run(["cat", f"{project}/data/domains.csv"]).output == b"domains\n"
 
 
 def test_the_environment_is_the_container(inside: Inside) -> None:

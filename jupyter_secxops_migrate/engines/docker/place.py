@@ -74,10 +74,26 @@ def locate(container: Mapping[str, Any] | None, path: Path) -> SourcePlace:
         raise errors.ContainerLayer(path=os.fspath(path), mounts=mounts_of(container) or ["none"])
     below = path.relative_to(best["Destination"]).as_posix()
     subpath = "" if below == "." else below
+    covered = mounts_inside(path)
     if best["Type"] == "bind":
         there = PurePosixPath(best["Source"]) / subpath  # a path of the engine's host
-        return SourcePlace("bind", os.fspath(there), "", os.fspath(path))
-    return SourcePlace("volume", best["Name"], subpath, os.fspath(path))
+        return SourcePlace("bind", os.fspath(there), "", os.fspath(path), covered)
+    return SourcePlace("volume", best["Name"], subpath, os.fspath(path), covered)
+
+
+def mounts_inside(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> list[str]:
+    """Return the relative paths in ``folder`` at which this process has other mounts.
+
+    Asked of the kernel, which also knows what was mounted from within the container. A mount inside
+    another one of the list is left out. ``table`` is laid out as proc_pid_mountinfo(5) says.
+    """
+    found: set[PurePosixPath] = set()
+    for line in table.read_bytes().splitlines():
+        point = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), line.split()[4])
+        path = PurePosixPath(os.fsdecode(point))
+        if path != PurePosixPath(folder) and path.is_relative_to(folder):
+            found.add(path.relative_to(folder))
+    return sorted(str(path) for path in found if found.isdisjoint(path.parents))
 
 
 def mounts_of(container: Mapping[str, Any]) -> list[str]:
