@@ -9,6 +9,7 @@ parent that leaves `Pool` kills its children. No threads, and no knowledge of co
 from __future__ import annotations
 
 import contextlib
+import errno
 import marshal
 import os
 import select
@@ -115,6 +116,8 @@ class Pool:
                 status = 0
             except (Orphaned, BrokenPipeError):
                 pass
+            except MemoryError:
+                status = errno.ENOMEM
             except BaseException:
                 traceback.print_exc()
             finally:
@@ -180,10 +183,10 @@ class Pool:
     def _receive(self, child: _Child) -> None:
         data = os.read(child.answers, 1 << 16)
         if not data:
-            _, status = os.waitpid(child.pid, 0)
-            raise ChildProcessError(
-                f"a copying process ended ({os.waitstatus_to_exitcode(status)})"
-            )
+            status = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+            if status == errno.ENOMEM:
+                raise MemoryError
+            raise ChildProcessError(f"a copying process ended ({status})")
         child.buffer += data
         view = child.buffer
         while len(view) >= 4:

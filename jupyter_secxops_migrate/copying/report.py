@@ -8,14 +8,19 @@ usage.
 from __future__ import annotations
 
 import json
+import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import SecxopsError
+from ..errors import EngineFailed, SecxopsError
 
-__all__ = ["Ended", "Report", "run"]
+__all__ = ["MEMORY", "Ended", "Report", "run"]
+
+MEMORY = "SECXOPS_JOB_MEMORY"
+"""An environment variable: how many bytes each process may allocate (RLIMIT_DATA of setrlimit(2))."""
 
 
 class Ended(BaseException):
@@ -86,10 +91,15 @@ def run(as_json: bool, work: Callable[[Report], None]) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     report = Report(as_json)
+    if memory := os.environ.get(MEMORY):
+        resource.setrlimit(resource.RLIMIT_DATA, (int(memory), int(memory)))
     try:
         work(report)
     except SecxopsError as error:
         report.error(error)
+        return 1
+    except MemoryError:
+        report.error(EngineFailed(action="copy and compare", reason="it ran out of memory"))
         return 1
     except Ended as ended:
         return 128 + int(ended.args[0])

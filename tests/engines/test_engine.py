@@ -121,6 +121,27 @@ class TestCopy:
 
         assert work(twice).files == 2
 
+    def test_what_it_copies_does_not_count_as_its_memory(
+        self, work: Work[CopyResult], migration: str, data: Path, tmp_path: Path
+    ) -> None:
+        (data / "large").write_bytes(os.urandom(150 << 20))
+
+        async def copy(engine: DockerEngine) -> CopyResult:
+            engine.job_memory = 64 << 20
+            return await result_of(engine.copy(copy_order(migration, data, tmp_path)), CopyResult)
+
+        assert work(copy).bytes > 150 << 20
+
+    def test_a_job_that_runs_out_of_memory_says_so(
+        self, work: Work[CopyResult], migration: str, data: Path, tmp_path: Path
+    ) -> None:
+        async def copy(engine: DockerEngine) -> CopyResult:
+            engine.job_memory = 4 << 20
+            return await result_of(engine.copy(copy_order(migration, data, tmp_path)), CopyResult)
+
+        with pytest.raises(errors.EngineFailed, match="memory"):
+            work(copy)
+
     def test_takes_no_volume_of_somebody_elses(
         self,
         work: Work[CopyResult],

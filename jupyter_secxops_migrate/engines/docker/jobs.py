@@ -22,6 +22,7 @@ import docker
 from docker.types import Mount
 
 from ... import errors
+from ...copying.report import MEMORY
 from ..base import LogLine, Measure, Progress
 from .connection import StreamingClient
 
@@ -54,7 +55,7 @@ class JobResult:
 
 
 def run_job(
-    client: StreamingClient, image: str, job: Job, *, memory: int | None, pids: int
+    client: StreamingClient, image: str, job: Job, *, memory: int, pids: int
 ) -> Iterator[Progress | JobResult]:
     """Run a Job, or adopt the one that is there; yield progress and, last, its result (blocking)."""
     container = adopt(client, job.name)
@@ -82,10 +83,7 @@ def run_job(
     if client.broken:
         raise ConnectionAbortedError("the Job was cancelled")
     if failure is not None or status != 0 or fields is None:
-        state = client.inspect_container(container)["State"]
         remove(client, container)
-        if failure is None and state.get("OOMKilled"):
-            failure = errors.EngineFailed(action=f"run {job.name}", reason="it ran out of memory")
         raise failure or errors.EngineFailed(
             action=f"run {job.name}", reason=f"it ended with status {status}"
         )
@@ -107,7 +105,7 @@ def adopt(client: docker.APIClient, name: str) -> str | None:
     return None
 
 
-def _create(client: StreamingClient, image: str, job: Job, *, memory: int | None, pids: int) -> str:
+def _create(client: StreamingClient, image: str, job: Job, *, memory: int, pids: int) -> str:
     container = client.create_container(
         image,
         command=list(job.command),
@@ -116,6 +114,9 @@ def _create(client: StreamingClient, image: str, job: Job, *, memory: int | None
         user="0:0",
         labels=dict(job.labels),
         working_dir="/",
+        # Not a limit of the container: that one counts the page cache too, so a Job would have to
+        # wait for the disk to write what it copies. Nor a ulimit: runc needs more than a Job.
+        environment={MEMORY: str(memory)},
         volumes=[WORK],
         host_config=client.create_host_config(
             network_mode="none",
@@ -125,7 +126,6 @@ def _create(client: StreamingClient, image: str, job: Job, *, memory: int | None
             cap_add=list(job.capabilities),
             security_opt=["no-new-privileges"],
             pids_limit=pids,
-            mem_limit=memory,
             mounts=[*job.mounts, Mount(WORK, None, type="volume")],
             init=True,
         ),

@@ -53,7 +53,9 @@ class DockerSettings(Configurable):
         help="The image with Python 3.10 or newer that the tools image is made from. Default: the "
         "environment variable SECXOPS_TOOLS_BASE, else python:3.12-slim."
     ).tag(config=True)
-    job_memory = Integer(1024**3, help="How much memory a copy may use, in bytes.").tag(config=True)
+    job_memory = Integer(
+        1024**3, help="How much memory each process of a copy may use, in bytes."
+    ).tag(config=True)
     pids_limit = Integer(4096, help="How many processes an environment may have.").tag(config=True)
     launch_timeout = Float(
         120.0, help="How long JupyterLab may take to answer after its start, in seconds."
