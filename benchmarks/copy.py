@@ -103,8 +103,13 @@ def put_away(destination: Path, aside: Path) -> None:
     all of them each time that it makes a file: who copies next would pay for that.
     """
     destination.rename(aside)
-    for path in aside.rglob("*"):
-        if path.is_file():
+    empty(aside)
+
+
+def empty(folder: Path) -> None:
+    """Cut all files of a folder to nothing."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
             os.truncate(path, 0)
 
 

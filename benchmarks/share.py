@@ -3,7 +3,9 @@
 The script: ``docker build``, two volumes, ``cp -a`` into each, ``docker run``, wait until
 JupyterLab answers. Ours: ``jupyter secxops share`` of the same project, which besides proves
 what it copied. Both run in turn, so that a machine that slows down slows both; the table shows
-medians and the ratio of each pair.
+medians and the ratio of each pair. Before each turn as much memory as it will fill is touched and
+freed, and what was copied is emptied but not removed until the end, for the reasons that
+`benchmarks.copy` gives.
 
 Needs root (the script copies into the volumes' folders) and a Docker engine. Run by ``make bench``.
 """
@@ -11,7 +13,6 @@ Needs root (the script copies into the volumes' folders) and a Docker engine. Ru
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import secrets
@@ -24,6 +25,9 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
+
+from .copy import empty, warm
 
 DOCKERFILE = """\
 FROM {base}
@@ -39,6 +43,10 @@ def run(*command: str, env: dict[str, str] | None = None) -> str:
     if done.returncode:
         sys.exit(f"{command[:4]} failed ({done.returncode}):\n{done.stdout}\n{done.stderr}")
     return done.stdout
+
+
+def us(*words: str, env: dict[str, str]) -> str:
+    return run(sys.executable, "-m", "jupyter_secxops_migrate", *words, env=env)
 
 
 def make_source(root: Path, base: str, megabytes: int, files: int) -> tuple[Path, Path]:
@@ -98,27 +106,33 @@ def by_hand(project: Path, data: Path, tag: str) -> float:
 
 def remove_by_hand(tag: str) -> None:
     name = f"bench-{tag}"
-    run("docker", "rm", "-f", name)
-    run("docker", "volume", "rm", f"{name}-code", f"{name}-data")
-    subprocess.run(["docker", "rmi", f"bench:{tag}"], capture_output=True, check=False)
+    for command in (
+        ["docker", "rm", "-f", name],
+        ["docker", "volume", "rm", f"{name}-code", f"{name}-data"],
+        ["docker", "rmi", f"bench:{tag}"],
+    ):
+        subprocess.run(command, capture_output=True, check=False)
 
 
-def by_us(project: Path, data: Path, env: dict[str, str]) -> tuple[float, dict[str, object]]:
+def put_away(container: str) -> None:
+    """Stop an environment and give its volumes' blocks back; their names stay until the end."""
+    run("docker", "stop", "-t", "1", container)
+    for mount in json.loads(run("docker", "inspect", "-f", "{{json .Mounts}}", container)):
+        empty(Path(mount["Source"]))
+
+
+def by_us(project: Path, data: Path, env: dict[str, str]) -> tuple[float, dict[str, Any]]:
     """Share it; return seconds and the Migration."""
     start = time.perf_counter()
-    out = run(
-        *(sys.executable, "-m", "jupyter_secxops_migrate", "share", str(project)),
-        *("--data", str(data), "--json"),
-        env=env,
-    )
+    out = us("share", str(project), "--data", str(data), "--json", env=env)
     return time.perf_counter() - start, json.loads(out)
 
 
-def step_seconds(migration: dict[str, object]) -> dict[str, float]:
+def step_seconds(migration: dict[str, Any]) -> dict[str, float]:
     from datetime import datetime
 
     found = {}
-    for step in migration["steps"]:  # type: ignore[attr-defined]
+    for step in migration["steps"]:
         if step["started"] and step["finished"]:
             begin, end = (
                 datetime.fromisoformat(step[k].replace("Z", "+00:00"))
@@ -144,43 +158,35 @@ def main() -> None:
     root = Path(tempfile.mkdtemp(prefix="secxops-bench-", dir=args.folder))
     state = Path(tempfile.mkdtemp(prefix="secxops-bench-state-"))
     env = {**os.environ, "SECXOPS_DATA_DIR": str(state)}
+    by_hand_made: list[str] = []
+    ours_made: list[str] = []
     first: list[tuple[float, float]] = []
     again: list[tuple[float, float]] = []
     try:
         project, data = make_source(root, args.base, args.megabytes, args.files)
-        run(sys.executable, "-m", "jupyter_secxops_migrate", "doctor", "--json", env=env)
+        us("doctor", "--json", env=env)
         for round_ in range(-1, args.rounds):  # round -1 warms the page cache and the tools image
             pair: dict[str, list[float]] = {"hand": [], "us": []}
             for side in ("hand", "us") if round_ % 2 else ("us", "hand"):
                 # a new requirements file: the build's layers after it are made anew
                 (project / "requirements.txt").write_text(f"# {secrets.token_hex(8)}\nnumpy\n")
-                ids = []
                 for turn in range(2):
+                    os.sync()
+                    warm(2 * args.megabytes)
                     if side == "hand":
-                        tag = hashlib.sha256(os.urandom(8)).hexdigest()[:8]
+                        tag = secrets.token_hex(4)
+                        by_hand_made.append(tag)
                         pair[side].append(by_hand(project, data, tag))
-                        ids.append(tag)
-                    else:
-                        seconds, migration = by_us(project, data, env)
-                        pair[side].append(seconds)
-                        ids.append(migration["id"])
-                        print(
-                            f"    ours, turn {turn + 1}: {seconds:.2f} s {step_seconds(migration)}",
-                            flush=True,
-                        )
-                for made in ids:
-                    if side == "hand":
-                        remove_by_hand(made)
-                    else:
-                        run(
-                            sys.executable,
-                            "-m",
-                            "jupyter_secxops_migrate",
-                            "delete",
-                            made,
-                            "--yes",
-                            env=env,
-                        )
+                        put_away(f"bench-{tag}")
+                        continue
+                    seconds, migration = by_us(project, data, env)
+                    ours_made.append(migration["id"])
+                    pair[side].append(seconds)
+                    put_away(migration["result"]["place"]["name"])
+                    print(
+                        f"    ours, turn {turn + 1}: {seconds:.2f} s {step_seconds(migration)}",
+                        flush=True,
+                    )
             if round_ >= 0:
                 first.append((pair["us"][0], pair["hand"][0]))
                 again.append((pair["us"][1], pair["hand"][1]))
@@ -188,9 +194,11 @@ def main() -> None:
                     f"  round {round_ + 1}: ours {pair['us']}, by hand {pair['hand']}", flush=True
                 )
     finally:
-        report = json.loads(
-            run(sys.executable, "-m", "jupyter_secxops_migrate", "doctor", "--json", env=env)
-        )
+        for tag in by_hand_made:
+            remove_by_hand(tag)
+        for made in ours_made:
+            us("delete", made, "--yes", env=env)
+        report = json.loads(us("doctor", "--json", env=env))
         os.kill(report["service"]["pid"], 15)
         shutil.rmtree(root)
         shutil.rmtree(state, ignore_errors=True)
