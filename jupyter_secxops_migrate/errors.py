@@ -247,12 +247,12 @@ class BadDockerfile(Refusal):
 
 
 class NeedsBuildKit(Refusal):
-    """An instruction that only BuildKit runs, on an engine without it."""
+    """An instruction that only BuildKit runs, on an engine without it or with an old one."""
 
     code = "dockerfile_needs_buildkit"
-    text = "Line {line} of the Dockerfile ({instruction}) needs BuildKit, which this engine's builder is not."
+    text = "Line {line} of the Dockerfile ({instruction}) needs BuildKit, or a newer one than this engine has."
     hint_text = (
-        "Rewrite line {line} without {feature}, or ask your admin for an engine with BuildKit."
+        "Rewrite line {line} without {feature}, or ask your admin for a newer Docker Engine."
     )
 
 

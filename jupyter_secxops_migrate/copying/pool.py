@@ -177,16 +177,16 @@ class Pool:
             if child.outstanding >= AHEAD:
                 return
             data = self._next()
-            _write(child.tasks, struct.pack("<I", len(data)) + data)
+            try:
+                _write(child.tasks, struct.pack("<I", len(data)) + data)
+            except BrokenPipeError:
+                raise _end_of(child) from None
             child.outstanding += 1
 
     def _receive(self, child: _Child) -> None:
         data = os.read(child.answers, 1 << 16)
         if not data:
-            status = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
-            if status == errno.ENOMEM:
-                raise MemoryError
-            raise ChildProcessError(f"a copying process ended ({status})")
+            raise _end_of(child)
         child.buffer += data
         view = child.buffer
         while len(view) >= 4:
@@ -199,6 +199,14 @@ class Pool:
                 child.outstanding -= 1
             else:
                 self._on_message(message)
+
+
+def _end_of(child: _Child) -> Exception:
+    """Return how a child that is gone ended."""
+    status = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+    if status == errno.ENOMEM:
+        return MemoryError()
+    return ChildProcessError(f"a copying process ended ({status})")
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -166,7 +166,8 @@ class BuildOrder:
     repeated); ``dockerfile`` is its path inside the context. ``repository`` and ``tag`` name the
     result, ``labels`` go into the image and must be the same for equal projects, so that the layer
     cache holds. ``text`` is the Dockerfile, ``lines`` has the line in it of each instruction, from 1,
-    and ``froms`` the last line of each FROM.
+    and ``froms`` the last line of each FROM. ``bases`` are the images that it starts from;
+    ``buildkit`` says that only BuildKit can build it.
     """
 
     migration: str
@@ -178,6 +179,8 @@ class BuildOrder:
     text: bytes = b""
     lines: Sequence[int] = ()
     froms: Sequence[int] = ()
+    bases: Sequence[str] = ()
+    buildkit: bool = False
 
 
 @dataclass(frozen=True)
@@ -355,7 +358,7 @@ class Engine(Protocol):
         ...
 
     async def features(self) -> frozenset[str]:
-        """Say what the builder can do: ``buildkit`` or nothing."""
+        """Say what the builder can do: ``buildkit``, and ``syntax-1.4`` if without help; or nothing."""
         ...
 
     def arguments(self) -> Mapping[str, str]:

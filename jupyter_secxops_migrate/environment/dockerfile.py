@@ -253,10 +253,11 @@ class Dockerfile:
         return False
 
     def needs_buildkit(self) -> list[tuple[int, str]]:
-        """Return ``(line, feature)`` of everything that the classic builder does not know."""
-        found = []
-        if "syntax" in self.directives:
-            found.append((int(self.directives["syntax.line"]), "# syntax="))
+        """Return ``(line, feature)`` of everything that the classic builder does not know.
+
+        Not of a ``# syntax=`` line, which is a comment to it.
+        """
+        found: list[tuple[int, str]] = []
         for item in self.instructions:
             features = _BUILDKIT_FLAGS.get(item.keyword, frozenset())
             found += [

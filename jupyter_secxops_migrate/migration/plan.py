@@ -71,6 +71,10 @@ REASONS: Mapping[str, tuple[str, str]] = {
 }
 """Code to sentence and hint; clients translate by code."""
 
+OLD_FEATURES = {"RUN --mount", "RUN --network", "RUN --security", "COPY --chmod", "ADD --chmod"}
+"""What every BuildKit knows. What came later it only knows of itself from syntax 1.4 on, or if the
+Dockerfile names a syntax, which it then pulls."""
+
 COPY_BYTES_PER_SECOND = 400e6
 COPY_FILES_PER_SECOND = 8000.0
 BUILD_SECONDS = 20.0
@@ -484,11 +488,11 @@ def _judge_dockerfile(
     dockerfile = survey.dockerfile
     if dockerfile is None:
         return [finding(errors.NoDockerfile(project=_shown(survey.project.path)))], []
-    if "buildkit" not in features:
+    if not {"buildkit", "syntax-1.4"} <= features:
         lines = {item.line: item for item in reversed(dockerfile.instructions)}
         for line, feature in dockerfile.needs_buildkit():
-            if feature == "# syntax=":
-                continue  # a comment to a builder that is not BuildKit
+            if "buildkit" in features and (feature in OLD_FEATURES or dockerfile.syntax):
+                continue
             shown = lines[line].keyword if line in lines else feature
             refusals.append(
                 finding(errors.NeedsBuildKit(line=line, instruction=shown, feature=feature))

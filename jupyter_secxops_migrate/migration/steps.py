@@ -349,6 +349,8 @@ class Steps:
             text=source.dockerfile.source,
             lines=[i.line for i in instructions],
             froms=[i.end_line for i in instructions if i.keyword == "FROM"],
+            bases=source.dockerfile.bases(),
+            buildkit=bool(source.dockerfile.needs_buildkit()),
         )
         async with self._step(migration, StepName.BUILD) as recorder:
             built = await recorder.follow(self.engine.build(order), BuildResult)

@@ -132,12 +132,12 @@ const SENTENCES: Record<string, Sentences> = {
   ],
   dockerfile_needs_buildkit: (trans, p) => [
     trans.__(
-      "Line %1 of the Dockerfile (%2) needs BuildKit, which this engine's builder is not.",
+      'Line %1 of the Dockerfile (%2) needs BuildKit, or a newer one than this engine has.',
       p('line'),
       p('instruction')
     ),
     trans.__(
-      'Rewrite line %1 without %2, or ask your admin for an engine with BuildKit.',
+      'Rewrite line %1 without %2, or ask your admin for a newer Docker Engine.',
       p('line'),
       p('feature')
     )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import os
 import secrets
 import stat
+import tarfile
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +26,8 @@ from jupyter_secxops_migrate.engines.base import (
     CopyOrder,
     CopyResult,
     LaunchOrder,
+    LogLine,
+    Measure,
     Names,
     Observation,
     OwnOrder,
@@ -247,6 +253,147 @@ def test_a_base_image_that_is_not_there_is_named_without_its_flags(
     assert missing.value.params["image"] == "none.invalid/a:1"
 
 
+class TestBuildKit:
+    """Where the engine has it, it builds what needs it, and says the same as the classic builder."""
+
+    def build(
+        self, work: Work[list[object]], order: BuildOrder, **settings: object
+    ) -> tuple[BuildResult, list[LogLine], list[Measure]]:
+        async def go(engine: DockerEngine) -> list[object]:
+            for name, value in settings.items():
+                setattr(engine, name, value)
+            return [item async for item in engine.build(order)]
+
+        items = work(go)
+        results = [i for i in items if isinstance(i, BuildResult)]
+        return (
+            results[0],
+            [i for i in items if isinstance(i, LogLine)],
+            [i for i in items if isinstance(i, Measure)],
+        )
+
+    def test_runs_what_the_classic_builder_does_not_know(
+        self, work: Work[list[object]], migration: str, bare_image: str, tmp_path: Path
+    ) -> None:
+        text = f"FROM {bare_image}\nRUN --mount=type=cache,target=/c echo {migration} && echo rld\n"
+        order = build_order(migration, tmp_path, text)
+        assert order.buildkit
+
+        built, log, measures = self.build(work, order)
+
+        assert built.info.digest.startswith("sha256:")
+        assert {migration, "rld"} <= {line.text for line in log}
+        assert any("RUN --mount" in str(measure.message) for measure in measures)
+        assert all(measure.total and measure.done <= measure.total for measure in measures)
+
+    def test_builds_an_unchanged_project_to_the_same_image(
+        self, work: Work[list[object]], migration: str, bare_image: str, tmp_path: Path
+    ) -> None:
+        text = f"FROM {bare_image}\nCOPY a.txt /\nRUN cat /a.txt > /b\n"
+        order = build_order(migration, tmp_path, text)
+        (tmp_path / "project" / "a.txt").write_text(migration)
+
+        first, _, _ = self.build(work, order, builder="buildkit")
+        again, log, _ = self.build(work, order, builder="buildkit")
+
+        assert first.info == again.info
+        assert [line.text for line in log if "unchanged" in line.text]
+
+    @pytest.mark.parametrize("builder", ["classic", "buildkit"])
+    def test_ends_what_it_runs_when_it_is_cancelled(
+        self,
+        work: Work[None],
+        migration: str,
+        bare_image: str,
+        tmp_path: Path,
+        builder: str,
+    ) -> None:
+        naps = f"sleep 3{secrets.randbelow(10**6):06d}"
+        text = f"FROM {bare_image}\nRUN echo asleep; exec {naps}\n"
+        order = build_order(migration, tmp_path, text)
+
+        async def cancel(engine: DockerEngine) -> None:
+            engine.builder = builder
+            items = engine.build(order)
+            async for item in items:
+                if isinstance(item, LogLine) and item.text == "asleep":
+                    break
+            assert running_commands(naps)
+            await items.aclose()  # type: ignore[attr-defined]
+            for _ in range(50):
+                if not running_commands(naps):
+                    return
+                await asyncio.sleep(0.1)
+            raise AssertionError("the build goes on")
+
+        work(cancel)
+
+    @pytest.mark.parametrize("builder", ["classic", "buildkit"])
+    def test_names_the_line_that_failed(
+        self,
+        work: Work[list[object]],
+        migration: str,
+        bare_image: str,
+        tmp_path: Path,
+        builder: str,
+    ) -> None:
+        text = f"FROM {bare_image}\n# a comment\nRUN true\nRUN echo so \\\n && cat /no/such\n"
+        order = build_order(migration, tmp_path, text)
+
+        with pytest.raises(errors.BuildFailed) as failed:
+            self.build(work, order, builder=builder)
+
+        assert failed.value.params["line"] == 4
+        assert "RUN echo so" in failed.value.params["instruction"]
+
+    @pytest.mark.parametrize("builder", ["classic", "buildkit"])
+    def test_names_the_line_that_it_can_not_read(
+        self,
+        work: Work[list[object]],
+        migration: str,
+        bare_image: str,
+        tmp_path: Path,
+        builder: str,
+    ) -> None:
+        order = build_order(migration, tmp_path, f"FROM {bare_image}\n")
+        text = f"FROM {bare_image}\n\nRUM x\n".encode()
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            entry = tarfile.TarInfo("Dockerfile")
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text))
+        order = replace(order, context=lambda: iter([archive.getvalue()]), text=text)
+
+        with pytest.raises(errors.BuildFailed) as failed:
+            self.build(work, order, builder=builder)
+
+        assert failed.value.params["line"] == 3
+
+    def test_names_a_base_image_that_is_not_there(
+        self, work: Work[list[object]], migration: str, tmp_path: Path
+    ) -> None:
+        order = build_order(migration, tmp_path, "FROM none.invalid/a:1\n")
+
+        with pytest.raises(errors.BaseImageMissing) as missing:
+            self.build(work, order, builder="buildkit")
+
+        assert missing.value.params["image"] == "none.invalid/a:1"
+
+    def test_is_not_used_where_an_admin_wants_the_classic_builder(
+        self, work: Work[list[object]], migration: str, bare_image: str, tmp_path: Path
+    ) -> None:
+        async def features(engine: DockerEngine) -> list[object]:
+            engine.builder = "classic"
+            return [await engine.features()]
+
+        assert work(features) == [frozenset()]
+        text = f"FROM {bare_image}\nRUN --mount=type=cache,target=/c true\n"
+        order = build_order(migration, tmp_path, text)
+        with pytest.raises(errors.NeedsBuildKit) as refused:
+            self.build(work, order, builder="classic")
+        assert refused.value.params["line"] == 2
+
+
 def build_order(migration: str, tmp_path: Path, text: str) -> BuildOrder:
     folder = tmp_path / "project"
     folder.mkdir()
@@ -258,8 +405,23 @@ def build_order(migration: str, tmp_path: Path, text: str) -> BuildOrder:
         repository=f"secxops-test-engine/{migration}",
         tag=lambda: "1",
         labels={"secxops-test": "yes"},
+        text=dockerfile.source,
         lines=[i.line for i in dockerfile.instructions],
+        froms=[i.end_line for i in dockerfile.instructions if i.keyword == "FROM"],
+        bases=dockerfile.bases(),
+        buildkit=bool(dockerfile.needs_buildkit()),
     )
+
+
+def running_commands(command: str) -> list[str]:
+    """The processes of this machine with exactly this command line."""
+    words = command.replace(" ", "\0") + "\0"
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if process.read_text() == words:
+                found.append(process.parent.name)
+    return found
 
 
 def status(seen: Observation, token: str | None = None) -> int:

@@ -217,7 +217,7 @@ def test_copies_are_those_from_the_context():
             "FROM a\nADD --keep-git-dir=true https://x/y.git /z",
             [(2, "ADD --keep-git-dir"), (2, "ADD of a git repository")],
         ),
-        ("# syntax=docker/dockerfile:1\nFROM a", [(1, "# syntax=")]),
+        ("# syntax=docker/dockerfile:1\nFROM a", []),
         ("FROM a\nCOPY --chown=a --from=x a b\nHEALTHCHECK --interval=5s CMD x", []),
         ("FROM a\nRUN x --mount=type=cache", []),
         ("FROM a\nONBUILD RUN --mount=type=cache,target=/x y", [(2, "RUN --mount")]),

@@ -161,6 +161,15 @@ def test_what_the_builder_can_not_run_is_refused_only_there():
     assert planned(survey, features=["buildkit"]).refusals == []
 
 
+def test_what_an_old_buildkit_can_not_run_needs_a_syntax_line_there():
+    text = "FROM debian:12\nRUN <<EOF\ntrue\nEOF\n"
+    refused_there = planned(surveyed(text), features=["buildkit"])
+    assert codes(refused_there.refusals) == ["dockerfile_needs_buildkit"]
+    named = surveyed(f"# syntax=docker/dockerfile:1\n{text}")
+    assert planned(named, features=["buildkit"]).refusals == []
+    assert planned(surveyed(text), features=["buildkit", "syntax-1.4"]).refusals == []
+
+
 def test_a_syntax_line_is_a_comment_to_the_classic_builder_but_no_stranger_may_read_the_file():
     usual = "# syntax=docker/dockerfile:1.7-labs\nFROM debian:12"
     assert planned(surveyed(usual)).refusals == []

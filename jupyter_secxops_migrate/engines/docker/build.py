@@ -13,11 +13,12 @@ from ..base import BuildOrder, LogLine, Measure, Progress
 from .connection import StreamingClient
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : (.*)", re.DOTALL)
-_FULL = "no space left on device"
+FULL = "no space left on device"
+_PARSE_ERROR = re.compile(r"parse error (?:on )?line (\d+)")
 _BUILT = re.compile(r"Successfully built ([0-9a-f]+)")
 
 
-def _body(chunks: Iterator[bytes], client: StreamingClient) -> Iterator[bytes]:
+def body(chunks: Iterator[bytes], client: StreamingClient) -> Iterator[bytes]:
     """Yield the request's body; ends in an error when the client is broken off."""
     for chunk in chunks:
         if client.broken:
@@ -74,7 +75,7 @@ class BuildOutput:
             if built := _BUILT.match(line):
                 self.image = self.image or built[1]
             # What a command says of a full disk is lost in its exit status.
-            self._full = self._full or _FULL in line.lower()
+            self._full = self._full or FULL in line.lower()
             if line:
                 yield LogLine(line)
 
@@ -82,7 +83,7 @@ class BuildOutput:
         low = reason.lower()
         lines = self.order.lines
         line = lines[self._step - 1] if 0 < self._step <= len(lines) else self._step
-        if self._full or _FULL in low or "disk quota exceeded" in low:
+        if self._full or FULL in low or "disk quota exceeded" in low:
             return errors.DiskFull(step="build")
         if self._instruction.upper().startswith("FROM"):
             words = [word for word in self._instruction.split()[1:] if not word.startswith("--")]
@@ -107,7 +108,7 @@ def run_build(
     output = BuildOutput(order)
     try:
         for message in client.build(
-            fileobj=_body(order.context(), client),  # type: ignore[arg-type]
+            fileobj=body(order.context(), client),  # type: ignore[arg-type]
             custom_context=True,
             dockerfile=order.dockerfile,
             decode=True,
@@ -119,10 +120,12 @@ def run_build(
         ):
             yield from output.read(message)
     except docker.errors.APIError as error:
-        if _FULL in str(error.explanation).lower():  # while it received the context
+        if FULL in str(error.explanation).lower():  # while it received the context
             raise errors.DiskFull(step="build") from error
+        reason = str(error.explanation)
+        named = _PARSE_ERROR.search(reason)
         raise errors.BuildFailed(
-            str(error.explanation), line=1, instruction="", id=order.migration
+            reason, line=int(named[1]) if named else 1, instruction="", id=order.migration
         ) from error
     if not output.image:
         raise errors.EngineFailed(action="build the image", reason="it ended without an image")

@@ -25,9 +25,13 @@ class StreamingClient(docker.APIClient):
     """A client for one stream, which can be broken off from another thread."""
 
     broken = False
+    builder = "1"
+    """Which of the engine's builders `build` is for: ``1`` is the classic one, ``2`` BuildKit."""
     _answer: requests.Response | None = None
 
     def _post(self, url: str, **kwargs: Any) -> requests.Response:
+        if url.endswith("/build"):
+            kwargs["params"]["version"] = self.builder  # docker-py does not know of it
         self._answer = super()._post(url, **kwargs)  # type: ignore[misc]
         return self._answer
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import docker
 from docker.types import DeviceRequest, Mount
+from docker.utils import version_gte, version_lt
 
 from ... import errors
 from ...model import Check, EnvironmentStatus, NodeCapacity, NotCopiedItem, Orphan
@@ -51,6 +52,7 @@ from ..base import (
 )
 from . import place, tools
 from .build import run_build
+from .buildkit import run_buildkit
 from .certificates import trusting
 from .connection import Connection, StreamingClient, default_endpoint
 from .jobs import WORK, Job, JobResult, adopt, remove, run_job
@@ -195,8 +197,24 @@ class DockerEngine(DockerSettings):
         return await self._connection.call("report its resources", look)
 
     async def features(self) -> frozenset[str]:
-        """Say what the builder can do: the API's own builder runs no BuildKit instructions."""
-        return frozenset()
+        """Say what the builder can do."""
+        found, _ = await self._buildkit()
+        return frozenset() if self.builder == "classic" else found
+
+    async def _buildkit(self) -> tuple[frozenset[str], bool]:
+        """What the engine's BuildKit can do, and whether ``docker build`` uses it there."""
+
+        def ask(api: docker.APIClient) -> tuple[frozenset[str], bool]:
+            parts = api.version().get("Components") or ()
+            docker_itself = any(part.get("Name") == "Engine" for part in parts)
+            if not docker_itself or version_lt(api.api_version, "1.39"):
+                return frozenset(), False
+            # Docker 23 was the first with the Dockerfile syntax 1.4 built in.
+            new = version_gte(api.api_version, "1.42")
+            usual = api.get(f"{api.base_url}/_ping").headers.get("Builder-Version") == "2"
+            return frozenset({"buildkit", "syntax-1.4"} if new else {"buildkit"}), usual
+
+        return await self._connection.call("say what it builds with", ask)
 
     # ------------------------------------------------------------------ images
 
@@ -216,9 +234,10 @@ class DockerEngine(DockerSettings):
         built = ""
         if self.ca_bundle:
             order = trusting(order, self.certificates())
+        build = run_buildkit if await self._takes_buildkit(order) else run_build
         async for item in self._connection.stream(
             "build",
-            lambda client: run_build(
+            lambda client: build(
                 client, order, arguments=self.arguments(), network=self.build_network or None
             ),
         ):
@@ -233,6 +252,12 @@ class DockerEngine(DockerSettings):
             return BuildResult(reference, _image_info(_inspect_image(api, built)))
 
         yield await self._connection.call("tag the image", tag)
+
+    async def _takes_buildkit(self, order: BuildOrder) -> bool:
+        """Build with what ``docker build`` uses there, for its layer cache; else with what can."""
+        found, usual = await self._buildkit()
+        wanted = usual or order.buildkit if self.builder == "auto" else self.builder == "buildkit"
+        return bool(found) and wanted
 
     async def probe(self, migration: str, owner: str, image: str) -> ImageProbe:
         """Run the image once, without network or rights, to learn its user and its JupyterLab."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from traitlets import Dict, Float, Integer, Unicode, default
+from traitlets import Dict, Enum, Float, Integer, Unicode, default
 from traitlets.config import Configurable
 
 from ... import errors
@@ -45,6 +45,12 @@ class DockerSettings(Configurable):
         help="A file of CA certificates that image builds are to trust besides their own; it is put "
         "into every stage as /etc/ssl/certs/secxops-ca.pem and named to pip, Python, curl and Node "
         "while they build."
+    ).tag(config=True)
+    builder = Enum(
+        ["auto", "classic", "buildkit"],
+        "auto",
+        help="What builds images: ``classic``, ``buildkit``, or ``auto``: what ``docker build`` uses on "
+        "this engine, so that both share their layer cache, and BuildKit where a Dockerfile needs it.",
     ).tag(config=True)
     tools_image = Unicode(
         help="The image in which copies run. Default: made on first use from this package on tools_base."
