@@ -15,3 +15,10 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     from .serverapp import SecxopsExtension
 
     return [{"module": "jupyter_secxops_migrate", "app": SecxopsExtension}]
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Give IPython the ``%secxops`` magic: ``%load_ext jupyter_secxops_migrate``."""
+    from .magics import register
+
+    register(shell)

@@ -33,6 +33,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
     from pydantic import BaseModel
     from rich.console import Console
 
@@ -44,6 +45,9 @@ Connect = Callable[[], "AbstractAsyncContextManager[MigrationApi]"]
 T = TypeVar("T")
 
 PROGRAM = "jupyter secxops"
+EXECUTABLE = "jupyter-secxops"
+COMPLETE_VARIABLE = "_JUPYTER_SECXOPS_COMPLETE"
+COMPLETE_SECONDS = 2.0
 LOG_LINES_OF_A_FAILURE = 20
 LINE_IN_A_PIPE = 4000
 
@@ -81,9 +85,15 @@ def run(arguments: Sequence[str], connect: Connect | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    talk = Talk(connect or _own_service)
+    talk = Talk(connect or own_service)
     try:
-        status = commands.main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=talk)
+        status = commands.main(
+            list(arguments),
+            prog_name=PROGRAM,
+            complete_var=COMPLETE_VARIABLE,
+            standalone_mode=False,
+            obj=talk,
+        )
         sys.stdout.flush()
         return int(status or Exit.DONE)
     except click.exceptions.Abort:
@@ -105,7 +115,8 @@ def run(arguments: Sequence[str], connect: Connect | None = None) -> int:
         return talk.failed(SecxopsError(f"({type(error).__name__}: {error})"))
 
 
-def _own_service() -> AbstractAsyncContextManager[MigrationApi]:
+def own_service() -> AbstractAsyncContextManager[MigrationApi]:
+    """Open the API of the user's own service."""
     from .client import MigrationClient
 
     return MigrationClient()
@@ -203,6 +214,13 @@ def _absolute(_: click.Context, __: click.Parameter, value: Any) -> Any:
     return os.path.abspath(value)  # noqa: PTH100 - links stay
 
 
+def _folders(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Leave it to the shell to complete a folder."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(begun, type="dir")]
+
+
 def _take_json(context: click.Context, _: click.Parameter, value: bool) -> None:
     talk = context.find_object(Talk)
     assert talk is not None
@@ -217,6 +235,30 @@ json_option = click.option(
     is_eager=True,
     help="Write one JSON document to standard output, all else to standard error.",
 )
+
+
+def _shares(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Complete a share's id or name; a service is asked only where one runs already."""
+    from click.shell_completion import CompletionItem
+
+    from .runtime import Runtime
+
+    talk = context.find_object(Talk)
+    if talk is None or Runtime.find().listener() is None:
+        return []
+    try:
+        found = talk.call(lambda api: asyncio.wait_for(_listed(api), COMPLETE_SECONDS))
+    except (SecxopsError, OSError, TimeoutError, asyncio.TimeoutError):
+        return []
+    named = [CompletionItem(m.id, help=f"{m.name} · {m.state.value}") for m in found]
+    return [item for item in named if item.value.startswith(begun)]
+
+
+async def _listed(api: MigrationApi) -> Sequence[Migration]:
+    return await api.list()
+
+
+id_argument = click.argument("wanted", metavar="ID", shell_complete=_shares)
 no_wait_option = click.option("--no-wait", is_flag=True, help="Return as soon as it is under way.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show every line of its log.")
 data_option = click.option(
@@ -224,12 +266,26 @@ data_option = click.option(
     metavar="PATH",
     multiple=True,
     callback=_absolute,
+    shell_complete=_folders,
     help="A data folder to take along; may be given several times.",
 )
-project_argument = click.argument("project", callback=_absolute)
 
 
-def _request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def request_options(
+    project: str | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options of a share, and their `ShareRequest` as ``request``.
+
+    ``project`` is shared where none is given; without it one must be.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        return _with_request(command, project)
+
+    return decorate
+
+
+def _with_request(command: Callable[..., Any], default: str | None) -> Callable[..., Any]:
     @wraps(command)
     def with_request(
         project: str,
@@ -263,7 +319,12 @@ def _request_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     for option in reversed(
         (
-            project_argument,
+            click.argument(
+                "project",
+                callback=_absolute,
+                shell_complete=_folders,
+                **({} if default is None else {"default": default}),
+            ),
             data_option,
             click.option("--cpu", type=float, metavar="N", help="CPUs, such as 2 or 0.5."),
             click.option("--memory", metavar="SIZE", callback=_size, help="Such as 2G or 512M."),
@@ -306,7 +367,7 @@ async def find(api: MigrationApi, wanted: str) -> Migration:
 # --------------------------------------------------------------------------- watching
 
 
-async def _events(api: MigrationApi, migration: str, seen: int) -> AsyncIterator[Event]:
+async def events_of(api: MigrationApi, migration: str, seen: int) -> AsyncIterator[Event]:
     """Yield a share's events up to its final state, the one after ``seen`` first."""
     while True:
         async with aclosing(api.events(migration, seen)) as events:  # type: ignore[type-var]
@@ -325,7 +386,7 @@ async def _follow(api: MigrationApi, migration: str, watch: Watch, seen: int = 0
     from .terminal import show_plan
 
     planned = False
-    async for event in _events(api, migration, seen):
+    async for event in events_of(api, migration, seen):
         if event.line is not None:
             watch.log(event.line)
         if event.step is None:
@@ -358,7 +419,7 @@ def _watch(talk: Talk, migration: Migration, verbose: bool, seen: int = 0) -> Ex
             f"`{PROGRAM} cancel {migration.id}` ends it."
         )
         return Exit.INTERRUPTED
-    for line in _lines(log)[-LOG_LINES_OF_A_FAILURE:]:
+    for line in lines_of(log)[-LOG_LINES_OF_A_FAILURE:]:
         talk.err.print(plain(f"  {line}", "dim"), soft_wrap=True)
     if talk.json:
         talk.document(ended)
@@ -371,7 +432,8 @@ def _watch(talk: Talk, migration: Migration, verbose: bool, seen: int = 0) -> Ex
     return _status(ended)
 
 
-def _lines(log: str) -> list[str]:
+def lines_of(log: str) -> list[str]:
+    """Return the lines of a log."""
     # Not `splitlines`: an entry may hold characters that only some call the end of a line.
     return log.removesuffix("\n").split("\n") if log else []
 
@@ -410,7 +472,7 @@ def commands() -> None:
 
 
 @commands.command()
-@click.argument("project", default=".", callback=_absolute)
+@click.argument("project", default=".", callback=_absolute, shell_complete=_folders)
 @data_option
 @json_option
 @click.pass_obj
@@ -426,7 +488,7 @@ def check(talk: Talk, project: str, data: tuple[str, ...]) -> None:
 
 
 @commands.command()
-@_request_options
+@request_options()
 @json_option
 @click.pass_obj
 def plan(talk: Talk, request: ShareRequest) -> Exit:
@@ -442,7 +504,7 @@ def plan(talk: Talk, request: ShareRequest) -> Exit:
 
 
 @commands.command()
-@_request_options
+@request_options()
 @no_wait_option
 @verbose_option
 @json_option
@@ -471,7 +533,7 @@ def list_(talk: Talk) -> None:
 
 
 @commands.command()
-@click.argument("wanted", metavar="ID")
+@id_argument
 @json_option
 @click.pass_obj
 def show(talk: Talk, wanted: str) -> None:
@@ -490,7 +552,7 @@ def show(talk: Talk, wanted: str) -> None:
 
 
 @commands.command()
-@click.argument("wanted", metavar="ID")
+@id_argument
 @click.option("-f", "--follow", is_flag=True, help="Go on until the share has ended.")
 @json_option
 @click.pass_obj
@@ -509,11 +571,11 @@ def logs(talk: Talk, wanted: str, follow: bool) -> None:
     async def work(api: MigrationApi) -> str:
         migration = await find(api, wanted)
         if follow and not migration.state.final:
-            async for event in _events(api, migration.id, 0):
+            async for event in events_of(api, migration.id, 0):
                 if event.line is not None:
                     take(event.line)
         else:
-            for line in _lines(await api.log(migration.id)):
+            for line in lines_of(await api.log(migration.id)):
                 take(line)
         return migration.id
 
@@ -523,7 +585,7 @@ def logs(talk: Talk, wanted: str, follow: bool) -> None:
 
 
 @commands.command()
-@click.argument("wanted", metavar="ID")
+@id_argument
 @no_wait_option
 @json_option
 @click.pass_obj
@@ -535,7 +597,7 @@ def cancel(talk: Talk, wanted: str, no_wait: bool) -> Exit:
     async def work(api: MigrationApi) -> Migration:
         migration = await api.cancel((await find(api, wanted)).id)
         if not migration.state.final and not no_wait:
-            async for _ in _events(api, migration.id, 0):
+            async for _ in events_of(api, migration.id, 0):
                 pass
             migration = await api.get(migration.id)
         return migration
@@ -555,20 +617,20 @@ def cancel(talk: Talk, wanted: str, no_wait: bool) -> Exit:
 
 
 @commands.command()
-@click.argument("wanted", metavar="ID")
+@id_argument
 @no_wait_option
 @verbose_option
 @json_option
 @click.pass_obj
 def retry(talk: Talk, wanted: str, no_wait: bool, verbose: bool) -> Exit:
-    """Run a failed or cancelled share again, going on from what it left."""
+    """Run a failed or cancelled share again, from its plan on."""
 
     async def work(api: MigrationApi) -> tuple[Migration, int]:
         migration = await find(api, wanted)
         seen = 0
         if migration.state.final:
             # The events of earlier attempts are not those of this one.
-            async for event in _events(api, migration.id, 0):
+            async for event in events_of(api, migration.id, 0):
                 seen = event.id
         return await api.retry(migration.id), seen
 
@@ -592,7 +654,7 @@ def _environment_command(talk: Talk, wanted: str, verb: str) -> None:
 
 
 @commands.command()
-@click.argument("wanted", metavar="ID")
+@id_argument
 @json_option
 @click.pass_obj
 def stop(talk: Talk, wanted: str) -> None:
@@ -601,7 +663,7 @@ def stop(talk: Talk, wanted: str) -> None:
 
 
 @commands.command()
-@click.argument("wanted", metavar="ID")
+@id_argument
 @json_option
 @click.pass_obj
 def start(talk: Talk, wanted: str) -> None:
@@ -610,7 +672,7 @@ def start(talk: Talk, wanted: str) -> None:
 
 
 @commands.command()
-@click.argument("wanted", metavar="ID")
+@id_argument
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_obj
@@ -663,6 +725,20 @@ def doctor(talk: Talk) -> Exit:
 
         show_report(talk.out, report)
     return Exit.FAILED if any(c.state == "failed" for c in report.checks) else Exit.DONE
+
+
+@commands.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes a shell complete `jupyter-secxops`, its options and share ids.
+
+    For bash: `eval "$(jupyter secxops completion bash)"`, in ~/.bashrc to keep it.
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(commands, {}, EXECUTABLE, COMPLETE_VARIABLE).source())
 
 
 @commands.command(

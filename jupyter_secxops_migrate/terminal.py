@@ -42,6 +42,7 @@ from .model import (
     Step,
     StepName,
     StepState,
+    utcnow,
 )
 from .units import human_duration, human_size
 
@@ -367,6 +368,29 @@ def step_line(step: Step) -> str:
     else:
         parts.append(step.state.value)
     return "  ".join(parts)
+
+
+def progress_line(step: Step) -> str:
+    """Return a running step as a line with a bar, its rate and the time left.
+
+    ``Copy  ━━━━━━━━────  62 %  1.2 of 1.9 GB  180 MB/s  4 s left``
+    """
+    parts = [f"{_STEP_WORDS[step.name]:<6}"]
+    if step.percent is not None:
+        filled = round(step.percent / 5)
+        parts += ["━" * filled + "─" * (20 - filled), f"{step.percent:3.0f} %"]
+    if step.unit == "bytes" and step.done is not None:
+        size = human_size(step.done)
+        parts.append(f"{size} of {human_size(step.total)}" if step.total else size)
+        seconds = (utcnow() - step.started).total_seconds() if step.started else 0.0
+        if seconds > 1 and step.done:
+            rate = step.done / seconds
+            parts.append(f"{human_size(rate)}/s")
+            if step.total and step.total > step.done:
+                parts.append(f"{human_duration((step.total - step.done) / rate)} left")
+    elif step.message:
+        parts.append(step.message)
+    return "  ".join(parts) if len(parts) > 1 else f"{parts[0]}  …"
 
 
 class _RateColumn(ProgressColumn):

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from web.host import ALICE, serving
+from web.service import command, end, wait_until
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.cli import Exit, run
@@ -50,12 +51,13 @@ from jupyter_secxops_migrate.model import (
     VolumeResult,
     utcnow,
 )
+from jupyter_secxops_migrate.runtime import Runtime
 from jupyter_secxops_migrate.terminal import printable
 
 IMAGE = "sha256:" + "3f" + "0" * 60 + "9c"
 COMMANDS = (
     *("check", "plan", "share", "list", "show", "logs", "cancel", "retry"),
-    *("stop", "start", "delete", "sweep", "doctor", "serve"),
+    *("stop", "start", "delete", "sweep", "doctor", "completion", "serve"),
 )
 
 
@@ -319,7 +321,7 @@ def test_help_names_every_command(secxops: Secxops) -> None:
     assert sorted(listed) == sorted(COMMANDS)
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c != "serve"])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("completion", "serve")])
 def test_every_command_speaks_json(command: str, secxops: Secxops) -> None:
     assert "--json" in secxops(command, "--help").out
 
@@ -715,3 +717,55 @@ def test_a_failure_over_http_and_its_retry(over_http: Secxops, project: Path) ->
 def test_an_answer_of_the_service_is_the_same_error_here(over_http: Secxops) -> None:
     said = over_http("check", "/missing", "--json")
     assert (said.status, said.document["code"]) == (Exit.USAGE, "no_such_path")
+
+
+class TestCompletion:
+    @pytest.fixture(autouse=True)
+    def program(self, tmp_path: Path) -> None:
+        self.executable = tmp_path / "jupyter-secxops"
+        self.executable.write_text(
+            f'#!/bin/sh\nexec {sys.executable} -m jupyter_secxops_migrate "$@"\n'
+        )
+        self.executable.chmod(0o755)
+
+    def complete(self, *words: str) -> list[str]:
+        """What bash offers after these words, the last one being typed."""
+        asked = subprocess.run(
+            [self.executable, "completion", "bash"], capture_output=True, text=True, check=True
+        )
+        script = (
+            asked.stdout
+            + 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))\n'
+            + f'_jupyter_secxops_completion "{self.executable}"\n'
+            + 'printf "%s\\n" "${COMPREPLY[@]}"\n'
+        )
+        done = subprocess.run(
+            ["bash", "-c", script, "bash", "jupyter-secxops", *words],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.split()
+
+    def test_bash_offers_commands_and_options(self) -> None:
+        assert self.complete("sh") == ["share", "show"]
+        assert "--memory" in self.complete("share", "--m")
+
+    def test_ids_come_from_a_service_that_runs_and_starts_none(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SECXOPS_DATA_DIR", str(tmp_path / "secxops"))
+        runtime = Runtime.find()
+        assert self.complete("show", "") == []
+        assert runtime.listener() is None
+
+        runtime.make()
+        service = subprocess.Popen(command(), start_new_session=True, cwd=tmp_path)
+        try:
+            wait_until(lambda: runtime.listener() is not None)
+            assert run(["share", str(tmp_path), "--name", "one", "--json"]) == Exit.DONE
+            assert self.complete("show", "m") == ["m1"]
+            assert self.complete("show", "x") == []
+        finally:
+            end(runtime)
+            service.wait(15)

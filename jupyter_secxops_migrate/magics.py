@@ -1,0 +1,477 @@
+"""``%secxops``: shares from a notebook's cell, or an IPython console.
+
+The words, the options and the tables are the command line's; what is different here is that a cell
+returns at once and its output goes on by itself, and that nothing of an environment's token may be
+shown: outputs are saved with the notebook. Imported by ``%load_ext jupyter_secxops_migrate`` only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import io
+import shlex
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import ShellComplete
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.display import display
+from rich.console import Console
+from rich.terminal_theme import TerminalTheme
+from rich.text import Text
+
+from .api import MigrationApi
+from .cli import find, lines_of, own_service, request_options
+from .errors import SecxopsError
+from .model import Event, Migration, ShareRequest, Step, StepName, StepState
+from .terminal import (
+    Watch,
+    plain,
+    printable,
+    progress_line,
+    show_error,
+    show_list,
+    show_migration,
+    show_outcome,
+    show_plan,
+    state_of,
+    step_line,
+)
+
+Connect = Callable[[], "AbstractAsyncContextManager[MigrationApi]"]
+T = TypeVar("T")
+
+UPDATES_PER_SECOND = 4
+LOG_LINES = 200
+WIDTH = 110
+
+_THEME = TerminalTheme(
+    (255, 255, 255),
+    (128, 128, 128),
+    [
+        *((128, 128, 128), (208, 60, 60), (40, 140, 80), (176, 128, 20)),
+        *((60, 120, 216), (160, 80, 190), (20, 135, 155), (128, 128, 128)),
+    ],
+)
+"""Colours that can be read on JupyterLab's light and on its dark theme."""
+
+_HTML = '<pre style="white-space: pre-wrap; line-height: 1.35">{code}</pre>'
+
+
+class Failed(Exception):
+    """A cell that failed with a sentence: what stands after it in a notebook is not run."""
+
+    def __init__(self, error: SecxopsError) -> None:
+        super().__init__(f"{error.message} {error.hint}".strip())
+        self.error = error
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython shows this in place of a traceback."""
+        said = [f"✕ {printable(self.error.message)}"]
+        return [*said, f"  {printable(self.error.hint)}"] if self.error.hint else said
+
+
+def bundle(show: Callable[[Console], None]) -> dict[str, str]:
+    """Return what ``show`` prints, as text and as HTML in which everything is escaped."""
+    console = Console(
+        record=True, file=io.StringIO(), width=WIDTH, highlight=False, force_jupyter=False
+    )
+    show(console)
+    html = console.export_html(theme=_THEME, code_format=_HTML, inline_styles=True, clear=False)
+    return {"text/plain": console.export_text().rstrip("\n"), "text/html": html}
+
+
+class Live:
+    """The output of one share, which follows it.
+
+    Parameters
+    ----------
+    migration
+        The share as it was when it began.
+    """
+
+    def __init__(self, migration: Migration) -> None:
+        self.migration = migration
+        self.steps: dict[StepName, Step] = {step.name: step for step in migration.steps}
+        self.error: SecxopsError | None = None
+        self._handle: Any = None
+        self._changed = False
+
+    def take(self, event: Event) -> None:
+        """Take an event in; it is drawn with the next ones."""
+        self._changed = True
+        if event.step is not None:
+            self.steps[event.step.name] = event.step
+        if event.state is not None:
+            self.migration = self.migration.model_copy(update={"state": event.state})
+
+    async def redraw(self) -> None:
+        """Draw what has changed, now and then, until cancelled."""
+        while True:
+            if self._changed:
+                self.draw()
+            await asyncio.sleep(1 / UPDATES_PER_SECOND)
+
+    def draw(self) -> None:
+        """Show the share as it is now, where it was shown before."""
+        self._changed = False
+        shown = bundle(self.show)
+        if self._handle is None:
+            self._handle = display(shown, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(shown, raw=True)
+
+    def show(self, console: Console) -> None:
+        """Print the share."""
+        migration = self.migration
+        sign, word, style = state_of(migration)
+        name = printable(migration.name)
+        heading = Text.assemble((f"{sign} ", style), (name, "bold"), f"  {word}  ")
+        console.print(heading.append(migration.id, "dim"))
+        if migration.plan is not None and not migration.state.final:
+            for reason in migration.plan.reasons:
+                console.print(plain(f"  {reason.message}"))
+            for warning in migration.plan.warnings:
+                console.print(plain(f"  ! {warning.message}", "yellow"))
+        for step in self.steps.values():
+            if step.state is StepState.RUNNING:
+                console.print(plain(f"  {progress_line(step)}", "cyan"))
+            elif step.state not in (StepState.WAITING, StepState.SKIPPED):
+                console.print(plain(f"  {step_line(step)}"))
+        show_outcome(console, migration)
+        if migration.environment is not None:
+            console.print(
+                plain(
+                    "  Open it from the sidebar; "
+                    f"`jupyter secxops show {migration.id}` has the address with its token.",
+                    "dim",
+                )
+            )
+        if self.error is not None:
+            show_error(console, self.error.message, self.error.hint)
+
+    async def follow(self, api: MigrationApi, take: Callable[[Event], None]) -> None:
+        """Follow the share to its end; ``take`` gets its events."""
+        seen = 0
+        while not self.migration.state.final:
+            async with aclosing(api.events(self.migration.id, seen)) as events:  # type: ignore[type-var]
+                async for event in events:
+                    seen = event.id
+                    if event.step is not None and event.step.name is StepName.CHECK:
+                        self.migration = await api.get(self.migration.id)
+                    take(event)
+            self.migration = await api.get(self.migration.id)
+            if not self.migration.state.final:
+                await asyncio.sleep(0.5)
+        self.steps = {step.name: step for step in self.migration.steps}
+
+
+class Desk:
+    """What the commands of ``%secxops`` work with.
+
+    Parameters
+    ----------
+    connect
+        Opens the API.
+    notebook
+        Whether outputs can change after they were shown; in a console they can't.
+    """
+
+    def __init__(self, connect: Connect, notebook: bool) -> None:
+        self.connect = connect
+        self.notebook = notebook
+
+    def call(self, work: Callable[[MigrationApi], Awaitable[T]]) -> T:
+        """Do the work and return its result; an interrupt ends it."""
+        found: list[T] = []
+        failed: list[BaseException] = []
+        loop: list[asyncio.AbstractEventLoop] = []
+
+        async def connected() -> None:
+            loop.append(asyncio.get_running_loop())
+            async with self.connect() as api:
+                found.append(await work(api))
+
+        def go() -> None:
+            try:
+                asyncio.run(connected())
+            except BaseException as error:
+                failed.append(error)
+
+        # The kernel's own loop runs in this thread.
+        thread = self.beside(go)
+        try:
+            while thread.is_alive():
+                thread.join(0.2)
+        except KeyboardInterrupt:
+            for running in loop:
+                running.call_soon_threadsafe(_cancel_all, running)
+            raise
+        if failed:
+            raise failed[0]
+        return found[0]
+
+    def beside(self, work: Callable[[], None]) -> threading.Thread:
+        """Run ``work`` in a thread whose outputs belong to this cell."""
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(work,), daemon=True, name="secxops")
+        thread.start()
+        return thread
+
+    def show(self, what: Callable[[Console], None]) -> None:
+        """Show something that stays as it is."""
+        if self.notebook:
+            display(bundle(what), raw=True)  # type: ignore[no-untyped-call]
+        else:
+            what(Console(highlight=False))
+
+    def say(self, sentence: str) -> None:
+        """Tell the person something."""
+        self.show(lambda console: console.print(plain(sentence)))
+
+    def follow(self, migration: Migration, wait: bool) -> None:
+        """Show a share until it ends; the cell ends at once, or with it."""
+        if not self.notebook:
+            self._follow_in_console(migration, wait)
+            return
+        live = Live(migration)
+        live.draw()
+
+        def go() -> None:
+            async def work() -> None:
+                async with self.connect() as api:
+                    drawing = asyncio.create_task(live.redraw())
+                    await live.follow(api, live.take)
+                    drawing.cancel()
+
+            try:
+                asyncio.run(work())
+            except SecxopsError as error:
+                live.error = error
+            live.draw()
+
+        thread = self.beside(go)
+        try:
+            while wait and thread.is_alive():
+                thread.join(0.2)
+        except KeyboardInterrupt:
+            self.say(
+                f"No longer waiting; the share goes on. `%secxops cancel {migration.id}` ends it."
+            )
+            return
+        if wait:
+            _raise_if_failed(live.error, live.migration)
+
+    def _follow_in_console(self, migration: Migration, wait: bool) -> None:
+        if not wait:
+            self.say(f"Under way: `%secxops status {migration.id}` shows it.")
+            return
+        live = Live(migration)
+
+        async def work(api: MigrationApi) -> None:
+            with Watch(Console(highlight=False)) as watch:
+
+                def take(event: Event) -> None:
+                    if event.step is not None:
+                        watch.step(event.step)
+
+                await live.follow(api, take)
+
+        try:
+            self.call(work)
+        except KeyboardInterrupt:
+            self.say(
+                f"No longer waiting; the share goes on. `%secxops cancel {migration.id}` ends it."
+            )
+            return
+        if live.migration.error is None:
+            self.show(live.show)
+        _raise_if_failed(None, live.migration)
+
+
+def _raise_if_failed(error: SecxopsError | None, migration: Migration) -> None:
+    if error is None and migration.error is not None:
+        refusals = migration.plan.refusals if migration.plan else []
+        said = refusals[0] if migration.error.code == "refused" and refusals else migration.error
+        error = SecxopsError()
+        error.message, error.hint = said.message, said.hint
+    if error is not None:
+        raise Failed(error)
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+
+
+# --------------------------------------------------------------------------- commands
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    add_help_option=True,
+)
+def magic() -> None:
+    """Make a second, independent, proven environment of this notebook's project.
+
+    PROJECT is this notebook's own where not given. An ID is a share's id, the start of it, or its
+    name.
+    """
+
+
+project_options = request_options(project=".")
+
+
+@magic.command()
+@project_options
+@click.pass_obj
+def plan(desk: Desk, request: ShareRequest) -> None:
+    """Show what a share of PROJECT would do; touches nothing."""
+    found = desk.call(lambda api: api.plan(request))
+    desk.show(lambda console: show_plan(console, found))
+
+
+@magic.command()
+@project_options
+@click.option("--wait", is_flag=True, help="Hold the cell until the share has ended.")
+@click.pass_obj
+def share(desk: Desk, request: ShareRequest, wait: bool) -> None:
+    """Share PROJECT: build its image, copy its code and the given data, launch, and prove it."""
+    from uuid import uuid4
+
+    key = uuid4().hex
+    desk.follow(desk.call(lambda api: api.share(request, key)), wait)
+
+
+@magic.command()
+@click.argument("wanted", metavar="[ID]", required=False)
+@click.pass_obj
+def status(desk: Desk, wanted: str | None) -> None:
+    """Show one share, which goes on in this output; without ID, list all."""
+    if wanted is None:
+        migrations = desk.call(lambda api: api.list())
+        if migrations:
+            desk.show(lambda console: show_list(console, migrations))
+        else:
+            desk.say("No shares yet. `%secxops share` makes the first.")
+        return
+
+    async def work(api: MigrationApi) -> Migration:
+        return await api.get((await find(api, wanted)).id)
+
+    migration = desk.call(work)
+    if migration.state.final or not desk.notebook:
+        desk.show(lambda console: show_migration(console, migration))
+    else:
+        desk.follow(migration, wait=False)
+
+
+@magic.command()
+@click.argument("wanted", metavar="[ID]", required=False)
+@click.option("--all", "everything", is_flag=True, help=f"Not only the last {LOG_LINES} lines.")
+@click.pass_obj
+def log(desk: Desk, wanted: str | None, everything: bool) -> None:
+    """Show a share's log; the newest share's without ID."""
+
+    async def work(api: MigrationApi) -> list[str]:
+        migration = await find(api, wanted) if wanted else _first(await api.list(), "shares")
+        return lines_of(await api.log(migration.id))
+
+    lines = desk.call(work)
+    left_out = 0 if everything else max(0, len(lines) - LOG_LINES)
+
+    def show(console: Console) -> None:
+        if left_out:
+            console.print(plain(f"… {left_out:,} lines before; --all shows them", "dim"))
+        for line in lines[left_out:] or ["Nothing in it yet."]:
+            console.print(plain(line), soft_wrap=True)
+
+    desk.show(show)
+
+
+@magic.command()
+@click.argument("wanted", metavar="[ID]", required=False)
+@click.pass_obj
+def cancel(desk: Desk, wanted: str | None) -> None:
+    """End a share that is under way; without ID, the only one."""
+
+    async def work(api: MigrationApi) -> Migration:
+        if wanted:
+            migration = await find(api, wanted)
+        else:
+            active = [m for m in await api.list() if not m.state.final]
+            if len(active) > 1:
+                ids = ", ".join(m.id for m in active)
+                raise click.UsageError(f"Several are under way: {ids}. Give one of these.")
+            migration = _first(active, "share under way")
+        return await api.cancel(migration.id)
+
+    desk.follow(desk.call(work), wait=False)
+
+
+def _first(migrations: Any, what: str) -> Migration:
+    if not migrations:
+        raise click.UsageError(f"There is no {what}." if what != "shares" else "No shares yet.")
+    first: Migration = migrations[0]
+    return first
+
+
+# --------------------------------------------------------------------------- IPython
+
+
+@magics_class
+class SecxopsMagics(Magics):
+    """The magic, in one shell.
+
+    Parameters
+    ----------
+    shell
+        IPython.
+    connect
+        Opens the API; a connection to the user's own service where not given.
+    """
+
+    def __init__(self, shell: InteractiveShell, connect: Connect | None = None) -> None:
+        super().__init__(shell)
+        self.desk = Desk(connect or own_service, notebook=hasattr(shell, "kernel"))
+
+    @line_magic
+    def secxops(self, line: str) -> None:
+        """Share this notebook's environment."""
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        try:
+            magic.main(
+                words or ["--help"], prog_name="%secxops", standalone_mode=False, obj=self.desk
+            )
+        except click.ClickException as error:
+            raise UsageError(error.format_message()) from None
+        except SecxopsError as error:
+            raise Failed(error) from None
+        except (KeyboardInterrupt, click.Abort):
+            self.desk.say("Stopped.")
+
+
+def complete(_: object, event: Any) -> list[str]:
+    """Complete a line of ``%secxops``, for IPython's completer."""
+    words = event.text_until_cursor.split()
+    begun = "" if event.text_until_cursor.endswith(" ") else words.pop()
+    shell = ShellComplete(magic, {}, "%secxops", "")
+    return [item.value for item in shell.get_completions(words[1:], begun)]
+
+
+def register(shell: InteractiveShell, connect: Connect | None = None) -> None:
+    """Give a shell the magic; again is no harm."""
+    magics = SecxopsMagics(shell, connect)
+    with click.Context(magic, info_name="%secxops") as context:
+        SecxopsMagics.secxops.__doc__ = magic.get_help(context)
+    shell.register_magics(magics)
+    shell.set_hook("complete_command", complete, str_key="%secxops")  # type: ignore[no-untyped-call]

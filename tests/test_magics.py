@@ -1,0 +1,261 @@
+"""``%secxops`` in a real kernel and in IPython's console, with a service that keeps shares in memory."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+from web.memory import TOKEN
+from web.service import command, end, wait_until
+
+from jupyter_secxops_migrate.runtime import Runtime
+
+SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    """The user's service, in a process of its own."""
+    folder = tmp_path_factory.mktemp("magics")
+    before = os.environ.get("SECXOPS_DATA_DIR")
+    os.environ["SECXOPS_DATA_DIR"] = str(folder / "secxops")
+    found = Runtime.find()
+    found.make()
+    process = subprocess.Popen(command(), start_new_session=True, cwd=folder)
+    wait_until(lambda: found.listener() is not None)
+    yield found
+    end(found)
+    process.wait(SECONDS)
+    if before is None:
+        del os.environ["SECXOPS_DATA_DIR"]
+    else:
+        os.environ["SECXOPS_DATA_DIR"] = before
+
+
+@dataclass
+class Cell:
+    """What a cell showed: each display by its id, as it is now, and all it ever showed."""
+
+    displays: dict[str, dict[str, str]] = field(default_factory=dict)
+    shown: list[dict[str, str]] = field(default_factory=list)
+    stream: str = ""
+    error: list[str] = field(default_factory=list)
+    status: str = ""
+
+    @property
+    def text(self) -> str:
+        return "\n".join(data["text/plain"] for data in self.displays.values())
+
+    @property
+    def everything(self) -> str:
+        return self.stream + "".join(part for data in self.shown for part in data.values())
+
+
+class Notebook:
+    """A person with a notebook whose kernel has the magic."""
+
+    def __init__(self, client: BlockingKernelClient, manager: KernelManager) -> None:
+        self.client, self.manager = client, manager
+
+    def run(
+        self, code: str, until: Callable[[Cell], Any] = lambda _: True, then: Any = None
+    ) -> Cell:
+        """Run a cell until it is done and its outputs are as wanted; ``then`` is called once they are."""
+        cell = Cell()
+        asked = self.client.execute(code)
+        idle, deadline = False, time.monotonic() + SECONDS
+        while not (idle and until(cell)):
+            assert time.monotonic() < deadline, (cell, idle)
+            try:
+                message = self.client.get_iopub_msg(timeout=0.2)
+            except queue.Empty:
+                continue
+            content = message["content"]
+            kind = message["msg_type"]
+            if kind in ("display_data", "update_display_data"):
+                shown = content["transient"].get("display_id", str(len(cell.displays)))
+                cell.displays[shown] = content["data"]
+                cell.shown.append(content["data"])
+            elif kind == "stream":
+                cell.stream += content["text"]
+            elif kind == "error":
+                cell.error = content["traceback"]
+            elif kind == "status" and message["parent_header"].get("msg_id") == asked:
+                idle = idle or content["execution_state"] == "idle"
+            if then is not None and until(cell):
+                then()
+                then = None
+        cell.status = self.reply(asked)["status"]
+        return cell
+
+    def reply(self, asked: str) -> dict[str, Any]:
+        while True:
+            reply = self.client.get_shell_msg(timeout=SECONDS)
+            if reply["parent_header"].get("msg_id") == asked:
+                return dict(reply["content"])
+
+    def complete(self, code: str) -> list[str]:
+        return list(self.reply(self.client.complete(code))["matches"])
+
+
+@pytest.fixture(scope="module")
+def notebook(runtime: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+    manager = KernelManager(kernel_name="python3")
+    project = tmp_path_factory.mktemp("project")
+    manager.start_kernel(
+        cwd=str(project),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=SECONDS)
+        person = Notebook(client, manager)
+        assert person.run("%load_ext jupyter_secxops_migrate").status == "ok"
+        yield person
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
+
+
+def test_a_plan_is_a_table(notebook: Notebook) -> None:
+    cell = notebook.run("%secxops plan --name mine")
+
+    assert cell.text.startswith("mine")
+    assert "<pre" in cell.shown[0]["text/html"]
+
+
+def test_a_share_returns_at_once_and_its_output_goes_on(notebook: Notebook) -> None:
+    cell = notebook.run("%secxops share --name first", until=lambda c: "Running" in c.text)
+
+    assert cell.status == "ok"
+    assert len(cell.displays) == 1, "one output, which changes"
+    assert cell.shown[0]["text/plain"].startswith("○ first  Waiting")
+    assert "http://127.0.0.1:9999/lab" in cell.text
+
+
+def test_no_token_is_left_in_a_notebook(notebook: Notebook) -> None:
+    shared = notebook.run("%secxops share --name quiet", until=lambda c: "Running" in c.text)
+    shown = notebook.run("%secxops status quiet")
+
+    assert "http://127.0.0.1:9999/lab" in shown.text
+    assert TOKEN not in shared.everything + shown.everything
+
+
+def test_a_share_that_fails_is_a_sentence_and_fails_the_cell(notebook: Notebook) -> None:
+    cell = notebook.run("%secxops share --name fail-it --wait")
+
+    assert cell.status == "error"
+    assert cell.error[0].startswith("✕ The image build failed at line 7")
+    assert "Traceback" not in "".join(cell.error)
+    assert "✕ fail-it  Failed" in cell.text
+
+
+def test_a_share_that_is_not_there_is_a_sentence(notebook: Notebook) -> None:
+    cell = notebook.run("%secxops status no-such-share")
+    assert cell.status == "error"
+    assert "no-such-share" in cell.error[0] and len(cell.error) <= 2
+
+
+def test_wrong_usage_is_a_sentence(notebook: Notebook) -> None:
+    cell = notebook.run("%secxops share --cpu many")
+    assert "'many' is not a valid float" in cell.stream and "Traceback" not in cell.stream
+
+
+def test_names_are_text_and_not_markup(notebook: Notebook) -> None:
+    name = "<b>[red]x</b>"
+    cell = notebook.run(f"%secxops share --name '{name}'", until=lambda c: "Running" in c.text)
+
+    assert name in cell.text
+    html = cell.shown[-1]["text/html"]
+    assert "&lt;b&gt;[red]x&lt;/b&gt;" in html and name not in html
+
+
+def test_the_list_the_log_and_one_share(notebook: Notebook) -> None:
+    notebook.run("%secxops share --name one-of-them --wait")
+
+    assert "one-of-them" in notebook.run("%secxops status").text
+    assert "build: Zeile" in notebook.run("%secxops log").text
+    assert "build: Zeile" in notebook.run("%secxops log one-of-them").text
+    assert "✓ one-of-them  Running" in notebook.run("%secxops status one-of-them").text
+
+
+def test_the_only_share_under_way_is_cancelled_without_its_id(notebook: Notebook) -> None:
+    notebook.run("%secxops share --name slow-1", until=lambda c: "slow-1  Sharing" in c.text)
+
+    notebook.run("%secxops cancel", until=lambda c: "slow-1  Cancelled" in c.text)
+
+    assert "no share under way" in notebook.run("%secxops cancel").stream
+
+
+def test_an_interrupt_ends_the_waiting_and_not_the_share(notebook: Notebook) -> None:
+    cell = notebook.run(
+        "%secxops share --name slow-2 --wait",
+        until=lambda c: "slow-2  Sharing" in c.text and "Build" in c.text,
+        then=notebook.manager.interrupt_kernel,
+    )
+
+    assert "the share goes on" in cell.text
+    assert "Traceback" not in "".join(cell.error)
+    still = notebook.run("%secxops status slow-2", until=lambda c: "slow-2" in c.text)
+    assert "slow-2  Sharing" in still.text
+    notebook.run("%secxops cancel slow-2", until=lambda c: "slow-2  Cancelled" in c.text)
+
+
+def test_help_and_completion(notebook: Notebook) -> None:
+    assert "Usage: %secxops" in notebook.run("%secxops").stream
+    assert "--data PATH" in notebook.run("%secxops share --help").stream
+    assert notebook.complete("%secxops sh") == ["share"]
+    assert notebook.complete("%secxops share --wa") == ["--wait"]
+    assert {"plan", "share", "status", "log", "cancel"} <= set(notebook.complete("%secxops "))
+
+
+class TestConsole:
+    @pytest.fixture
+    def shell(
+        self, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[InteractiveShell]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+        shell = InteractiveShell()
+        shell.history_manager.end_session() if shell.history_manager else None
+        shell.run_line_magic("load_ext", "jupyter_secxops_migrate")
+        yield shell
+
+    def test_says_how_to_follow(
+        self, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shell.run_line_magic("secxops", "share --name in-console")
+
+        said = capsys.readouterr().out
+        assert "Under way: `%secxops status m" in said and "<pre" not in said
+
+    def test_waits_with_plain_lines(
+        self, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shell.run_line_magic("secxops", "share --name waited-for --wait")
+
+        said = capsys.readouterr().out
+        assert "Build  done" in said and "✓ waited-for  Running" in said
+        assert TOKEN not in said
+
+    def test_fails_with_a_sentence(
+        self, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        done = shell.run_cell("%secxops share --name fail-here --wait")
+
+        assert not done.success
+        said = "".join(capsys.readouterr())
+        assert "✕ The image build failed at line 7" in said and "Traceback" not in said
