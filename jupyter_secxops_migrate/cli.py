@@ -317,13 +317,14 @@ def _with_request(command: Callable[..., Any], default: str | None) -> Callable[
             raise click.UsageError(f"{field}: {first['msg']}") from None
         return command(request=request, **others)
 
+    known: dict[str, Any] = {} if default is None else {"default": default}
     for option in reversed(
         (
             click.argument(
                 "project",
                 callback=_absolute,
                 shell_complete=_folders,
-                **({} if default is None else {"default": default}),
+                **known,
             ),
             data_option,
             click.option("--cpu", type=float, metavar="N", help="CPUs, such as 2 or 0.5."),
