@@ -224,10 +224,11 @@ class CopiedItem(_Record):
 
 
 class NotCopiedItem(_Record):
-    """A row of *Not copied*, with the reason in words."""
+    """A row of *Not copied*, with the reason in words; ``code`` is empty where only words are known."""
 
     name: str
     reason: str
+    code: str = ""
     files: int | None = None
     bytes: Bytes | None = None
 

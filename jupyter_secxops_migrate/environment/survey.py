@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from .. import errors
+from ..copying.reasons import code_of
 from ..model import Folder, NotCopiedItem, ProjectVersion
 from .context import BuildContext, Item, commit_files, commit_small_file
 from .dockerfile import MAX_SIZE, Dockerfile, parse
@@ -238,7 +239,11 @@ def _history(project: Path, version: ProjectVersion) -> list[NotCopiedItem]:
     git = project / ".git"
     if version.commit is None or (git.is_dir() and not git.is_symlink()):
         return []
-    return [NotCopiedItem(name="git history", reason="it lies outside the project's folder")]
+    return [
+        NotCopiedItem(
+            name="git history", reason="it lies outside the project's folder", code="git_history"
+        )
+    ]
 
 
 def is_environment_file(path: str, size: int) -> bool:
@@ -371,11 +376,17 @@ class _Tally:
 
     def rows(self) -> list[NotCopiedItem]:
         """Return the rows of *Not copied*."""
-        found = [NotCopiedItem(name=name, reason=reason) for name, reason in self._never]
+        found = [
+            NotCopiedItem(name=name, reason=reason, code=code_of(reason))
+            for name, reason in self._never
+        ]
         if self._never_more:
             found.append(
                 NotCopiedItem(
-                    name=f"{self._never_more} more", reason="never copied", files=self._never_more
+                    name=f"{self._never_more} more",
+                    reason="never copied",
+                    code="never_copied",
+                    files=self._never_more,
                 )
             )
         if self._special_count:
@@ -383,6 +394,7 @@ class _Tally:
                 NotCopiedItem(
                     name=", ".join(self._special) + (" …" if self._special_count > 3 else ""),
                     reason="devices, sockets and pipes have no content to copy",
+                    code="no_content",
                     files=self._special_count,
                 )
             )

@@ -240,7 +240,16 @@ def make_plan(
             reason("version_asked", version=request.version or "", commit=survey.commit[:7])
         )
     else:
-        reasons.append(reason("version_as_is", label=survey.version.label))
+        version = survey.version
+        reasons.append(
+            reason(
+                "version_as_is",
+                label=version.label,
+                commit=version.commit,
+                branch=version.branch,
+                changed=version.dirty_count,
+            )
+        )
     if request.cpu is None and request.memory is None:
         reasons.append(reason("defaults_used", cpu=f"{cpu:g}", memory=human_size(memory)))
     if not survey.data:
@@ -258,7 +267,7 @@ def make_plan(
                 reason("data_moves", source=_shown(survey.inside[folder.path]), mount=mount or "")
             )
     if not refusals:
-        reasons.append(reason("estimate", duration=human_duration(estimate)))
+        reasons.append(reason("estimate", duration=human_duration(estimate), seconds=estimate))
 
     return Plan(
         name=request.name or name_default or default_name(survey.project.name),
@@ -578,13 +587,20 @@ def _copied(survey: Survey, where: Mapping[str, str | None]) -> list[CopiedItem]
 def _not_copied(survey: Survey) -> list[NotCopiedItem]:
     return [
         *survey.not_copied,
-        NotCopiedItem(name="running kernels", reason="memory does not travel; notebooks do"),
         NotCopiedItem(
-            name="packages installed by hand", reason="only what the Dockerfile installs is rebuilt"
+            name="running kernels",
+            reason="memory does not travel; notebooks do",
+            code="running_kernels",
+        ),
+        NotCopiedItem(
+            name="packages installed by hand",
+            reason="only what the Dockerfile installs is rebuilt",
+            code="packages_by_hand",
         ),
         NotCopiedItem(
             name="the rest of your home folder",
             reason="credentials, settings and shell history stay yours",
+            code="home_folder",
         ),
     ]
 

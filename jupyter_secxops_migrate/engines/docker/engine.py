@@ -23,6 +23,7 @@ from docker.types import DeviceRequest, Mount
 from docker.utils import version_gte, version_lt
 
 from ... import errors
+from ...copying.reasons import code_of
 from ...model import Check, EnvironmentStatus, NodeCapacity, NotCopiedItem, Orphan
 from ..base import (
     MANAGED_BY,
@@ -370,7 +371,7 @@ class DockerEngine(DockerSettings):
                     fields["bytes"],
                     fields["digest"],
                     (uid, gid),
-                    [NotCopiedItem.model_validate(row) for row in fields["skipped"]],
+                    [NotCopiedItem(**row, code=code_of(row["reason"])) for row in fields["skipped"]],
                 )
             else:
                 yield item
