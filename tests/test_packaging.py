@@ -61,7 +61,8 @@ def test_the_wheel_holds_what_the_product_reads(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     inside = [n.removeprefix("jupyter_secxops_migrate/") for n in names]
-    for file in ("py.typed", "web/openapi.yaml", "labextension/package.json"):
+    words = "locale/zh_CN/LC_MESSAGES/jupyter_secxops_migrate.json"
+    for file in ("py.typed", "web/openapi.yaml", "labextension/package.json", words):
         assert file in inside
     assert [n for n in inside if n.startswith("migration/alembic/versions/") and n.endswith(".py")]
     assert [n for n in names if n.endswith(f"data/{LAB}/install.json")]

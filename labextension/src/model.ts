@@ -73,6 +73,7 @@ export interface ICopiedItem {
 export interface INotCopiedItem {
   name: string;
   reason: string;
+  code?: string;
   files: number | null;
   bytes: number | null;
 }

@@ -62,7 +62,7 @@ export class LazyPanel<T extends IContent> extends Panel {
     note.addClass('jp-secxops-View');
     const sentence = document.createElement('p');
     sentence.textContent = this.trans.__(
-      'The panel could not be loaded. Is the Jupyter server there? '
+      'The panel could not be loaded. Is the Jupyter server there?'
     );
     const button = document.createElement('button');
     button.type = 'button';

@@ -9,7 +9,8 @@
 
 import { nullTranslator, TranslationBundle } from '@jupyterlab/translation';
 
-import { IFinding } from './model';
+import { IFinding, INotCopiedItem, IProjectVersion } from './model';
+import { count, duration } from './units';
 
 type Read = (name: string) => string;
 type Sentences = (trans: TranslationBundle, p: Read) => [string, string];
@@ -22,8 +23,7 @@ export function messageOf(trans: TranslationBundle, finding: IFinding): string {
   if (!make) {
     return finding.message;
   }
-  const read = reader(finding);
-  const [english] = make(ENGLISH, read);
+  const [english] = make(ENGLISH, reader(ENGLISH, finding));
   if (english.includes('<?>')) {
     // Sent by a service of another version, with other parameters.
     return finding.message;
@@ -32,25 +32,169 @@ export function messageOf(trans: TranslationBundle, finding: IFinding): string {
   const cause = finding.message.startsWith(english)
     ? finding.message.slice(english.length)
     : '';
-  return make(trans, read)[0] + cause;
+  return make(trans, reader(trans, finding))[0] + cause;
 }
 
 /** What to do now. */
 export function hintOf(trans: TranslationBundle, finding: IFinding): string {
-  const hint = SENTENCES[finding.code]?.(trans, reader(finding))[1];
+  const hint = SENTENCES[finding.code]?.(
+    trans,
+    reader(trans, finding)
+  )[1];
   return hint === undefined || hint.includes('<?>') ? finding.hint : hint;
 }
 
-function reader({ params }: IFinding): Read {
+/** `main @ 3f2c1a9 · 2 files changed`. */
+export function versionLabel(
+  trans: TranslationBundle,
+  version: Pick<IProjectVersion, 'branch' | 'commit' | 'dirty_count'>
+): string {
+  if (version.commit === null) {
+    return trans.__('no git');
+  }
+  const branch = version.branch ?? trans.__('detached');
+  const where = `${branch} @ ${version.commit.slice(0, 7)}`;
+  const changed = version.dirty_count;
+  if (!changed) {
+    return where;
+  }
+  const files = trans._n(
+    '%2 file changed',
+    '%2 files changed',
+    changed,
+    count(changed)
+  );
+  return `${where} · ${files}`;
+}
+
+/** What is not copied, and why. */
+export function notCopied(
+  trans: TranslationBundle,
+  item: INotCopiedItem
+): [name: string, reason: string] {
+  const row = item.code ? ROWS[item.code]?.(trans, item) : undefined;
+  return row ?? [item.name, REASONS[item.code ?? '']?.(trans) ?? item.reason];
+}
+
+function reader(trans: TranslationBundle, { code, params }: IFinding): Read {
   return name => {
     const value = params[name];
+    if (code === 'estimate' && typeof params.seconds === 'number') {
+      return duration(trans, params.seconds);
+    }
+    if (code === 'version_as_is' && typeof params.changed === 'number') {
+      return versionLabel(trans, {
+        branch: typeof params.branch === 'string' ? params.branch : null,
+        commit: typeof params.commit === 'string' ? params.commit : null,
+        dirty_count: params.changed
+      });
+    }
+    if (value === undefined || value === null) {
+      return '<?>';
+    }
     return Array.isArray(value)
-      ? value.join(', ')
-      : value === undefined || value === null
-        ? '<?>'
-        : String(value);
+      ? value.map(one => word(trans, String(one))).join(', ')
+      : word(trans, String(value));
   };
 }
+
+/** A parameter in the person's language, where it is one of the service's own words. */
+function word(trans: TranslationBundle, value: string): string {
+  return Object.hasOwn(WORDS, value) ? WORDS[value]!(trans) : value;
+}
+
+type Words = (trans: TranslationBundle) => string;
+
+const WORDS: Record<string, Words> = {
+  queued: trans => trans.__('queued'),
+  running: trans => trans.__('running'),
+  cancelling: trans => trans.__('cancelling'),
+  cancelled: trans => trans.__('cancelled'),
+  failed: trans => trans.__('failed'),
+  succeeded: trans => trans.__('succeeded'),
+  stopped: trans => trans.__('stopped'),
+  gone: trans => trans.__('gone'),
+  'queued or running': trans => trans.__('queued or running'),
+  'failed or cancelled': trans => trans.__('failed or cancelled'),
+  build: trans => trans.__('build'),
+  copy: trans => trans.__('copy'),
+  push: trans => trans.__('push'),
+  launch: trans => trans.__('launch'),
+  share: trans => trans.__('share'),
+  none: trans => trans.__('none'),
+  'it is the whole machine': trans => trans.__('it is the whole machine'),
+  'it belongs to the system': trans => trans.__('it belongs to the system'),
+  "the service's policy allows other folders only": trans =>
+    trans.__("the service's policy allows other folders only"),
+  'it ended at once': trans => trans.__('it ended at once'),
+  'it ran out of memory': trans => trans.__('it ran out of memory')
+};
+
+/** Rows of *Not copied* that no path names. */
+const ROWS: Record<
+  string,
+  (trans: TranslationBundle, item: INotCopiedItem) => [string, string]
+> = {
+  running_kernels: trans => [
+    trans.__('running kernels'),
+    trans.__('memory does not travel; notebooks do')
+  ],
+  packages_by_hand: trans => [
+    trans.__('packages installed by hand'),
+    trans.__('only what the Dockerfile installs is rebuilt')
+  ],
+  home_folder: trans => [
+    trans.__('the rest of your home folder'),
+    trans.__('credentials, settings and shell history stay yours')
+  ],
+  git_history: trans => [
+    trans.__('git history'),
+    trans.__("it lies outside the project's folder")
+  ],
+  never_copied: (trans, { files }) => [
+    trans._n('%2 more', '%2 more', files ?? 0, count(files ?? 0)),
+    trans.__('never copied')
+  ],
+  more_listed: (trans, { reason }) => [
+    '…',
+    trans.__(
+      'and %1 more, which the metadata file lists',
+      /\d+/.exec(reason)?.[0] ?? '?'
+    )
+  ]
+};
+
+/** Why what a path names is not copied. */
+const REASONS: Record<string, Words> = {
+  no_content: trans =>
+    trans.__('devices, sockets and pipes have no content to copy'),
+  owner_keys: trans => trans.__('keys of its owner'),
+  cloud_credentials: trans => trans.__('cloud credentials'),
+  registry_credentials: trans => trans.__('registry credentials'),
+  stored_passwords: trans => trans.__('stored passwords'),
+  access_tokens: trans => trans.__('access tokens'),
+  runs_by_itself: trans => trans.__('would run by itself when Jupyter starts'),
+  jupyter_secret: trans => trans.__("a secret of its owner's Jupyter"),
+  command_history: trans => trans.__('history of commands'),
+  running_jupyter: trans => trans.__('belongs to a running Jupyter'),
+  interrupted_copy: trans => trans.__('left by an interrupted copy'),
+  vanished: trans => trans.__('vanished while it was copied'),
+  replaced: trans =>
+    trans.__('was replaced by something else while it was copied'),
+  setuid: trans => trans.__('set-user-id or set-group-id file'),
+  named_pipe: trans => trans.__('named pipe'),
+  socket: trans => trans.__('socket'),
+  device: trans => trans.__('device'),
+  special_file: trans => trans.__('special file'),
+  copy_itself: trans => trans.__('is where the copy is made'),
+  in_backup: trans => trans.__('is in the backup of its SQLite database'),
+  no_file_name: trans => trans.__('is not a name of a file'),
+  submodule: trans => trans.__('git submodule, which a commit only names'),
+  too_large_to_search: trans =>
+    trans.__('too large to be searched for credentials'),
+  attribute_lost: trans =>
+    trans.__('an extended attribute of it does not travel')
+};
 
 const SENTENCES: Record<string, Sentences> = {
   internal: trans => [
@@ -450,6 +594,14 @@ const SENTENCES: Record<string, Sentences> = {
     trans.__(
       'Run `jupyter server extension enable jupyter_secxops_migrate` and start Jupyter again.'
     )
+  ],
+  no_address: trans => [
+    trans.__('This environment has no address.'),
+    trans.__('Start it, then open it.')
+  ],
+  popup_blocked: trans => [
+    trans.__('The browser did not open a new tab.'),
+    trans.__('Allow pop-ups for this page, then open it again.')
   ],
   stream_ended: trans => [
     trans.__('The connection to the service was interrupted.'),

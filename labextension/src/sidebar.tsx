@@ -23,8 +23,9 @@ import { ShareForm } from './parts/form';
 import { progressLabel } from './parts/progress';
 import { openShare, opensHere, ShareItem, stateOf } from './parts/share';
 import { Project } from './project';
+import { messageOf } from './sentences';
 import { Shares } from './shares';
-import { between, duration } from './units';
+import { between, duration, writeIn } from './units';
 
 /** What of JupyterLab the sidebar works with; null where this application has no such part. */
 export interface IHost {
@@ -44,6 +45,7 @@ export class Sidebar {
   constructor(private readonly host: IHost) {
     const api = new Api(host.app.serviceManager.serverSettings);
     this.trans = host.translator.load('jupyter_secxops_migrate');
+    writeIn(host.translator.languageCode);
     this.shares = new Shares(api, host.state);
     this.project = new Project(api);
     this.widget = ReactWidget.create(<View sidebar={this} host={host} />);
@@ -134,7 +136,7 @@ export class Sidebar {
               if (opensHere(item)) {
                 void openShare(this.shares, item.id, error => {
                   if (error) {
-                    Notification.error(error.finding.message);
+                    Notification.error(messageOf(trans, error.finding));
                   }
                 });
               } else {
@@ -146,7 +148,7 @@ export class Sidebar {
       });
     } else if (item.state === 'failed') {
       const [, words] = stateOf(trans, item);
-      Notification.error(`${item.name}: ${words}`, {
+      Notification.error(trans.__('%1: %2', item.name, words), {
         autoClose: false,
         actions: [{ label: trans.__('Show'), callback: () => this.host.show() }]
       });
@@ -178,7 +180,11 @@ function Status(props: {
     >
       {busy.length === 1
         ? trans.__('Sharing %1: %2', first.name, progressLabel(trans, first))
-        : trans.__('%1 shares under way', busy.length)}
+        : trans._n(
+            '%1 share under way',
+            '%1 shares under way',
+            busy.length
+          )}
     </button>
   );
 }

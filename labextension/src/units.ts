@@ -2,23 +2,41 @@
 
 import { TranslationBundle } from '@jupyterlab/translation';
 
-const UNITS = ['bytes', 'KB', 'MB', 'GB', 'TB', 'PB'];
+const UNITS = ['KB', 'MB', 'GB', 'TB', 'PB'];
+
+/** How numbers and dates are written; undefined for the browser's own way. */
+let locale: string | undefined;
+
+/** Write numbers and dates as is usual in a language, such as `zh_CN`. */
+export function writeIn(language: string): void {
+  const tag = language.replace('_', '-');
+  const [wanted] = tag.split('-');
+  // Who reads English may be used to British dates.
+  locale = navigator.languages.find(one => one.split('-')[0] === wanted) ?? tag;
+}
 
 /** A size such as `48 MB`. Units are binary, as what is typed into the form is read. */
-export function size(bytes: number): string {
+export function size(trans: TranslationBundle, bytes: number): string {
   let number = bytes;
   let unit = 0;
   // 999.5 and not 1024: "1,012 MB" is harder to read than "1 GB".
-  while (number >= 999.5 && unit < UNITS.length - 1) {
+  while (number >= 999.5 && unit < UNITS.length) {
     number /= 1024;
     unit += 1;
   }
-  const digits = unit > 0 && number < 9.95 ? 1 : 0;
-  return `${number.toLocaleString(undefined, { maximumFractionDigits: digits })} ${UNITS[unit]}`;
+  if (unit === 0) {
+    return trans._n('%2 byte', '%2 bytes', bytes, decimal(bytes, 0));
+  }
+  return `${decimal(number, number < 9.95 ? 1 : 0)} ${UNITS[unit - 1]}`;
+}
+
+/** A number with at most so many digits behind the point. */
+export function decimal(value: number, digits: number): string {
+  return value.toLocaleString(locale, { maximumFractionDigits: digits });
 }
 
 export function count(value: number): string {
-  return value.toLocaleString();
+  return value.toLocaleString(locale);
 }
 
 export function files(trans: TranslationBundle, value: number): string {
@@ -45,7 +63,7 @@ export function duration(trans: TranslationBundle, seconds: number): string {
 
 /** A date and time, local. */
 export function when(iso: string): string {
-  return new Date(iso).toLocaleString(undefined, {
+  return new Date(iso).toLocaleString(locale, {
     dateStyle: 'medium',
     timeStyle: 'short'
   });

@@ -371,7 +371,10 @@ class DockerEngine(DockerSettings):
                     fields["bytes"],
                     fields["digest"],
                     (uid, gid),
-                    [NotCopiedItem(**row, code=code_of(row["reason"])) for row in fields["skipped"]],
+                    [
+                        NotCopiedItem(**row, code=code_of(row["reason"]))
+                        for row in fields["skipped"]
+                    ],
                 )
             else:
                 yield item

@@ -93,7 +93,7 @@ export function CopyButton(props: {
         {props.children}
       </Button>
       <span role="status" className="jp-secxops-Quiet">
-        {copied ? props.trans.__('Copied') : ''}
+        {copied ? props.trans._p('clipboard', 'Copied') : ''}
       </span>
     </>
   );

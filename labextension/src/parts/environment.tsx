@@ -4,26 +4,12 @@ import { TranslationBundle } from '@jupyterlab/translation';
 import { refreshIcon } from '@jupyterlab/ui-components';
 import React from 'react';
 
-import { IEnvironment, INodeCapacity, IProjectVersion } from '../model';
+import { IEnvironment, INodeCapacity } from '../model';
 import { Project } from '../project';
-import { hintOf, messageOf } from '../sentences';
+import { hintOf, messageOf, versionLabel } from '../sentences';
 import { Shares } from '../shares';
-import { count, files, size } from '../units';
+import { count, decimal, files, size } from '../units';
 import { Button, Problem, useSignal } from './common';
-
-/** `main @ 3f2c1a9 · 2 files changed`. */
-export function versionLabel(
-  trans: TranslationBundle,
-  version: IProjectVersion
-): string {
-  if (version.commit === null) {
-    return trans.__('no git');
-  }
-  const where = `${version.branch ?? trans.__('detached')} @ ${version.commit.slice(0, 7)}`;
-  return version.dirty_count
-    ? `${where} · ${trans._n('%2 file changed', '%2 files changed', version.dirty_count, count(version.dirty_count))}`
-    : where;
-}
 
 function nodeFacts(trans: TranslationBundle, node: INodeCapacity): string[] {
   const cpu = Math.max(0, node.cpu - node.cpu_requested);
@@ -35,10 +21,10 @@ function nodeFacts(trans: TranslationBundle, node: INodeCapacity): string[] {
   return [
     trans.__(
       '%1 of %2 CPU free',
-      cpu.toLocaleString(undefined, { maximumFractionDigits: 1 }),
+      decimal(cpu, 1),
       count(node.cpu)
     ),
-    trans.__('%1 of %2 free', size(memory), size(node.memory)),
+    trans.__('%1 of %2 memory free', size(trans, memory), size(trans, node.memory)),
     node.gpu ? trans.__('%1 of %2 GPU free', gpu, node.gpu) : trans.__('no GPU')
   ];
 }
@@ -94,14 +80,14 @@ function Facts(props: {
         <Row name={trans.__('Code')}>
           <Path path={project.path} />
           <span className="jp-secxops-Quiet">
-            {size(project.bytes)} · {files(trans, project.files)}
+            {size(trans, project.bytes)} · {files(trans, project.files)}
           </span>
         </Row>
         {environment.data.map(folder => (
           <Row key={folder.path} name={trans.__('Data')}>
             <Path path={folder.path} />
             <span className="jp-secxops-Quiet">
-              {size(folder.bytes)} · {files(trans, folder.files)}
+              {size(trans, folder.bytes)} · {files(trans, folder.files)}
             </span>
           </Row>
         ))}

@@ -307,7 +307,7 @@ export function ShareForm(props: {
           <p>
             {trans.__('Code')}{' '}
             <span className="jp-secxops-Quiet">
-              {size(environment.project.bytes)} ·{' '}
+              {size(trans, environment.project.bytes)} ·{' '}
               {files(trans, environment.project.files)} · {trans.__('always')}
             </span>
           </p>
@@ -330,7 +330,7 @@ export function ShareForm(props: {
               <span>
                 <span className="jp-secxops-Path">{folder.path}</span>{' '}
                 <span className="jp-secxops-Quiet">
-                  {size(folder.bytes)} · {files(trans, folder.files)}
+                  {size(trans, folder.bytes)} · {files(trans, folder.files)}
                 </span>
               </span>
             </label>

@@ -4,7 +4,7 @@ import { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
 import { ICopiedItem, IFinding, INotCopiedItem, IPlan } from '../model';
-import { hintOf, messageOf } from '../sentences';
+import { hintOf, messageOf, notCopied } from '../sentences';
 import { files, size } from '../units';
 
 function amount(
@@ -13,7 +13,7 @@ function amount(
 ): string {
   const parts = [];
   if (item.bytes !== null) {
-    parts.push(size(item.bytes));
+    parts.push(size(trans, item.bytes));
   }
   if (item.files !== null) {
     parts.push(files(trans, item.files));
@@ -33,13 +33,16 @@ function NotCopied(props: {
   trans: TranslationBundle;
   item: INotCopiedItem;
 }): React.ReactElement {
-  const { item } = props;
-  const much = amount(props.trans, item);
+  const { trans, item } = props;
+  const much = amount(trans, item);
+  const [name, reason] = notCopied(trans, item);
   return (
     <li>
-      {item.name}
-      {much && <span className="jp-secxops-Quiet"> {much}</span>}
-      <span className="jp-secxops-Quiet">: {item.reason}</span>
+      <span className="jp-secxops-Path">{name}</span>{' '}
+      <span className="jp-secxops-Quiet">
+        {much && `${much} · `}
+        {reason}
+      </span>
     </li>
   );
 }

@@ -66,7 +66,8 @@ export function measure(
 ): string {
   const parts: string[] = [];
   const bytes = step.unit === 'bytes';
-  const show = bytes ? size : count;
+  const show = (value: number) =>
+    bytes ? size(trans, value) : count(value);
   if (step.done !== null && step.total) {
     parts.push(trans.__('%1 of %2', show(step.done), show(step.total)));
   } else if (step.done !== null && bytes) {
@@ -76,7 +77,7 @@ export function measure(
     parts.push(files(trans, step.files));
   }
   if (bytes && rate) {
-    parts.push(trans.__('%1/s', size(rate)));
+    parts.push(trans.__('%1/s', size(trans, rate)));
     if (step.done !== null && step.total && step.total > step.done) {
       parts.push(
         trans.__('%1 left', duration(trans, (step.total - step.done) / rate))
@@ -84,6 +85,15 @@ export function measure(
     }
   }
   return parts.join(' · ');
+}
+
+/** What the builder says of its step. */
+function said(trans: TranslationBundle, message: string): string {
+  const [, done, total, what] =
+    /^step (\d+)\/(\d+) (.*)$/s.exec(message) ?? [];
+  return what === undefined
+    ? message
+    : trans.__('step %1 of %2: %3', done, total, what);
 }
 
 export function ProgressBar(props: {
@@ -157,7 +167,7 @@ function StepRow(props: {
               className="jp-secxops-Quiet jp-secxops-Line"
               title={step.message}
             >
-              {step.message}
+              {said(trans, step.message)}
             </p>
           )}
         </>
@@ -209,7 +219,9 @@ export function progressLabel(
     return trans.__('Running');
   }
   const percent = percentOf(slowest);
-  return percent === null
-    ? doing(trans, slowest.name)
-    : `${doing(trans, slowest.name)} ${trans.__('%1 %', Math.floor(percent))}`;
+  const words = [doing(trans, slowest.name)];
+  if (percent !== null) {
+    words.push(trans.__('%1 %', Math.floor(percent)));
+  }
+  return words.join(' ');
 }

@@ -6,7 +6,8 @@ import React from 'react';
 
 import { ApiError } from '../api';
 import { isLoopback, tunnelTo } from '../link';
-import { IMigration, isBusy } from '../model';
+import { IFinding, IMigration, IPlan, isBusy } from '../model';
+import { notCopied } from '../sentences';
 import { Shares } from '../shares';
 import { count, files, size, when } from '../units';
 import { Button, CopyButton, Problem } from './common';
@@ -40,6 +41,13 @@ export function stateOf(
           return ['✓', trans.__('Running'), 'good'];
       }
   }
+}
+
+/** A refusal is made of others, which stand in the plan. */
+function causes(error: IFinding, plan: IPlan | null): IFinding[] {
+  return error.code === 'refused' && plan?.refusals.length
+    ? plan.refusals
+    : [error];
 }
 
 function failure(trans: TranslationBundle, item: IMigration): string {
@@ -186,7 +194,7 @@ function Result(props: {
           <dd>
             <span className="jp-secxops-Path">{volume.mount}</span>
             <span className="jp-secxops-Quiet">
-              {size(volume.bytes)} · {files(trans, volume.files)}
+              {size(trans, volume.bytes)} · {files(trans, volume.files)}
             </span>
           </dd>
         </div>
@@ -198,7 +206,7 @@ function Result(props: {
             <ul className="jp-secxops-Quiet">
               {skipped.slice(0, 20).map((one, n) => (
                 <li key={n}>
-                  {one.name}: {one.reason}
+                  {notCopied(trans, one).join(' · ')}
                 </li>
               ))}
               {skipped.length > 20 && (
@@ -369,7 +377,7 @@ export const ShareItem = React.memo(function ShareItem(props: {
   const body = `jp-secxops-share-${item.id}`;
   const named = (action: string) =>
     // What is read aloud must say which of many it is.
-    `${action}: ${item.name}`;
+    trans.__('%1: %2', action, item.name);
 
   return (
     <li className="jp-secxops-Share" aria-label={item.name}>
@@ -445,11 +453,14 @@ export const ShareItem = React.memo(function ShareItem(props: {
             <p className="jp-secxops-Quiet">{when(item.created)}</p>
             {failed && item.error && (
               <>
-                <Problem
-                  trans={trans}
-                  finding={item.error}
-                  about={{ id: item.id, name: item.name }}
-                />
+                {causes(item.error, item.plan).map((cause, n) => (
+                  <Problem
+                    key={n}
+                    trans={trans}
+                    finding={cause}
+                    about={{ id: item.id, name: item.name }}
+                  />
+                ))}
                 <p className="jp-secxops-Quiet">
                   {trans.__(
                     'Nothing is left behind; the project was not changed.'
