@@ -37,10 +37,7 @@ export function messageOf(trans: TranslationBundle, finding: IFinding): string {
 
 /** What to do now. */
 export function hintOf(trans: TranslationBundle, finding: IFinding): string {
-  const hint = SENTENCES[finding.code]?.(
-    trans,
-    reader(trans, finding)
-  )[1];
+  const hint = SENTENCES[finding.code]?.(trans, reader(trans, finding))[1];
   return hint === undefined || hint.includes('<?>') ? finding.hint : hint;
 }
 
@@ -466,7 +463,9 @@ const SENTENCES: Record<string, Sentences> = {
   ],
   certificates_unreadable: (trans, p) => [
     trans.__("The CA bundle %1 can't be read: %2.", p('path'), p('reason')),
-    trans.__('Correct the setting DockerEngine.ca_bundle, or make the file readable.')
+    trans.__(
+      'Correct the setting DockerEngine.ca_bundle, or make the file readable.'
+    )
   ],
   tools_image_missing: (trans, p) => [
     trans.__("The tools image can't be made: %1.", p('reason')),

@@ -180,11 +180,7 @@ function Status(props: {
     >
       {busy.length === 1
         ? trans.__('Sharing %1: %2', first.name, progressLabel(trans, first))
-        : trans._n(
-            '%1 share under way',
-            '%1 shares under way',
-            busy.length
-          )}
+        : trans._n('%1 share under way', '%1 shares under way', busy.length)}
     </button>
   );
 }

@@ -19,12 +19,12 @@ function nodeFacts(trans: TranslationBundle, node: INodeCapacity): string[] {
   );
   const gpu = node.gpu - node.gpu_requested;
   return [
+    trans.__('%1 of %2 CPU free', decimal(cpu, 1), count(node.cpu)),
     trans.__(
-      '%1 of %2 CPU free',
-      decimal(cpu, 1),
-      count(node.cpu)
+      '%1 of %2 memory free',
+      size(trans, memory),
+      size(trans, node.memory)
     ),
-    trans.__('%1 of %2 memory free', size(trans, memory), size(trans, node.memory)),
     node.gpu ? trans.__('%1 of %2 GPU free', gpu, node.gpu) : trans.__('no GPU')
   ];
 }

@@ -66,8 +66,7 @@ export function measure(
 ): string {
   const parts: string[] = [];
   const bytes = step.unit === 'bytes';
-  const show = (value: number) =>
-    bytes ? size(trans, value) : count(value);
+  const show = (value: number) => (bytes ? size(trans, value) : count(value));
   if (step.done !== null && step.total) {
     parts.push(trans.__('%1 of %2', show(step.done), show(step.total)));
   } else if (step.done !== null && bytes) {
@@ -89,8 +88,7 @@ export function measure(
 
 /** What the builder says of its step. */
 function said(trans: TranslationBundle, message: string): string {
-  const [, done, total, what] =
-    /^step (\d+)\/(\d+) (.*)$/s.exec(message) ?? [];
+  const [, done, total, what] = /^step (\d+)\/(\d+) (.*)$/s.exec(message) ?? [];
   return what === undefined
     ? message
     : trans.__('step %1 of %2: %3', done, total, what);

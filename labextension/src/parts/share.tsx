@@ -205,9 +205,7 @@ function Result(props: {
           <dd>
             <ul className="jp-secxops-Quiet">
               {skipped.slice(0, 20).map((one, n) => (
-                <li key={n}>
-                  {notCopied(trans, one).join(' · ')}
-                </li>
+                <li key={n}>{notCopied(trans, one).join(' · ')}</li>
               ))}
               {skipped.length > 20 && (
                 <li>{trans.__('and %1 more', count(skipped.length - 20))}</li>
