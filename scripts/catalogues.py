@@ -96,9 +96,12 @@ def lab_json(catalog: Catalog) -> str:
         if message.id and not message.fuzzy:
             key, *_ = message.id if isinstance(message.id, tuple) else (message.id,)
             key = f"{message.context}\4{key}" if message.context else key
-            strings = message.string if isinstance(message.string, tuple) else (message.string,)
+            strings = list(_strings(message.string))
+            if isinstance(message.id, tuple) and len(strings) == 1:
+                # JupyterLab takes an entry with one form for one that knows no plural, and drops it.
+                strings *= 2
             if all(strings):
-                messages[key] = list(strings)
+                messages[key] = strings
     return json.dumps(messages, ensure_ascii=False, indent=0, sort_keys=True) + "\n"
 
 

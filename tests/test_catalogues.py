@@ -92,7 +92,10 @@ class TestEachLanguage:
         for message in messages(path):
             key = message.id if isinstance(message.id, str) else message.id[0]
             key = f"{message.context}\4{key}" if message.context else key
-            assert data[key] == [said for _, said in texts(message)]
+            said = [text for _, text in texts(message)]
+            assert data[key][: len(said)] == said
+            # Else JupyterLab's own translator ignores it.
+            assert (len(data[key]) > 1) == isinstance(message.id, tuple)
 
 
 def test_the_words_of_the_product_are_the_papers() -> None:
