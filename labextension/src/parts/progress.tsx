@@ -159,14 +159,11 @@ function StepRow(props: {
       {running && (
         <>
           <ProgressBar trans={trans} step={step} rate={rate} />
-          <p className="jp-secxops-Quiet">{measure(trans, step, rate)}</p>
+          {step.unit === 'bytes' && (
+            <p className="jp-secxops-Quiet">{measure(trans, step, rate)}</p>
+          )}
           {step.message && (
-            <p
-              className="jp-secxops-Quiet jp-secxops-Line"
-              title={step.message}
-            >
-              {said(trans, step.message)}
-            </p>
+            <p className="jp-secxops-Quiet">{said(trans, step.message)}</p>
           )}
         </>
       )}

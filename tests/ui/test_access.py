@@ -1,0 +1,159 @@
+"""Everyone: in both themes and both languages, by keyboard, at 240 pixels, at 200 % zoom."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from .stage import THEMES, Scene, Stage, stage  # noqa: F401 - a fixture
+
+AXE = Path(__file__).parents[2] / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
+PICTURES = os.environ.get("SECXOPS_PICTURES")
+"""A folder for pictures of every state, for people to look at."""
+
+LIGHT, DARK = THEMES
+pytestmark = [pytest.mark.timeout(240)]
+
+
+def states(stage: Stage, page: Page, width: int | None) -> Iterator[tuple[str, Scene]]:  # noqa: F811
+    """Bring the panel into each of its states, one after the other."""
+
+    def opened(scene: str, project: str | None) -> Scene:
+        stage.scene(scene)
+        return stage.open(page, project, width)
+
+    scene = opened("empty", None)
+    expect(scene.region.get_by_role("button").nth(1)).to_be_visible()
+    yield "nothing open", scene
+
+    scene = opened("empty", "detector")
+    expect(scene.share_button).to_be_visible()
+    yield "empty", scene
+    scene.form()
+    scene.region.get_by_role("radio").nth(1).click()
+    yield "form and plan with warnings", scene
+
+    scene = opened("empty", "refused")
+    scene.share_button.click()
+    expect(scene.region.get_by_role("alert")).to_be_visible()
+    yield "refusal", scene
+
+    scene = opened("each", "broken")
+    expect(scene.region).to_contain_text("docker.sock")
+    yield "error", scene
+    expect(scene.region.get_by_role("progressbar").first).to_be_visible()
+    expect(scene.region.get_by_role("listitem", name="gone")).to_be_visible()
+    yield "list with progress", scene
+    scene.unfold()
+    yield "list with all details", scene
+
+
+def faults_of_access(scene: Scene) -> list[Any]:
+    """What axe-core finds in the panel and in what it puts into the status bar, by every rule."""
+    if not scene.page.evaluate("'axe' in window"):
+        scene.page.add_script_tag(path=str(AXE))
+    found: dict[str, Any] = scene.region.evaluate(
+        """async panel => {
+            const status = document.querySelectorAll('.jp-secxops-Status');
+            return axe.run({include: [panel, ...status]}, {resultTypes: ['violations']});
+        }"""
+    )
+    assert found["passes"], "axe looked at nothing"
+    return [
+        (rule["id"], node["target"], node["failureSummary"])
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]
+
+
+MEASURE = """panel => {
+    const faults = [];
+    const say = (what, e) => faults.push(
+        `${what}: <${e.tagName.toLowerCase()} class="${e.className}"> ${e.textContent.slice(0, 80)}`);
+    const scroller = panel;
+    if (scroller.scrollWidth > scroller.clientWidth) say('scrolls sideways', scroller);
+    const edge = scroller.getBoundingClientRect();
+    const shown = [...panel.querySelectorAll('*')].filter(e =>
+        e.checkVisibility({visibilityProperty: true, contentVisibilityAuto: false})
+        && !e.closest('.jp-secxops-Unseen') && !e.closest('svg') && e.getClientRects().length);
+    for (const e of shown) {
+        const box = e.getBoundingClientRect();
+        if (box.left < edge.left - 1 || box.right > edge.left + scroller.clientWidth + 1)
+            say('sticks out', e);
+        const style = getComputedStyle(e);
+        if (style.overflowX !== 'visible' && e.scrollWidth > e.clientWidth + 1 && e.clientWidth)
+            say('is cut at the side', e);
+        if (style.overflowY !== 'auto' && style.overflowY !== 'visible'
+            && e.scrollHeight > e.clientHeight + 1 && e.clientHeight)
+            say('is cut below', e);
+    }
+    // What is clicked or read may lie in something, but not on something of another branch.
+    const things = shown.filter(e =>
+        e.matches('button, input, label, pre, [role=progressbar]')
+        || [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()));
+    const boxes = things.map(e => [e, [...e.getClientRects()]]);
+    for (let i = 0; i < boxes.length; i++)
+        for (let j = i + 1; j < boxes.length; j++) {
+            const [a, of_a] = boxes[i], [b, of_b] = boxes[j];
+            if (a.contains(b) || b.contains(a) || a.closest('.jp-secxops-Submit')
+                || b.closest('.jp-secxops-Submit')) continue;
+            if (of_a.some(p => of_b.some(q =>
+                Math.min(p.right, q.right) - Math.max(p.left, q.left) > 1
+                && Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top) > 3)))
+                say(`overlaps "${b.textContent.slice(0, 40)}"`, a);
+        }
+    return faults;
+}"""
+
+
+@pytest.mark.parametrize(
+    ("theme", "language", "width", "zoom"),
+    [
+        (LIGHT, "en", 240, 1),
+        (DARK, "zh_CN", 240, 1),
+        (LIGHT, "zh_CN", None, 2),
+        (DARK, "en", None, 2),
+    ],
+    ids=[
+        "light-english-narrow",
+        "dark-chinese-narrow",
+        "light-chinese-large",
+        "dark-english-large",
+    ],
+)
+def test_every_state_can_be_read(
+    browser: Browser,
+    stage: Stage,  # noqa: F811
+    theme: str,
+    language: str,
+    width: int | None,
+    zoom: int,
+) -> None:
+    """axe-core finds nothing, and nothing is cut, overlaps or scrolls sideways."""
+    assert AXE.exists(), "axe-core is not there; `npm ci` in labextension"
+    stage.choose(theme, language)
+    # A page at 200 % is half as wide and high, in dots that are twice as large.
+    viewport = {"width": 1280 // zoom, "height": 900 // zoom}
+    context = browser.new_context(
+        viewport=viewport, device_scale_factor=zoom, locale="en-US" if language == "en" else "zh-CN"
+    )
+    faults = []
+    for name, scene in states(stage, context.new_page(), width):
+        if PICTURES:
+            picture(scene, Path(PICTURES) / f"{theme[11:]}-{language}-{width}-{zoom}x-{name}.png")
+        faults += [(name, fault) for fault in faults_of_access(scene)]
+        faults += [(name, fault) for fault in scene.region.evaluate(MEASURE)]
+    context.close()
+    assert not faults, "\n".join(map(str, faults))
+
+
+def picture(scene: Scene, path: Path) -> None:
+    """Take a picture of the page with the panel at its top, and one of all that is in the panel."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scene.page.screenshot(path=path)
+    scene.region.locator(".jp-secxops-View").first.screenshot(path=path.with_suffix(".panel.png"))
