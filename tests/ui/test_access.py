@@ -153,7 +153,12 @@ def test_every_state_can_be_read(
 
 
 def picture(scene: Scene, path: Path) -> None:
-    """Take a picture of the page with the panel at its top, and one of all that is in the panel."""
+    """Take a picture of the page, and one of all that is in the panel."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scene.page.screenshot(path=path)
-    scene.region.locator(".jp-secxops-View").first.screenshot(path=path.with_suffix(".panel.png"))
+    size = scene.page.viewport_size
+    assert size is not None
+    height = scene.region.evaluate("panel => panel.scrollHeight")
+    scene.page.set_viewport_size({"width": size["width"], "height": min(height + 100, 4000)})
+    scene.region.screenshot(path=path.with_suffix(".panel.png"))
+    scene.page.set_viewport_size(size)

@@ -118,6 +118,17 @@ export function details(
     .join('\n');
 }
 
+/** A sentence; what is to be typed stands in it between backquotes. */
+export function Sentence({ text }: { text: string }): React.ReactElement {
+  return (
+    <>
+      {text
+        .split('`')
+        .map((part, n) => (n % 2 ? <code key={n}>{part}</code> : part))}
+    </>
+  );
+}
+
 /** What happened, what to do now, and the details to copy. */
 export function Problem(props: {
   trans: TranslationBundle;
@@ -135,9 +146,15 @@ export function Problem(props: {
     >
       <p className="jp-secxops-Signed">
         <span aria-hidden="true">✕</span>
-        <span>{messageOf(trans, finding)}</span>
+        <span>
+          <Sentence text={messageOf(trans, finding)} />
+        </span>
       </p>
-      {hint && <p className="jp-secxops-Hint">{hint}</p>}
+      {hint && (
+        <p className="jp-secxops-Hint">
+          <Sentence text={hint} />
+        </p>
+      )}
       <div className="jp-secxops-Buttons">
         {props.children}
         <CopyButton trans={trans} text={() => details(finding, props.about)}>

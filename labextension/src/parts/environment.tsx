@@ -9,7 +9,7 @@ import { Project } from '../project';
 import { hintOf, messageOf, versionLabel } from '../sentences';
 import { Shares } from '../shares';
 import { count, decimal, files, size } from '../units';
-import { Button, Problem, useSignal } from './common';
+import { Button, Problem, Sentence, useSignal } from './common';
 
 function nodeFacts(trans: TranslationBundle, node: INodeCapacity): string[] {
   const cpu = Math.max(0, node.cpu - node.cpu_requested);
@@ -102,7 +102,8 @@ function Facts(props: {
       {environment.problems.map((problem, n) => (
         <p key={n} className="jp-secxops-Warning">
           <span aria-hidden="true">! </span>
-          {messageOf(trans, problem)} {hintOf(trans, problem)}
+          {messageOf(trans, problem)}{' '}
+          <Sentence text={hintOf(trans, problem)} />
         </p>
       ))}
     </>

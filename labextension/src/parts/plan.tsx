@@ -6,6 +6,7 @@ import React from 'react';
 import { ICopiedItem, IFinding, INotCopiedItem, IPlan } from '../model';
 import { hintOf, messageOf, notCopied } from '../sentences';
 import { files, size } from '../units';
+import { Sentence } from './common';
 
 function amount(
   trans: TranslationBundle,
@@ -58,7 +59,11 @@ export function Warning(props: {
         <span aria-hidden="true">!</span>
         <span>{messageOf(props.trans, props.finding)}</span>
       </p>
-      {hint && <p className="jp-secxops-Hint">{hint}</p>}
+      {hint && (
+        <p className="jp-secxops-Hint">
+          <Sentence text={hint} />
+        </p>
+      )}
     </div>
   );
 }
