@@ -59,14 +59,14 @@ export class LazyPanel<T extends IContent> extends Panel {
   private _say(): void {
     this._note?.dispose();
     const note = new Widget();
-    note.addClass('jp-secxops-View');
+    note.addClass('jp-secxops-Note');
     const sentence = document.createElement('p');
     sentence.textContent = this.trans.__(
       'The panel could not be loaded. Is the Jupyter server there?'
     );
     const button = document.createElement('button');
     button.type = 'button';
-    button.className = 'jp-mod-styled jp-secxops-Button';
+    button.className = 'jp-mod-styled';
     button.textContent = this.trans.__('Try again');
     button.onclick = () => void this.load();
     note.node.append(sentence, button);

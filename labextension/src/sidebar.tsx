@@ -27,6 +27,8 @@ import { messageOf } from './sentences';
 import { Shares } from './shares';
 import { between, duration, writeIn } from './units';
 
+import '../style/panel.css';
+
 /** What of JupyterLab the sidebar works with; null where this application has no such part. */
 export interface IHost {
   app: JupyterFrontEnd;

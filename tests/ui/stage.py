@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +65,17 @@ class Stage:
             )
             urllib.request.urlopen(request, timeout=20).close()
 
-    def open(self, page: Page, project: str | None = "detector", width: int | None = None) -> Scene:
-        """Open JupyterLab, with a notebook of a project or without, and the panel in it."""
+    def open(
+        self,
+        page: Page,
+        project: str | None = "detector",
+        width: int | None = None,
+        before: Callable[[], object] = lambda: None,
+    ) -> Scene:
+        """Open JupyterLab, with a notebook of a project or without, and the panel in it.
+
+        ``before`` is called when all is there but the panel.
+        """
         file = f"/tree/{project}/explore.ipynb" if project else ""
         page.goto(f"{self.lab.url}/lab{file}?reset&token={TOKEN}")
         tab = page.get_by_role("tab", name=TITLE[self.language])
@@ -76,6 +85,7 @@ class Stage:
             page.add_style_tag(content=":root {--jp-sidebar-min-width: 200px !important}")
         if project:
             expect(page.get_by_role("tab", name="explore.ipynb")).to_be_visible()
+        before()
         if tab.get_attribute("aria-selected") != "true":
             tab.click()
         region = page.get_by_role("region", name=TITLE[self.language], exact=True)
