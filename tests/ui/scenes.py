@@ -7,7 +7,9 @@ be looked at; everything else is the memory service's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from jupyter_secxops_migrate.model import (
     CopiedItem,
     Environment,
     EnvironmentStatus,
+    Event,
     Evidence,
     Finding,
     Folder,
@@ -40,6 +43,7 @@ from jupyter_secxops_migrate.model import (
     StepName,
     StepState,
     VolumeResult,
+    utcnow,
 )
 from jupyter_secxops_migrate.runtime import Runtime
 from jupyter_secxops_migrate.serve import HostedService, SecxopsService
@@ -303,9 +307,9 @@ def _all_waiting() -> dict[str, Any]:
 
 
 def many(owner: str) -> list[Migration]:
-    """As many shares as a diligent person has after years, of every kind."""
+    """As many shares as a diligent person has after years, of every kind, and one under way."""
     kinds = of_each(owner)[3:]
-    return [
+    return [busy_share(owner)] + [
         kinds[number % len(kinds)].model_copy(
             update={
                 "id": f"n{number}",
@@ -313,7 +317,7 @@ def many(owner: str) -> list[Migration]:
                 "created": STARTED - timedelta(hours=number),
             }
         )
-        for number in range(MANY)
+        for number in range(1, MANY)
     ]
 
 
@@ -376,6 +380,18 @@ class SceneApi(MemoryApi):
     async def list(self) -> Sequence[Migration]:
         self.scenes.set_scene(self.owner)
         return await super().list()
+
+    async def events(
+        self, migration_id: str | None = None, after: int | None = None
+    ) -> AsyncIterator[Event]:
+        """In the full list, tell how far the one under way is, twenty times a second."""
+        for number in itertools.count():
+            await asyncio.sleep(0.05)
+            self.scenes.set_scene(self.owner)
+            if self.scenes.shown and self.scenes.shown[0] == "many":
+                step = next(s for s in busy_share(self.owner).steps if s.name is StepName.COPY)
+                step.percent, step.done = number % 1000 / 10, number % 1000 * GB // 1000
+                yield Event(id=number + 1, time=utcnow(), migration="m1", kind="step", step=step)
 
     async def log(self, migration_id: str) -> str:
         return await super().log(migration_id) + "".join(
