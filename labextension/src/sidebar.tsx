@@ -257,7 +257,11 @@ function ShareList(props: {
           )}
         </p>
       ) : (
-        <ul className="jp-secxops-Shares" aria-label={trans.__('Shares')}>
+        <ul
+          className="jp-secxops-Shares"
+          aria-label={trans.__('Shares')}
+          onKeyDown={walk}
+        >
           {items.map((item, n) => (
             <ShareItem
               key={item.id}
@@ -273,6 +277,26 @@ function ShareList(props: {
       )}
     </section>
   );
+}
+
+/** Arrows go from share to share, past the buttons in each: there may be a thousand. */
+function walk(event: React.KeyboardEvent<HTMLUListElement>): void {
+  const heads = [
+    ...event.currentTarget.querySelectorAll<HTMLElement>(
+      '.jp-secxops-Disclosure'
+    )
+  ];
+  const here = heads.indexOf(event.target as HTMLElement);
+  const there = {
+    ArrowDown: here + 1,
+    ArrowUp: here - 1,
+    Home: 0,
+    End: heads.length - 1
+  }[event.key];
+  if (here >= 0 && there !== undefined) {
+    event.preventDefault();
+    heads[there]?.focus();
+  }
 }
 
 function View(props: { sidebar: Sidebar; host: IHost }): React.ReactElement {

@@ -162,3 +162,100 @@ def picture(scene: Scene, path: Path) -> None:
     scene.page.set_viewport_size({"width": size["width"], "height": min(height + 100, 4000)})
     scene.region.screenshot(path=path.with_suffix(".panel.png"))
     scene.page.set_viewport_size(size)
+
+
+SEEN = """() => {
+    const e = document.activeElement;
+    const style = getComputedStyle(e);
+    const name = e.ariaLabel || e.labels?.[0]?.textContent || e.textContent || e.placeholder;
+    const box = e.getBoundingClientRect();
+    // What lies at the middle of it: a person does not see a focus below something else.
+    const top = document.elementFromPoint(box.left + box.width / 2, box.top + Math.min(box.height / 2, 8));
+    return {
+        inside: !!e.closest('.jp-secxops-Panel'),
+        name,
+        ring: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
+        covered: !(e === top || e.contains(top) || top?.contains(e)),
+    };
+}"""
+
+
+def walked(scene: Scene, most: int = 200) -> list[dict[str, Any]]:
+    """Go through the panel with the Tab key from what has the focus, until it is left."""
+    found = []
+    for _ in range(most):
+        seen = scene.page.evaluate(SEEN)
+        if not seen["inside"]:
+            return found
+        found.append(seen)
+        scene.page.keyboard.press("Tab")
+    raise AssertionError(f"the focus does not leave the panel: {found[-5:]}")
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_tab_key_reaches_everything_in_sight(page: Page, stage: Stage, theme: str) -> None:  # noqa: F811
+    """Each control once, with a ring around it, not below the buttons that stay in sight."""
+    stage.choose(theme)
+    stage.scene("each")
+    scene = stage.open(page)
+    expect(scene.region.get_by_role("listitem", name="gone")).to_be_visible()
+    scene.form()
+    expect(scene.region.get_by_role("textbox", name="Name")).to_be_focused()
+    seen = walked(scene)
+    assert [one["name"] for one in seen if not one["ring"]] == []
+    assert [one["name"] for one in seen if one["covered"]] == []
+    names = [one["name"].strip() for one in seen]
+    for name in ("as it is now", "Data folder", "Add folder", "Browse…", "CPU", "GPU", "Share"):
+        assert name in names, names
+    for button in scene.region.get_by_role("button").all():
+        label = button.get_attribute("aria-label") or button.inner_text()
+        assert any(label.strip() in name for name in names), label
+
+
+def test_arrows_go_from_share_to_share(page: Page, stage: Stage) -> None:  # noqa: F811
+    stage.choose()
+    stage.scene("each")
+    scene = stage.open(page)
+    expect(scene.region.get_by_role("listitem", name="gone")).to_be_visible()
+    scene.button("under-way").focus()
+    page.keyboard.press("ArrowDown")
+    expect(scene.button("in-the-queue")).to_be_focused()
+    page.keyboard.press("End")
+    expect(scene.button("gone")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(scene.button("gone")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(scene.button("gone")).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("Home")
+    expect(scene.button("under-way")).to_be_focused()
+
+
+def test_escape_leads_back_to_where_one_was(page: Page, stage: Stage) -> None:  # noqa: F811
+    """From the form to its button, from a question to the button that asked it."""
+    stage.choose()
+    stage.scene("each")
+    scene = stage.open(page)
+    expect(scene.share_button).to_be_visible()
+    scene.share_button.focus()
+    page.keyboard.press("Enter")
+    expect(scene.region.get_by_role("textbox", name="Name")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(scene.share_button).to_be_focused()
+
+    scene.button("gone").focus()
+    page.keyboard.press("Enter")
+    delete = scene.button("Delete: gone")
+    delete.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Delete gone?")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(delete).to_be_focused()
+    # Nothing was deleted; on a second thought it is, and the focus goes to its neighbour.
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("button", name="Keep")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(scene.region.get_by_role("listitem", name="gone")).to_have_count(0)
+    expect(scene.button("stopped")).to_be_focused()

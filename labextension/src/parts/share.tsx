@@ -364,7 +364,12 @@ export const ShareItem = React.memo(function ShareItem(props: {
       defaultButton: 0
     });
     if (answer.button.accept) {
+      const row = head.current?.closest('li');
+      const next = row?.nextElementSibling ?? row?.previousElementSibling;
+      const panel = row?.closest('.jp-secxops-Content');
       await act(() => shares.delete(item.id));
+      // The share goes, and the focus with it, unless it is taken elsewhere.
+      (next ?? panel)?.querySelector('button')?.focus();
     }
   };
 
