@@ -272,7 +272,7 @@ def of_each(owner: str) -> list[Migration]:
         hints=" ".join(one.hint for one in refused),
         codes=[one.code for one in refused],
     )
-    build = errors.BuildFailed(line=7, instruction="RUN pip install 'no such'", id="m5")
+    build = errors.BuildFailed(line=7, instruction="RUN pip install no-such", id="m5")
     memory = errors.FileUnreadable(count=3, path="/home/jovyan/detector", first="models/a.bin")
     return [
         busy_share(owner),

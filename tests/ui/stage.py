@@ -138,6 +138,39 @@ class Scene:
         assert box is not None and abs(box["width"] - pixels) < 3, box
 
 
+def states(stage: Stage, page: Page, width: int | None = None) -> Iterator[tuple[str, Scene]]:
+    """Bring the panel into each of its states, one after the other."""
+
+    def opened(scene: str, project: str | None) -> Scene:
+        stage.scene(scene)
+        return stage.open(page, project, width)
+
+    scene = opened("empty", None)
+    expect(scene.region.get_by_role("button").nth(1)).to_be_visible()
+    yield "nothing open", scene
+
+    scene = opened("empty", "detector")
+    expect(scene.share_button).to_be_visible()
+    yield "empty", scene
+    scene.form()
+    scene.region.get_by_role("radio").nth(1).click()
+    yield "form and plan with warnings", scene
+
+    scene = opened("empty", "refused")
+    scene.share_button.click()
+    expect(scene.region.get_by_role("alert")).to_be_visible()
+    yield "refusal", scene
+
+    scene = opened("each", "broken")
+    expect(scene.region).to_contain_text("docker.sock")
+    yield "error", scene
+    expect(scene.region.get_by_role("progressbar").first).to_be_visible()
+    expect(scene.region.get_by_role("listitem", name="gone")).to_be_visible()
+    yield "list with progress", scene
+    scene.unfold()
+    yield "list with all details", scene
+
+
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A JupyterLab with the extension as it was built, and the service of the scenes."""

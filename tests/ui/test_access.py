@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from .stage import THEMES, Scene, Stage, stage  # noqa: F401 - a fixture
+from .stage import THEMES, Scene, Stage, stage, states  # noqa: F401 - a fixture
 
 AXE = Path(__file__).parents[2] / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
 PICTURES = os.environ.get("SECXOPS_PICTURES")
@@ -18,39 +17,6 @@ PICTURES = os.environ.get("SECXOPS_PICTURES")
 
 LIGHT, DARK = THEMES
 pytestmark = [pytest.mark.timeout(240)]
-
-
-def states(stage: Stage, page: Page, width: int | None) -> Iterator[tuple[str, Scene]]:  # noqa: F811
-    """Bring the panel into each of its states, one after the other."""
-
-    def opened(scene: str, project: str | None) -> Scene:
-        stage.scene(scene)
-        return stage.open(page, project, width)
-
-    scene = opened("empty", None)
-    expect(scene.region.get_by_role("button").nth(1)).to_be_visible()
-    yield "nothing open", scene
-
-    scene = opened("empty", "detector")
-    expect(scene.share_button).to_be_visible()
-    yield "empty", scene
-    scene.form()
-    scene.region.get_by_role("radio").nth(1).click()
-    yield "form and plan with warnings", scene
-
-    scene = opened("empty", "refused")
-    scene.share_button.click()
-    expect(scene.region.get_by_role("alert")).to_be_visible()
-    yield "refusal", scene
-
-    scene = opened("each", "broken")
-    expect(scene.region).to_contain_text("docker.sock")
-    yield "error", scene
-    expect(scene.region.get_by_role("progressbar").first).to_be_visible()
-    expect(scene.region.get_by_role("listitem", name="gone")).to_be_visible()
-    yield "list with progress", scene
-    scene.unfold()
-    yield "list with all details", scene
 
 
 def faults_of_access(scene: Scene) -> list[Any]:

@@ -201,7 +201,7 @@ function Result(props: {
       ))}
       {skipped.length > 0 && (
         <div className="jp-secxops-Row">
-          <dt>{trans.__('Not copied')}</dt>
+          <dt>{trans._p('result', 'Not copied')}</dt>
           <dd>
             <ul className="jp-secxops-Quiet">
               {skipped.slice(0, 20).map((one, n) => (
