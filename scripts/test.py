@@ -95,13 +95,13 @@ def _parts(what: str) -> Sequence[tuple[str, list[str]]]:
         ("layers", [str(BIN / "lint-imports")]),
     ]
     quick = [
-        ("quick tests", [pytest, "-q", "-n", "2", "-m", "not docker and not root"]),
+        ("quick tests", [pytest, "-q", "-n", "2", "-m", "not docker and not root and not browser"]),
     ]
     marks = "docker or root" if is_root() else "docker and not root"
     # Apart: Playwright keeps an event loop running, which the server's own fixtures can't have.
     real = [
         ("tests with real parts", [pytest, "-q", "-m", marks, "--ignore=tests/ui"]),
-        ("tests in a browser", [pytest, "-q", "-m", marks, "tests/ui"]),
+        ("tests in a browser", [pytest, "-q", "-m", f"{marks} or browser", "tests/ui"]),
     ]
     return {"all": [*lint, *quick, *real], "quick": quick, "lint": lint}[what]
 

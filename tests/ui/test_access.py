@@ -16,7 +16,7 @@ PICTURES = os.environ.get("SECXOPS_PICTURES")
 """A folder for pictures of every state, for people to look at."""
 
 LIGHT, DARK = THEMES
-pytestmark = [pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 
 def faults_of_access(scene: Scene) -> list[Any]:

@@ -17,7 +17,7 @@ from .stage import SHARE, Stage, stage, states  # noqa: F401 - a fixture
 LOCALE = Path(jupyter_secxops_migrate.__file__).parent / "locale"
 DOMAIN = "jupyter_secxops_migrate"
 WORD = re.compile(r"(?<![\w./:@=-])[A-Za-z]{2,}(?![\w./:@=-])")
-pytestmark = [pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 SAID = """panel => {
     const said = [];

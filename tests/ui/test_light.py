@@ -37,6 +37,7 @@ def test_all_of_it_is_small() -> None:
     assert sum(sizes.values()) <= ALL, sizes
 
 
+@pytest.mark.browser
 def test_only_a_stub_is_loaded_before_the_panel_is_opened(page: Page, stage: Stage) -> None:  # noqa: F811
     """Neither the panel's code, nor a question to the service."""
     loaded: list[str] = []
@@ -59,6 +60,7 @@ def test_only_a_stub_is_loaded_before_the_panel_is_opened(page: Page, stage: Sta
     assert asked[0] == "|" and len(asked) > 1
 
 
+@pytest.mark.browser
 def test_a_thousand_shares_scroll_without_stutter(page: Page, stage: Stage) -> None:  # noqa: F811
     """Hardly a frame is late while the whole list passes by and one share tells how far it is."""
     stage.scene("many")
