@@ -205,6 +205,7 @@ def survey(
                 NotCopiedItem(
                     name=readable(str(Path(folder) / path)),
                     reason="a mount of its own; take it along as data",
+                    code="other_mount",
                 )
                 for folder, paths in elsewhere.items()
                 for path in paths

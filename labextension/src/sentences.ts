@@ -165,6 +165,7 @@ const ROWS: Record<
 const REASONS: Record<string, Words> = {
   no_content: trans =>
     trans.__('devices, sockets and pipes have no content to copy'),
+  other_mount: trans => trans.__('a mount of its own; take it along as data'),
   owner_keys: trans => trans.__('keys of its owner'),
   cloud_credentials: trans => trans.__('cloud credentials'),
   registry_credentials: trans => trans.__('registry credentials'),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
+import jupyter_secxops_migrate
+from jupyter_secxops_migrate.copying import reasons
 from jupyter_secxops_migrate.errors import SecxopsError
 from jupyter_secxops_migrate.migration.plan import REASONS
 
@@ -23,3 +26,18 @@ def test_every_code_has_its_sentence_with_its_parameters() -> None:
     for code, text in sentences.items():
         named = set(re.findall(r"p\(\s*'(\w+)'\s*\)", entries[code]))
         assert set(re.findall(r"\{(\w+)\}", text)) <= named, code
+
+
+def test_every_row_that_is_not_copied_has_its_words() -> None:
+    """Whoever makes such a row gives it a code, and each code is known here."""
+    package = Path(jupyter_secxops_migrate.__file__).parent
+    codes = set(reasons.REASONS) | {reasons.code_of(f"its attribute {n} is lost") for n in "ab"}
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("NotCopiedItem"):
+                [code] = [word.value for word in node.keywords if word.arg == "code"]
+                if isinstance(code, ast.Constant):
+                    codes.add(str(code.value))
+    text = SOURCE.read_text()
+    tables = text[text.index("const ROWS") : text.index("const SENTENCES")]
+    assert codes - set(re.findall(r"^  (\w+): ", tables, re.M)) == set()
