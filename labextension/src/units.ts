@@ -27,7 +27,8 @@ export function size(trans: TranslationBundle, bytes: number): string {
   if (unit === 0) {
     return trans._n('%2 byte', '%2 bytes', bytes, decimal(bytes, 0));
   }
-  return `${decimal(number, number < 9.95 ? 1 : 0)} ${UNITS[unit - 1]}`;
+  // What belongs together is not to be torn apart at the end of a line.
+  return `${decimal(number, number < 9.95 ? 1 : 0)}\u00a0${UNITS[unit - 1]}`;
 }
 
 /** A number with at most so many digits behind the point. */

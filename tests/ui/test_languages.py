@@ -26,7 +26,9 @@ SAID = """panel => {
         if (e.closest('pre, .jp-secxops-ShareName')) continue;
         for (const name of ['aria-label', 'aria-valuetext', 'title', 'placeholder'])
             if (e.hasAttribute(name)) said.push(e.getAttribute(name));
-        for (const n of e.childNodes) if (n.nodeType === 3) said.push(n.data);
+        // A path is one word, though it may break anywhere.
+        if (e.matches('.jp-secxops-Path')) said.push(e.textContent);
+        else for (const n of e.childNodes) if (n.nodeType === 3) said.push(n.data);
     }
     return said;
 }"""

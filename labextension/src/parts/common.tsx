@@ -118,6 +118,20 @@ export function details(
     .join('\n');
 }
 
+/** A path, which rather breaks between its folders than within one. */
+export function Path({ path }: { path: string }): React.ReactElement {
+  return (
+    <span className="jp-secxops-Path">
+      {path.split(/(?<=\/)/).map((part, n) => (
+        <React.Fragment key={n}>
+          {part}
+          <wbr />
+        </React.Fragment>
+      ))}
+    </span>
+  );
+}
+
 /** A sentence; what is to be typed stands in it between backquotes. */
 export function Sentence({ text }: { text: string }): React.ReactElement {
   return (

@@ -9,7 +9,7 @@ import { Project } from '../project';
 import { hintOf, messageOf, versionLabel } from '../sentences';
 import { Shares } from '../shares';
 import { count, decimal, files, size } from '../units';
-import { Button, Problem, Sentence, useSignal } from './common';
+import { Button, Path, Problem, Sentence, useSignal } from './common';
 
 function nodeFacts(trans: TranslationBundle, node: INodeCapacity): string[] {
   const cpu = Math.max(0, node.cpu - node.cpu_requested);
@@ -39,10 +39,6 @@ function Row(props: {
       <dd>{props.children}</dd>
     </div>
   );
-}
-
-function Path({ path }: { path: string }): React.ReactElement {
-  return <span className="jp-secxops-Path">{path}</span>;
 }
 
 function Facts(props: {
@@ -102,8 +98,7 @@ function Facts(props: {
       {environment.problems.map((problem, n) => (
         <p key={n} className="jp-secxops-Warning">
           <span aria-hidden="true">! </span>
-          {messageOf(trans, problem)}{' '}
-          <Sentence text={hintOf(trans, problem)} />
+          {messageOf(trans, problem)} <Sentence text={hintOf(trans, problem)} />
         </p>
       ))}
     </>

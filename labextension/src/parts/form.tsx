@@ -17,7 +17,7 @@ import {
 } from '../model';
 import { Shares } from '../shares';
 import { files, size } from '../units';
-import { Button, Problem } from './common';
+import { Button, Path, Problem } from './common';
 import { PlanView } from './plan';
 
 const SETTLE = 350;
@@ -328,7 +328,7 @@ export function ShareForm(props: {
                 }}
               />
               <span>
-                <span className="jp-secxops-Path">{folder.path}</span>{' '}
+                <Path path={folder.path} />{' '}
                 <span className="jp-secxops-Quiet">
                   {size(trans, folder.bytes)} · {files(trans, folder.files)}
                 </span>

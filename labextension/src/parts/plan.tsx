@@ -6,7 +6,7 @@ import React from 'react';
 import { ICopiedItem, IFinding, INotCopiedItem, IPlan } from '../model';
 import { hintOf, messageOf, notCopied } from '../sentences';
 import { files, size } from '../units';
-import { Sentence } from './common';
+import { Path, Sentence } from './common';
 
 function amount(
   trans: TranslationBundle,
@@ -39,7 +39,7 @@ function NotCopied(props: {
   const [name, reason] = notCopied(trans, item);
   return (
     <li>
-      <span className="jp-secxops-Path">{name}</span>{' '}
+      <Path path={name} />{' '}
       <span className="jp-secxops-Quiet">
         {much && `${much} · `}
         {reason}
@@ -87,10 +87,15 @@ export function PlanView(props: {
       <ul aria-label={trans.__('Copied')}>
         {plan.copied.map((item, n) => (
           <li key={n}>
-            <span className="jp-secxops-Path">{copiedName(trans, item)}</span>{' '}
+            <Path path={copiedName(trans, item)} />{' '}
             <span className="jp-secxops-Quiet">
               {amount(trans, item)}
-              {item.mount && ` → ${item.mount}`}
+              {item.mount && (
+                <>
+                  {' → '}
+                  <Path path={item.mount} />
+                </>
+              )}
             </span>
           </li>
         ))}

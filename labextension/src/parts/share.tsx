@@ -10,7 +10,7 @@ import { IFinding, IMigration, IPlan, isBusy } from '../model';
 import { notCopied } from '../sentences';
 import { Shares } from '../shares';
 import { count, files, size, when } from '../units';
-import { Button, CopyButton, Problem } from './common';
+import { Button, CopyButton, Path, Problem } from './common';
 import { progressLabel, Steps } from './progress';
 
 const LAST_LINES = 20;
@@ -192,7 +192,7 @@ function Result(props: {
             {volume.role === 'code' ? trans.__('Code') : trans.__('Data')}
           </dt>
           <dd>
-            <span className="jp-secxops-Path">{volume.mount}</span>
+            <Path path={volume.mount} />
             <span className="jp-secxops-Quiet">
               {size(trans, volume.bytes)} · {files(trans, volume.files)}
             </span>
