@@ -122,7 +122,7 @@ export function details(
 export function Path({ path }: { path: string }): React.ReactElement {
   return (
     <span className="jp-secxops-Path">
-      {path.split(/(?<=\/)/).map((part, n) => (
+      {path.split(/(?<=[^/]\/)/).map((part, n) => (
         <React.Fragment key={n}>
           {part}
           <wbr />

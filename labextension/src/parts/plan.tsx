@@ -30,7 +30,7 @@ function copiedName(trans: TranslationBundle, item: ICopiedItem): string {
       : item.source;
 }
 
-function NotCopied(props: {
+export function NotCopied(props: {
   trans: TranslationBundle;
   item: INotCopiedItem;
 }): React.ReactElement {

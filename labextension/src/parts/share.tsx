@@ -7,10 +7,10 @@ import React from 'react';
 import { ApiError } from '../api';
 import { isLoopback, tunnelTo } from '../link';
 import { IFinding, IMigration, IPlan, isBusy } from '../model';
-import { notCopied } from '../sentences';
 import { Shares } from '../shares';
 import { count, files, size, when } from '../units';
 import { Button, CopyButton, Path, Problem } from './common';
+import { NotCopied } from './plan';
 import { progressLabel, Steps } from './progress';
 
 const LAST_LINES = 20;
@@ -200,12 +200,12 @@ function Result(props: {
         </div>
       ))}
       {skipped.length > 0 && (
-        <div className="jp-secxops-Row">
+        <div className="jp-secxops-Row jp-mod-wide">
           <dt>{trans._p('result', 'Not copied')}</dt>
           <dd>
-            <ul className="jp-secxops-Quiet">
+            <ul>
               {skipped.slice(0, 20).map((one, n) => (
-                <li key={n}>{notCopied(trans, one).join(' · ')}</li>
+                <NotCopied key={n} trans={trans} item={one} />
               ))}
               {skipped.length > 20 && (
                 <li>{trans.__('and %1 more', count(skipped.length - 20))}</li>
