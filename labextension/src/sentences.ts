@@ -89,9 +89,9 @@ function reader(trans: TranslationBundle, { code, params }: IFinding): Read {
     if (value === undefined || value === null) {
       return '<?>';
     }
-    return Array.isArray(value)
-      ? value.map(one => word(trans, String(one))).join(', ')
-      : word(trans, String(value));
+    const text = (one: unknown) =>
+      SPOKEN.has(name) ? word(trans, String(one)) : String(one);
+    return Array.isArray(value) ? value.map(text).join(', ') : text(value);
   };
 }
 
@@ -99,6 +99,16 @@ function reader(trans: TranslationBundle, { code, params }: IFinding): Read {
 function word(trans: TranslationBundle, value: string): string {
   return Object.hasOwn(WORDS, value) ? WORDS[value]!(trans) : value;
 }
+
+/** Parameters that may be such words; a name or a path is what it is, even if it is `copy`. */
+const SPOKEN = new Set([
+  'action',
+  'mounts',
+  'reason',
+  'state',
+  'step',
+  'wanted'
+]);
 
 type Words = (trans: TranslationBundle) => string;
 

@@ -155,6 +155,7 @@ def refusals(project: str) -> list[Finding]:
             errors.NeedsBuildKit(line=4, instruction="RUN", feature="--mount=type=cache"),
             errors.TooLittleMemory(node=NODE, free="66 GB", asked="128 GB"),
             errors.DataOutsidePolicy(path="/proc", reason="it belongs to the system"),
+            errors.AlreadySharing(name="copy", id="m1"),
             errors.ContainerLayer(path=project, mounts=["/home/jovyan/work", DATA]),
         )
     ]

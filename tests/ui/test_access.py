@@ -23,13 +23,16 @@ def faults_of_access(scene: Scene) -> list[Any]:
     """What axe-core finds in the panel and in what it puts into the status bar, by every rule."""
     if not scene.page.evaluate("'axe' in window"):
         scene.page.add_script_tag(path=str(AXE))
+        # JupyterLab's page has no height of its own, and axe takes what is in it for invisible.
+        scene.page.add_style_tag(content="html, body {height: 100%}")
     found: dict[str, Any] = scene.region.evaluate(
         """async panel => {
             const status = document.querySelectorAll('.jp-secxops-Status');
             return axe.run({include: [panel, ...status]}, {resultTypes: ['violations']});
         }"""
     )
-    assert found["passes"], "axe looked at nothing"
+    looked = {rule["id"] for rule in [*found["passes"], *found["violations"]]}
+    assert {"button-name", "color-contrast"} <= looked, "axe did not look"
     return [
         (rule["id"], node["target"], node["failureSummary"])
         for rule in found["violations"]
@@ -116,6 +119,25 @@ def test_every_state_can_be_read(
         faults += [(name, fault) for fault in scene.region.evaluate(MEASURE)]
     context.close()
     assert not faults, "\n".join(map(str, faults))
+
+
+def test_the_judges_find_faults(page: Page, stage: Stage) -> None:  # noqa: F811
+    """What would be wrong is found: a name that is too wide, a cut path, words on words, a pale text."""
+    stage.choose()
+    stage.scene("each")
+    scene = stage.open(page)
+    expect(scene.region.get_by_role("listitem", name="gone")).to_be_visible()
+    for style, judge, fault in (
+        (".jp-secxops-ShareName {overflow-wrap: normal}", MEASURE, "sticks out"),
+        (".jp-secxops-Path {display: block; overflow: hidden; height: 9px}", MEASURE, "cut below"),
+        (".jp-secxops-Summary {margin-top: -14px}", MEASURE, "overlaps"),
+        (".jp-secxops-Quiet {color: #bbb}", None, "contrast"),
+    ):
+        added = page.add_style_tag(content=style)
+        found = scene.region.evaluate(judge) if judge else faults_of_access(scene)
+        assert any(fault in str(one) for one in found), (style, found)
+        added.evaluate("e => e.remove()")
+    assert scene.region.evaluate(MEASURE) == faults_of_access(scene) == []
 
 
 def picture(scene: Scene, path: Path) -> None:

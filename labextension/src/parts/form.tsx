@@ -237,7 +237,8 @@ export function ShareForm(props: {
       aria-labelledby="jp-secxops-form"
       className="jp-secxops-Section"
       onKeyDown={event => {
-        if (event.key === 'Escape') {
+        // While Chinese is typed, Escape and Enter are the input method's.
+        if (event.key === 'Escape' && !event.nativeEvent.isComposing) {
           event.stopPropagation();
           props.onDone(null);
         }
@@ -345,7 +346,7 @@ export function ShareForm(props: {
               value={added}
               onChange={event => setAdded(event.target.value)}
               onKeyDown={event => {
-                if (event.key === 'Enter') {
+                if (event.key === 'Enter' && !event.nativeEvent.isComposing) {
                   event.preventDefault();
                   void add(added);
                 }
