@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +21,33 @@ LIGHT, DARK = THEMES
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 
+@contextmanager
+def in_full(scene: Scene, most: int = 20_000) -> Iterator[None]:
+    """Make the window so high that all of the panel is in sight."""
+    size = scene.page.viewport_size
+    assert size is not None
+    height = scene.region.evaluate("panel => panel.scrollHeight")
+    scene.page.set_viewport_size({"width": size["width"], "height": min(height + 100, most)})
+    try:
+        yield
+    finally:
+        scene.page.set_viewport_size(size)
+
+
 def faults_of_access(scene: Scene) -> list[Any]:
     """What axe-core finds in the panel and in what it puts into the status bar, by every rule."""
     if not scene.page.evaluate("'axe' in window"):
         scene.page.add_script_tag(path=str(AXE))
         # JupyterLab's page has no height of its own, and axe takes what is in it for invisible.
         scene.page.add_style_tag(content="html, body {height: 100%}")
-    found: dict[str, Any] = scene.region.evaluate(
-        """async panel => {
-            const status = document.querySelectorAll('.jp-secxops-Status');
-            return axe.run({include: [panel, ...status]}, {resultTypes: ['violations']});
-        }"""
-    )
+    # Contrast is judged of what is in sight only.
+    with in_full(scene):
+        found: dict[str, Any] = scene.region.evaluate(
+            """async panel => {
+                const status = document.querySelectorAll('.jp-secxops-Status');
+                return axe.run({include: [panel, ...status]}, {resultTypes: ['violations']});
+            }"""
+        )
     looked = {rule["id"] for rule in [*found["passes"], *found["violations"]]}
     assert {"button-name", "color-contrast"} <= looked, "axe did not look"
     return [
@@ -144,12 +161,8 @@ def picture(scene: Scene, path: Path) -> None:
     """Take a picture of the page, and one of all that is in the panel."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scene.page.screenshot(path=path)
-    size = scene.page.viewport_size
-    assert size is not None
-    height = scene.region.evaluate("panel => panel.scrollHeight")
-    scene.page.set_viewport_size({"width": size["width"], "height": min(height + 100, 4000)})
-    scene.region.screenshot(path=path.with_suffix(".panel.png"))
-    scene.page.set_viewport_size(size)
+    with in_full(scene, 4000):
+        scene.region.screenshot(path=path.with_suffix(".panel.png"))
 
 
 SEEN = """() => {

@@ -71,6 +71,15 @@ function failure(trans: TranslationBundle, item: IMigration): string {
     : trans.__('Failed');
 }
 
+/** What is read aloud of a button must say which of many it is, and begin with what is seen. */
+function named(
+  trans: TranslationBundle,
+  action: string,
+  item: IMigration
+): string {
+  return trans.__('%1: %2', action, item.name);
+}
+
 function Log(props: {
   trans: TranslationBundle;
   shares: Shares;
@@ -251,7 +260,7 @@ function Tunnel(props: {
           {trans.__('Copy command')}
         </CopyButton>
         <Button
-          label={trans.__('Open %1 through the tunnel', item.name)}
+          label={named(trans, trans.__('Open through the tunnel'), item)}
           onClick={() => void openShare(props.shares, item.id, props.onError)}
         >
           {trans.__('Open through the tunnel')}
@@ -378,9 +387,6 @@ export const ShareItem = React.memo(function ShareItem(props: {
   const failed = item.state === 'failed';
   const retryable = failed || item.state === 'cancelled';
   const body = `jp-secxops-share-${item.id}`;
-  const named = (action: string) =>
-    // What is read aloud must say which of many it is.
-    trans.__('%1: %2', action, item.name);
 
   return (
     <li className="jp-secxops-Share" aria-label={item.name}>
@@ -405,7 +411,7 @@ export const ShareItem = React.memo(function ShareItem(props: {
             {status === 'running' && (
               <Button
                 kind="accept"
-                label={named(trans.__('Open'))}
+                label={named(trans, trans.__('Open'), item)}
                 onClick={() => {
                   if (opensHere(item)) {
                     void openShare(shares, item.id, setError);
@@ -420,7 +426,7 @@ export const ShareItem = React.memo(function ShareItem(props: {
             )}
             {status === 'stopped' && (
               <Button
-                label={named(trans.__('Start'))}
+                label={named(trans, trans.__('Start'), item)}
                 disabled={acting}
                 onClick={() => void act(() => shares.act(item.id, 'start'))}
               >
@@ -429,7 +435,7 @@ export const ShareItem = React.memo(function ShareItem(props: {
             )}
             {retryable && (
               <Button
-                label={named(trans.__('Retry'))}
+                label={named(trans, trans.__('Retry'), item)}
                 disabled={acting}
                 onClick={() => void act(() => shares.act(item.id, 'retry'))}
               >
@@ -438,7 +444,7 @@ export const ShareItem = React.memo(function ShareItem(props: {
             )}
             {busy && (
               <Button
-                label={named(trans.__('Cancel'))}
+                label={named(trans, trans.__('Cancel'), item)}
                 disabled={acting || item.state === 'cancelling'}
                 onClick={() => void act(() => shares.act(item.id, 'cancel'))}
               >
@@ -493,7 +499,11 @@ export const ShareItem = React.memo(function ShareItem(props: {
             )}
             <div className="jp-secxops-Buttons">
               <Button
-                label={named(log ? trans.__('Hide log') : trans.__('Log'))}
+                label={named(
+                  trans,
+                  log ? trans.__('Hide log') : trans.__('Log'),
+                  item
+                )}
                 expanded={log}
                 onClick={() => setLog(!log)}
               >
@@ -501,7 +511,7 @@ export const ShareItem = React.memo(function ShareItem(props: {
               </Button>
               {status === 'running' && (
                 <Button
-                  label={named(trans.__('Stop'))}
+                  label={named(trans, trans.__('Stop'), item)}
                   disabled={acting}
                   onClick={() => void act(() => shares.act(item.id, 'stop'))}
                 >
@@ -509,7 +519,7 @@ export const ShareItem = React.memo(function ShareItem(props: {
                 </Button>
               )}
               <Button
-                label={named(trans.__('Delete'))}
+                label={named(trans, trans.__('Delete'), item)}
                 disabled={acting}
                 onClick={() => void remove()}
               >
@@ -517,7 +527,7 @@ export const ShareItem = React.memo(function ShareItem(props: {
               </Button>
               {status === 'running' && (
                 <Button
-                  label={named(trans.__('From another machine'))}
+                  label={named(trans, trans.__('From another machine'), item)}
                   expanded={tunnel}
                   onClick={() => setTunnel(!tunnel)}
                 >
