@@ -33,8 +33,14 @@ class MigrationApi(Protocol):
         """Return one migration; with ``token``, ``result.url`` carries its token."""
         ...
 
-    async def list(self) -> Sequence[Migration]:
-        """Return the owner's migrations, newest first."""
+    async def list(
+        self, limit: int | None = None, before: str | None = None
+    ) -> Sequence[Migration]:
+        """Return the owner's migrations, newest first.
+
+        At most ``limit`` of them, and only those that are older than the one with the id ``before``.
+        What is said of launched environments may be some seconds older than what `get` says.
+        """
         ...
 
     def events(

@@ -463,9 +463,13 @@ class MigrationClient:
             found.result.url = found.result.url.partition("?")[0]
         return found
 
-    async def list(self) -> Sequence[Migration]:
+    async def list(
+        self, limit: int | None = None, before: str | None = None
+    ) -> Sequence[Migration]:
         """Return the owner's migrations, newest first."""
-        body = await self._connection.read("GET", "migrations")
+        asked = {"limit": limit, "before": before}
+        params = {name: value for name, value in asked.items() if value is not None}
+        body = await self._connection.read("GET", "migrations", params=params)
         return [Migration.model_validate(item) for item in json.loads(body)]
 
     async def events(

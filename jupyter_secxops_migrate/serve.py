@@ -8,6 +8,7 @@ listen, how long to stay and how to leave; what a share is, it does not know.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import logging.handlers
@@ -132,6 +133,9 @@ class SecxopsService(JupyterApp):
             log_to(runtime.log, self.log.getEffectiveLevel())
             service = self.make_service(runtime)
             await service.start()
+            # What was imported stays: to walk through all of it takes the collector a tenth of a
+            # second, several times a second where long lists are asked for.
+            gc.freeze()
             try:
                 await Host(runtime, service, self.idle_seconds).run()
             finally:

@@ -1,4 +1,4 @@
-"""Run the benchmarks: the verified copy alone, and the whole share. Ratios, as the docs show them.
+"""Run the benchmarks: what people feel of it, the verified copy alone, and the whole share.
 
 Run by the Python of ``.venv``, as root where all of it is wanted: the script that the share is
 compared with copies into the engine's volumes, and the copy on XFS mounts a file system.
@@ -24,7 +24,7 @@ def main() -> int:
         need({"rsync": "rsync", "mkfs.xfs": "xfsprogs"})
     engine.start()
     found = json.loads(run([sys.executable, ROOT / "scripts" / "base_image.py"], seconds=1800))
-    runs = [["benchmarks.copy"], ["benchmarks.copy", "--memory"]]
+    runs = [["benchmarks.light"], ["benchmarks.copy"], ["benchmarks.copy", "--memory"]]
     if is_root():
         runs += [["benchmarks.copy", "--xfs"], ["benchmarks.share", "--base", IMAGE]]
         with step("Building an image with JupyterLab for the whole share"):

@@ -159,7 +159,9 @@ class Desk:
             migration.result.url += "?token=t0ken"
         return migration
 
-    async def list(self) -> Sequence[Migration]:
+    async def list(
+        self, limit: int | None = None, before: str | None = None
+    ) -> Sequence[Migration]:
         return list(reversed(self.shares.values()))
 
     async def events(

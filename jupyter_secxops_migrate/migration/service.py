@@ -46,6 +46,8 @@ from .workflow import Flow
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _LOOK_AGAIN_SECONDS = 1.0
+_LIST_AGAIN_SECONDS = 5.0
+_LOOKS_AT_ONCE = 4
 _WAIT_SECONDS = 5.0
 _START_SECONDS = 120.0
 _START_LOOK_SECONDS = 0.5
@@ -85,6 +87,8 @@ class MigrationService:
         self.steps = Steps(self.store, engine, policy, data_dir / "migrations", workers)
         self.flow = Flow(self.steps, store_url or f"sqlite:///{data_dir / 'dbos.sqlite'}")
         self._seen: dict[str, tuple[float, Observation]] = {}
+        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._looks = asyncio.Semaphore(_LOOKS_AT_ONCE)
         self._starting = 0
         self._following: dict[str, asyncio.Task[None]] = {}
 
@@ -101,7 +105,7 @@ class MigrationService:
 
     async def close(self) -> None:
         """Let go; what is under way is taken up by the next start."""
-        following = list(self._following.values())
+        following = [*self._following.values(), *self._looking.values()]
         for task in following:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
@@ -134,6 +138,30 @@ class MigrationService:
             observation = await self.engine.inspect(migration_id)
             self._seen[migration_id] = (time.monotonic(), observation)
         return observation
+
+    def seen_before(self, migration: Migration) -> Observation | None:
+        """Return what a launched environment was like when it was last looked at.
+
+        If that was long ago it is looked at again, beside; a change is said as an event. A list of
+        a thousand must not wait for a thousand answers of the engine.
+        """
+        at, observation = self._seen.get(migration.id, (0.0, None))
+        if (
+            observation is not None
+            and migration.id not in self._looking
+            and time.monotonic() - at > _LIST_AGAIN_SECONDS
+        ):
+            task = asyncio.create_task(self._look_again(migration, observation))
+            self._looking[migration.id] = task
+            task.add_done_callback(lambda _: self._looking.pop(migration.id, None))
+        return observation
+
+    async def _look_again(self, migration: Migration, before: Observation) -> None:
+        with contextlib.suppress(errors.SecxopsError):
+            async with self._looks:
+                seen = await self.seen(migration.id)
+            if seen.status is not before.status:
+                self.store.say_environment(migration, seen.status.value)
 
     def follow(self, migration: Migration) -> None:
         """Say it when an environment that is being started answers, or ends."""
@@ -243,17 +271,23 @@ class OwnerApi:
             migration.result.url = f"{migration.result.url}?token={secret}"
         return migration
 
-    async def list(self) -> Sequence[Migration]:
+    async def list(
+        self, limit: int | None = None, before: str | None = None
+    ) -> Sequence[Migration]:
         """Return the owner's migrations, newest first."""
-        found = await asyncio.to_thread(self._store.list, self.owner)
-        return await asyncio.gather(*(self._observed(m) for m in found))
+        found = await asyncio.to_thread(self._store.list, self.owner, limit, before)
+        return await asyncio.gather(*(self._observed(m, in_list=True) for m in found))
 
-    async def _observed(self, migration: Migration, *, fresh: bool = False) -> Migration:
+    async def _observed(
+        self, migration: Migration, *, fresh: bool = False, in_list: bool = False
+    ) -> Migration:
         """Add what became of the environment."""
         if migration.state is not MigrationState.SUCCEEDED or migration.result is None:
             return migration
         try:
-            seen = await self._service.seen(migration.id, fresh=fresh)
+            seen = self._service.seen_before(migration) if in_list else None
+            if seen is None:
+                seen = await self._service.seen(migration.id, fresh=fresh)
         except errors.SecxopsError:
             return migration  # the engine is away: what is recorded is still true
         migration.environment = LaunchedEnvironment(status=seen.status)
@@ -292,7 +326,9 @@ class OwnerApi:
                     return
                 try:
                     # Another process may write to a shared database: looked for now and then.
-                    await asyncio.wait_for(news.wait(), _WAIT_SECONDS)
+                    await asyncio.wait_for(
+                        news.wait(), _WAIT_SECONDS if self._store.shared else None
+                    )
                 except asyncio.TimeoutError:
                     continue
         finally:

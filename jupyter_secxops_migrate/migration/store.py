@@ -102,6 +102,8 @@ class Store:
         self.engine = sa.create_engine(self.url, **options)
         if self.url.get_backend_name() == "sqlite":
             sa.event.listen(self.engine, "connect", _tune_sqlite)
+        self.shared = self.url.get_backend_name() != "sqlite"
+        """Whether other processes may write to it as well."""
         self._writing = threading.RLock()
         self._listeners: list[Callable[[], None]] = []
         self._lines: dict[str, int] = {}
@@ -195,15 +197,35 @@ class Store:
         with self.engine.connect() as connection:
             return _draft(connection.execute(_by_id(migration_id, owner)).first(), migration_id)
 
-    def list(self, owner: str | None = None) -> Sequence[Migration]:
-        """Return migrations, newest first."""
+    def list(
+        self, owner: str | None = None, limit: int | None = None, before: str | None = None
+    ) -> Sequence[Migration]:
+        """Return migrations, newest first; at most ``limit``, and those older than ``before``.
+
+        Raises
+        ------
+        errors.NotFound
+            There is no ``before``, or it is somebody else's.
+        """
         query = sa.select(migrations.c.record).order_by(
             migrations.c.created.desc(), migrations.c.id.desc()
         )
         if owner is not None:
             query = query.where(migrations.c.owner == owner)
         with self.engine.connect() as connection:
-            return [Migration.model_validate(r) for r in connection.scalars(query)]
+            if before is not None:
+                place = sa.tuple_(migrations.c.created, migrations.c.id)
+                last = connection.execute(
+                    sa.select(migrations.c.created, migrations.c.id).where(
+                        migrations.c.id == before,
+                        migrations.c.owner == owner if owner is not None else sa.true(),
+                    )
+                ).first()
+                if last is None:
+                    raise errors.NotFound(id=before)
+                query = query.where(place < sa.tuple_(*map(sa.literal, last)))
+            rows = connection.scalars(query.limit(limit))
+            return [Migration.model_validate(r) for r in rows]
 
     def ids(self, *states: MigrationState, owner: str | None = None) -> Sequence[str]:
         """Return the ids of migrations in these states, or of all, oldest first."""

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
@@ -191,17 +192,12 @@ class Handler(RequestHandler):
 
     def answer(self, value: BaseModel | Sequence[BaseModel], status: int = HTTPStatus.OK) -> None:
         """Finish with JSON."""
-        plain: Any = (
-            value.model_dump(mode="json")
-            if isinstance(value, BaseModel)
-            else [item.model_dump(mode="json") for item in value]
-        )
         self.set_status(status)
-        self._json(plain)
+        self._json(value)
 
-    def _json(self, plain: Any) -> None:
+    def _json(self, value: Any) -> None:
         self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps(plain, allow_nan=False).encode())
+        self.finish(to_json(value))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with ``{code, message, hint, params}``."""
@@ -306,7 +302,12 @@ class MigrationsHandler(Handler):
 
     async def get(self) -> None:
         """List the owner's."""
-        self.answer(await self.api.list())
+        asked = self.get_query_argument("limit", None)
+        limit = None if asked is None else self.number(asked, "limit")
+        if limit == 0:
+            raise InvalidRequest(reason="limit must be 1 or more")
+        before = self.get_query_argument("before", None)
+        self.answer(await self.api.list(limit, None if before is None else _checked(before)))
 
     async def post(self) -> None:
         """Record a share and queue it."""

@@ -16,6 +16,7 @@ import {
 } from './model';
 
 const ROOT = 'secxops/api/v1';
+const PAGE = 50;
 
 /** What went wrong, as the service says it: a code, its parameters, and an English sentence. */
 export class ApiError extends Error {
@@ -78,8 +79,31 @@ export class Api {
     });
   }
 
-  list(): Promise<IMigration[]> {
-    return this.json('migrations');
+  /**
+   * All of them, newest first; in pages, so that no single answer takes long.
+   */
+  async list(): Promise<IMigration[]> {
+    const found: IMigration[] = [];
+    for (;;) {
+      const last = found[found.length - 1];
+      const query: Query = [['limit', `${PAGE}`]];
+      if (last) {
+        query.push(['before', last.id]);
+      }
+      try {
+        const page: IMigration[] = await this.json('migrations', {}, query);
+        found.push(...page);
+        if (page.length < PAGE) {
+          return found;
+        }
+      } catch (thrown) {
+        if (!last || ApiError.of(thrown).finding.code !== 'not_found') {
+          throw thrown;
+        }
+        // It was deleted meanwhile; the one before it will do.
+        found.pop();
+      }
+    }
   }
 
   get(id: string): Promise<IMigration> {

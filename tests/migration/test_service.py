@@ -336,3 +336,35 @@ def test_an_engine_that_is_away_hides_no_record(world: World) -> None:
     found = world.get(shared.id)
 
     assert found.state is MigrationState.SUCCEEDED and found.environment is None
+
+
+def test_the_list_comes_in_pages(world: World) -> None:
+    made = [world.ended(world.share(name=f"n{n}").id).id for n in range(3)][::-1]
+
+    def page(**asked: Any) -> list[str]:
+        return [m.id for m in world.run(world.api().list(**asked))]
+
+    assert page() == made
+    assert page(limit=2) == made[:2]
+    assert page(limit=2, before=made[1]) == made[2:]
+    assert page(before=made[2]) == []
+    with pytest.raises(errors.NotFound):
+        page(before="mnot0there")
+    with pytest.raises(errors.NotFound):
+        world.run(world.api(BERT).list(before=made[0]))
+
+
+def test_the_list_waits_for_no_second_look_and_tells_what_it_saw(world: World) -> None:
+    shared = world.ended(world.share().id)
+    world.run(world.api().list())
+    (world.engine.root / "environments" / shared.id).unlink()
+    time.sleep(5.1)  # what was seen counts for five seconds
+
+    [before] = world.run(world.api().list())
+    assert before.environment is not None
+    assert before.environment.status is EnvironmentStatus.RUNNING
+
+    eventually(lambda: _told(world, shared.id) == [EnvironmentStatus.GONE])
+    [after] = world.run(world.api().list())
+    assert after.environment is not None
+    assert after.environment.status is EnvironmentStatus.GONE

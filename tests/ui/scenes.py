@@ -378,9 +378,11 @@ class SceneApi(MemoryApi):
             refusals(request.project) if refused else (),
         )
 
-    async def list(self) -> Sequence[Migration]:
+    async def list(
+        self, limit: int | None = None, before: str | None = None
+    ) -> Sequence[Migration]:
         self.scenes.set_scene(self.owner)
-        return await super().list()
+        return await super().list(limit, before)
 
     async def events(
         self, migration_id: str | None = None, after: int | None = None

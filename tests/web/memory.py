@@ -180,9 +180,14 @@ class MemoryApi:
             found.result.url = f"{found.result.url}?token={TOKEN}"
         return found
 
-    async def list(self) -> Sequence[Migration]:
+    async def list(
+        self, limit: int | None = None, before: str | None = None
+    ) -> Sequence[Migration]:
         own = [m for m in self.service.migrations.values() if m.owner == self.owner]
-        return own[::-1]
+        own = own[::-1]
+        if before is not None:
+            own = own[own.index(self._own(before)) + 1 :]
+        return own[:limit]
 
     async def events(
         self, migration_id: str | None = None, after: int | None = None

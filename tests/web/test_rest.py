@@ -180,6 +180,23 @@ def test_a_malformed_place_in_the_sequence_is_400(alice: httpx.Client, after: st
     assert alice.get("events", params={"after": after}).status_code == 400
 
 
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "9" * 19])
+def test_a_malformed_limit_is_400(alice: httpx.Client, limit: str) -> None:
+    assert alice.get("migrations", params={"limit": limit}).status_code == 400
+
+
+def test_the_list_comes_in_pages(alice: httpx.Client, bob: httpx.Client) -> None:
+    made = [shared(alice) for _ in range(3)][::-1]
+
+    def page(**asked: object) -> list[str]:
+        answer = alice.get("migrations", params=asked)  # type: ignore[arg-type]
+        return [one["id"] for one in answer.json()]
+
+    assert page(limit=2) == made[:2]
+    assert page(limit=1, before=made[1]) == made[2:]
+    assert bob.get("migrations", params={"before": made[0]}).status_code == 404
+
+
 @pytest.mark.parametrize("key", ["", "with space", "x" * 201, "é".encode()])
 def test_a_malformed_idempotency_key_is_400(alice: httpx.Client, key: str | bytes) -> None:
     headers = [(b"Idempotency-Key", key if isinstance(key, bytes) else key.encode())]
