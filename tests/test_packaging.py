@@ -77,6 +77,14 @@ def test_jupyterlab_shows_the_extension(installed: Path, tmp_path: Path) -> None
     assert "jupyter_secxops_migrate" in line  # install.json: what to uninstall
 
 
+def test_jupyterlab_finds_the_words_in_other_languages(installed: Path, tmp_path: Path) -> None:
+    look = (
+        "from jupyterlab_server.translation_utils import get_installed_packages_locale as look;"
+        "found, _ = look('zh_CN'); print(found['jupyter_secxops_migrate']['Share environment'])"
+    )
+    assert "环境迁移" in in_it(installed, tmp_path, "python", "-c", look)
+
+
 def test_the_server_extension_is_enabled_and_valid(installed: Path, tmp_path: Path) -> None:
     said = in_it(installed, tmp_path, "jupyter", "server", "extension", "list")
     assert "jupyter_secxops_migrate enabled" in said
