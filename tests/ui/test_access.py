@@ -144,6 +144,7 @@ def test_the_judges_find_faults(page: Page, stage: Stage) -> None:  # noqa: F811
     stage.scene("each")
     scene = stage.open(page)
     expect(scene.region.get_by_role("listitem", name="gone")).to_be_visible()
+    expect(scene.share_button).to_be_visible()
     for style, judge, fault in (
         (".jp-secxops-ShareName {overflow-wrap: normal}", MEASURE, "sticks out"),
         (".jp-secxops-Path {display: block; overflow: hidden; height: 9px}", MEASURE, "cut below"),

@@ -97,4 +97,4 @@ def test_a_thousand_shares_scroll_without_stutter(page: Page, stage: Stage) -> N
     assert frames[len(frames) // 2] < 1.5 * FRAME
     assert frames[int(len(frames) * 0.95)] < SLOW
     # Not none: what else the machine does may fall into one.
-    assert sum(long) < 0.02 * sum(frames)
+    assert sum(long) < 0.05 * sum(frames)
