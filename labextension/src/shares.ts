@@ -98,7 +98,10 @@ export class Shares implements IDisposable {
 
   async share(request: IShareRequest, key: string): Promise<IMigration> {
     const made = await this.api.share(request, key);
-    this._put(made);
+    // Events may have told of it before this answer came, and more.
+    if (!this._items?.some(one => one.id === made.id)) {
+      this._put(made);
+    }
     return made;
   }
 
@@ -106,7 +109,9 @@ export class Shares implements IDisposable {
     id: string,
     action: 'cancel' | 'retry' | 'start' | 'stop'
   ): Promise<void> {
-    this._put(await this.api.act(id, action));
+    await this.api.act(id, action);
+    // The answer may be older than events that came while it was on its way.
+    await this._reload(id);
   }
 
   async delete(id: string): Promise<void> {
@@ -247,15 +252,9 @@ export class Shares implements IDisposable {
     } else if (event.kind === 'step' && event.step && item) {
       this._sample(event);
       const step = { ...EMPTY_STEP, ...event.step };
+      this._reloading.get(item.id)?.push(step);
       this._items = this._items!.map(one =>
-        one === item
-          ? {
-              ...item,
-              steps: item.steps.map(old =>
-                old.name === step.name ? step : old
-              )
-            }
-          : one
+        one === item ? withSteps(item, [step]) : one
       );
       this._tell();
     } else {
@@ -269,9 +268,11 @@ export class Shares implements IDisposable {
       this._again.add(id);
       return;
     }
-    this._reloading.add(id);
+    const meanwhile: IStep[] = [];
+    this._reloading.set(id, meanwhile);
     try {
-      this._put(await this.api.get(id));
+      // What events told while the answer was on its way is newer, or stands in the answer too.
+      this._put(withSteps(await this.api.get(id), meanwhile));
     } catch (thrown) {
       if (ApiError.of(thrown).finding.code === 'not_found') {
         this._remove(id);
@@ -361,7 +362,7 @@ export class Shares implements IDisposable {
     string,
     { time: number; done: number }[]
   >();
-  private readonly _reloading = new Set<string>();
+  private readonly _reloading = new Map<string, IStep[]>();
   private readonly _again = new Set<string>();
   private _items: IMigration[] | null = null;
   private _held: IEvent[] | null = null;
@@ -380,6 +381,14 @@ const EMPTY_STEP: Omit<IStep, 'name' | 'state'> = {
   unit: null,
   files: null
 };
+
+function withSteps(item: IMigration, news: readonly IStep[]): IMigration {
+  const latest = new Map(news.map(step => [step.name, step]));
+  return {
+    ...item,
+    steps: item.steps.map(step => latest.get(step.name) ?? step)
+  };
+}
 
 /** Join what was read with what came in meanwhile, whose beginning may be in both. */
 export function joined(read: string[], came: string[]): string[] {
