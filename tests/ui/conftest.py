@@ -5,22 +5,17 @@ Everything is found as a person finds it, by its role and its name.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, expect
 from share.conftest import (  # noqa: F401 - fixtures
     Leftovers,
     Person,
@@ -31,10 +26,10 @@ from share.conftest import (  # noqa: F401 - fixtures
 )
 from share.conftest import project as bare_project  # noqa: F401 - a fixture
 
-import jupyter_secxops_migrate
+from .held import Held, holding
+from .jupyter import NOTEBOOK, TOKEN, Lab, jupyterlab
 
 HERE = Path(__file__).parent
-TOKEN = "a-token-of-the-tests"
 CHROMIUM = os.environ.get("SECXOPS_CHROMIUM") or shutil.which("chromium")
 FLAGS = [
     "--headless",
@@ -48,12 +43,6 @@ FLAGS = [
     # A name that is not loopback's, as a browser on another machine sees this one.
     "--host-resolver-rules=MAP another-machine.example 127.0.0.1",
 ]
-NOTEBOOK = {
-    "cells": [],
-    "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
-    "nbformat": 4,
-    "nbformat_minor": 5,
-}
 expect.set_options(timeout=20_000)
 
 
@@ -75,73 +64,25 @@ def browser_context_args() -> dict[str, Any]:
     return {"viewport": {"width": 1280, "height": 900}, "locale": "en-US"}
 
 
-@dataclass
-class Lab:
-    """A JupyterLab of a person."""
+@pytest.fixture
+def lab(person: Person, tmp_path: Path) -> Iterator[Lab]:  # noqa: F811
+    """A JupyterLab started as the person."""
+    with jupyterlab(tmp_path, person.env) as made:
+        yield made
 
-    url: str
-    root: Path
-    process: subprocess.Popen[bytes]
-    command: list[str]
-    env: dict[str, str]
-    log: Path
 
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command, env=self.env, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(f"{self.url}/api?token={TOKEN}", timeout=5).close()
-                return
-            except OSError:
-                assert self.process.poll() is None, self.log.read_text()
-                assert time.monotonic() < deadline, self.log.read_text()
-                time.sleep(0.1)
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(15)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(5)
+@pytest.fixture(scope="session")
+def held_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
+    """One JupyterLab for all tests that need no containers."""
+    with holding(tmp_path_factory.mktemp("held")) as made:
+        yield made
 
 
 @pytest.fixture
-def lab(person: Person, tmp_path: Path) -> Iterator[Lab]:  # noqa: F811
-    """A JupyterLab with the extension as it was built, started as the person."""
-    built = Path(jupyter_secxops_migrate.__file__).parent / "labextension"
-    assert (built / "package.json").exists(), "the Lab extension is not built; `pip install .`"
-    extensions = tmp_path / "labextensions" / "@jupyter-secxops"
-    extensions.mkdir(parents=True)
-    (extensions / "migrate").symlink_to(built)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        *("-m", "jupyterlab", "--no-browser", "--allow-root"),
-        *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
-        f"--ServerApp.root_dir={tmp_path}",
-        f"--IdentityProvider.token={TOKEN}",
-        f"--LabApp.extra_labextensions_path={extensions.parent}",
-        "--ServerApp.allow_remote_access=True",
-        "--ServerApp.jpserver_extensions={'jupyter_secxops_migrate': True}",
-    ]
-    made = Lab(
-        f"http://127.0.0.1:{port}",
-        tmp_path,
-        None,  # type: ignore[arg-type]
-        command,
-        person.env,
-        tmp_path / "lab.log",
-    )
-    made.start()
-    yield made
-    made.stop()
+def held(held_lab: Held) -> Iterator[Held]:
+    """That JupyterLab, with nothing held when the test is over."""
+    yield held_lab
+    held_lab.calm()
 
 
 @pytest.fixture
@@ -152,24 +93,46 @@ def project(bare_project: Project) -> Project:  # noqa: F811
 
 
 class Panel:
-    """The panel, and how a person finds their way in it."""
+    """The panel in one tab of a browser, and how a person finds their way in it."""
+
+    _workspaces = itertools.count(1)
 
     def __init__(self, page: Page, lab: Lab) -> None:
         self.page = page
         self.lab = lab
         self.region = page.get_by_role("region", name="Share environment", exact=True)
+        self.environment = self.region.get_by_role("region", name="Environment")
+        # What another test left open is not restored here.
+        self.workspace = f"test-{next(self._workspaces)}"
+        self.streams: set[Request] = set()
+        self.most_streams = 0
+        page.on("request", self._asked)
+        page.on("requestfinished", self._ended)
+        page.on("requestfailed", self._ended)
+
+    def _asked(self, request: Request) -> None:
+        if request.url.partition("?")[0].endswith("/secxops/api/v1/events"):
+            self.streams.add(request)
+            self.most_streams = max(self.most_streams, len(self.streams))
+
+    def _ended(self, request: Request) -> None:
+        self.streams.discard(request)
 
     def open(self, notebook: str, host: str = "127.0.0.1") -> Panel:
         """Open JupyterLab with a notebook, then the panel."""
         url = self.lab.url.replace("127.0.0.1", host)
-        self.page.goto(f"{url}/lab/tree/{notebook}?token={TOKEN}")
+        self.page.goto(f"{url}/lab/workspaces/{self.workspace}/tree/{notebook}?token={TOKEN}")
+        self.show(notebook)
+        return self
+
+    def show(self, notebook: str) -> None:
+        """Have the panel in front, once the page has restored what it had."""
         # A restored page may show the panel already, and a click on its tab would close it.
         expect(self.page.get_by_role("tab", name=notebook.rsplit("/")[-1])).to_be_visible()
         tab = self.page.get_by_role("tab", name="Share environment")
         if tab.get_attribute("aria-selected") != "true":
             tab.click()
         expect(self.region).to_be_visible()
-        return self
 
     def button(self, name: str) -> Locator:
         return self.region.get_by_role("button", name=name, exact=True)
@@ -177,19 +140,29 @@ class Panel:
     def form(self) -> Locator:
         """Open the form, and wait for its plan."""
         self.button("Share environment…").click()
-        found = self.region.get_by_role("region", name="Share ")
+        found = self.region.get_by_role("region", name=re.compile("^Share ."))
         expect(found.get_by_role("group", name="What will happen")).to_contain_text("Copied")
         return found
 
     def share(self, name: str) -> Locator:
         """Fill in a name, click *Share*, and return the share in the list."""
-        form = self.form()
-        form.get_by_role("textbox", name="Name", exact=True).fill(name)
+        self.fill_in(name)
         self.button("Share").click()
         return self.item(name)
 
+    def fill_in(self, name: str) -> Locator:
+        """Fill in a name, and wait until its plan is there."""
+        form = self.form()
+        form.get_by_role("textbox", name="Name", exact=True).fill(name)
+        expect(form.get_by_role("status")).to_have_text("The plan is ready.")
+        return form
+
     def item(self, name: str) -> Locator:
         return self.region.get_by_role("listitem", name=name, exact=True)
+
+    def status(self, name: str) -> Locator:
+        """A share's state in a few words."""
+        return self.item(name).get_by_role("status").first
 
     def open_details(self, name: str) -> None:
         head = self.item(name).get_by_role("button", name=name, exact=True)
@@ -200,3 +173,8 @@ class Panel:
 @pytest.fixture
 def panel(page: Page, lab: Lab) -> Panel:
     return Panel(page, lab)
+
+
+@pytest.fixture
+def held_panel(page: Page, held: Held) -> Panel:
+    return Panel(page, held.lab)
