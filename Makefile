@@ -17,7 +17,7 @@ help:
 	@echo "make lock        renew requirements/*.txt from pyproject.toml"
 
 demo:
-	@$(PYTHON) scripts/prepare.py $(DEMO) --lock run
+	@$(PYTHON) scripts/prepare.py $(DEMO) --lock demo
 	@$(DEMO)/bin/python scripts/demo.py start
 
 demo-clean:
@@ -46,6 +46,7 @@ COMPILE = $(DEV)/uv pip compile --quiet --universal --python-version 3.10 --gene
 lock: dev
 	$(COMPILE) --upgrade --extra dev pyproject.toml -o requirements/dev.txt
 	$(COMPILE) --constraint requirements/dev.txt pyproject.toml -o requirements/run.txt
+	$(COMPILE) --constraint requirements/dev.txt --extra demo pyproject.toml -o requirements/demo.txt
 
 clean:
 	rm -rf .venv labextension/node_modules labextension/lib labextension/tsconfig.tsbuildinfo \

@@ -1,9 +1,10 @@
-"""Share the sample project on this machine, from nothing to two running environments.
+"""Share the sample project on this machine, from nothing to two running environments and a button.
 
 ``demo.py start`` gets an engine and a base image, makes the sample's data, starts its environment
 (JupyterLab in a container of the sample's own image, project and data mounted from a working
-folder), shares it with ``jupyter secxops share``, and prints the proof and both addresses.
-``demo.py clean`` removes everything that this made, here and in the engine, and nothing else.
+folder), shares it with ``jupyter secxops share``, starts a JupyterLab with the sidebar on the same
+folder, and prints the proof and all addresses. ``demo.py clean`` removes everything that this made,
+here and in the engine, and nothing else.
 
 All of it lies under ``.cache/demo``, the service's store included, so a person's own shares are not
 touched. What was made in the engine is noted there as it is made.
@@ -18,6 +19,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +28,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import background
 import engine
 from steps import CACHE, ROOT, Stop, is_root, need, run, say, step
 
@@ -35,11 +38,12 @@ VENV = DEMO / "venv" / "bin"
 SAMPLE = ROOT / "examples" / "dga-detector"
 PROJECT = DEMO / "work" / "dga-detector"
 DATA = DEMO / "work" / "domains"
-TOKEN = DEMO / "work" / "token"
+TOKEN = DEMO / "token"
+LAB = DEMO / "lab"
 SERVICE = DEMO / "service"
 LABEL = "secxops.io/demo"
 # Two clones on one machine are two demos.
-MARK = hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
+MARK = hashlib.sha256(str(DEMO).encode()).hexdigest()[:12]
 SOURCE = f"secxops-demo-{MARK}"
 SAMPLE_USER = 1000
 SAMPLE_HOME = "/home/analyst"
@@ -63,6 +67,7 @@ def start() -> None:
     shared = _share(found["base"], found["network"])
     state["tools"] = sorted(set(_tools(client)) - set(state["tools_before"]))
     _keep(state)
+    button = _start_lab(found["base"], found["network"])
 
     from jupyter_secxops_migrate.model import Migration
     from jupyter_secxops_migrate.terminal import evidence_line
@@ -74,6 +79,11 @@ def start() -> None:
     print(f"The source   {url}")
     print(f"Its share    {migration.result.url}")
     print(f"The proof    {evidence_line(migration)}")
+    print(f"The button   {button}")
+    print(
+        "             Open it, click the Share environment icon at the far left, Share environment…,"
+    )
+    print(f"             add {DATA}, Share; then Open.")
     print(f"All in {time.monotonic() - began:.0f} s. `make demo-clean` removes what was made.")
 
 
@@ -217,11 +227,57 @@ def _share(base: str, network: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+def _start_lab(base: str, network: str) -> str:
+    """Start a JupyterLab with the sidebar, here and not in a container; return its address.
+
+    What it writes for itself lies in the demo's folder, and no setting of the person's is read.
+    """
+    background.stop(LAB / "process.json", "the demo's JupyterLab")
+    token = secrets.token_hex(24)
+    with step("Starting JupyterLab with the sidebar"):
+        LAB.mkdir(parents=True, exist_ok=True)
+        LAB.chmod(0o700)
+        (LAB / "token").write_text(token)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        own = {
+            f"JUPYTER_{kind}_DIR": str(LAB / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")
+        }
+        background.start(
+            [
+                VENV / "jupyter-lab",
+                *("--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"),
+                *(f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
+                f"--ServerApp.root_dir={PROJECT.parent}",
+            ],
+            LAB / "process.json",
+            LAB / "log",
+            {
+                **_settings(base, network),
+                **own,
+                "IPYTHONDIR": str(LAB / "ipython"),
+                "JUPYTER_TOKEN_FILE": str(LAB / "token"),
+                "DGA_DATA": str(DATA),
+            },
+        )
+        url = f"http://127.0.0.1:{port}/lab/tree/{PROJECT.name}/detector.ipynb?token={token}"
+        try:
+            _answers(url, "JupyterLab")
+        except Stop:
+            for line in (LAB / "log").read_text(errors="replace").splitlines()[-15:]:
+                say(f"    {line}")
+            raise
+    return url
+
+
 # --------------------------------------------------------------------------- cleaning
 
 
 def clean() -> None:
     """Remove what `start` made."""
+    # First, because its panel would have the service started again.
+    background.stop(LAB / "process.json", "the demo's JupyterLab")
     if (VENV / "python").exists():
         if Path(sys.prefix).resolve() != (DEMO / "venv").resolve():
             os.execv(VENV / "python", [str(VENV / "python"), __file__, "clean"])

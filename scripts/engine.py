@@ -13,12 +13,12 @@ import http.client
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 
+import background
 from steps import CACHE, Stop, apt_install, is_root, need, run, say, step
 
 SOCKET = "/var/run/docker.sock"
@@ -104,18 +104,8 @@ def _start_by_hand() -> None:
     if program is None:
         raise Stop("docker.io was installed, but there is no dockerd.")
     _mount_cgroups()
-    RECORD.parent.mkdir(parents=True, exist_ok=True)
-    with LOG.open("wb") as log:
-        process = subprocess.Popen(
-            [program],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            cwd="/",
-            env={**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
-        )
-    RECORD.write_text(json.dumps({"pid": process.pid, "born": _born(process.pid)}))
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    process = background.start([program], RECORD, LOG, {**os.environ, "PATH": path})
     _wait(process)
     say(f"  its process is {process.pid}, its log {LOG}; `make demo-clean` stops it")
 
@@ -147,36 +137,9 @@ def _wait(process: subprocess.Popen[bytes] | None) -> None:
     raise Stop("The Docker engine did not start; its last lines are above.")
 
 
-def _born(pid: int) -> str | None:
-    """Return the process's start time in clock ticks since boot: pids are used again."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return None
-
-
 def stop() -> None:
     """End the ``dockerd`` that `start` started by hand."""
-    if not RECORD.exists():
-        return
-    record = json.loads(RECORD.read_text())
-    pid = int(record["pid"])
-    if record["born"] is not None and _born(pid) == record["born"]:
-        with step(f"Stopping the dockerd that was started here (process {pid})"):
-            os.kill(pid, signal.SIGTERM)
-            deadline = time.monotonic() + 30
-            while _born(pid) == record["born"] and time.monotonic() < deadline:
-                time.sleep(0.2)
-                if Path(f"/proc/{pid}/stat").exists() and _state(pid) == "Z":
-                    break
-    RECORD.unlink()
-
-
-def _state(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return "Z"
+    background.stop(RECORD, "the dockerd that was started here")
 
 
 if __name__ == "__main__":

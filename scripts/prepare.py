@@ -1,7 +1,7 @@
 """Make a virtual environment with exactly the locked packages, and the product in it.
 
 ``prepare.py FOLDER --lock run`` installs the product as a wheel (Lab extension built in);
-``--lock dev`` adds what tests, lint and benchmarks need and installs the product editable. Run by any
+``--lock demo`` adds JupyterLab and what the sample's notebook imports; ``--lock dev`` adds what tests, lint and benchmarks need and installs the product editable. Run by any
 Python ≥ 3.10; does nothing when lock and sources are those of the last time.
 """
 
@@ -20,7 +20,7 @@ def main() -> None:
     """Make or renew the environment."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--lock", choices=("run", "dev"), required=True)
+    parser.add_argument("--lock", choices=("run", "demo", "dev"), required=True)
     arguments = parser.parse_args()
     folder = arguments.folder.absolute()
     if sys.version_info < (3, 10):  # noqa: UP036 - this is what tells people
@@ -59,7 +59,7 @@ def _sources(lock: str) -> list[Path]:
     """What the installed product is made of; an editable one follows its Python by itself."""
     found = [ROOT / "pyproject.toml", ROOT / "hatch_build.py"]
     folders = ["labextension/src", "labextension/style", "jupyter-config"]
-    if lock == "run":
+    if lock != "dev":
         folders.append("jupyter_secxops_migrate")
     for name in folders:
         built = ROOT / "jupyter_secxops_migrate" / "labextension"

@@ -97,7 +97,7 @@ class Panel:
 
     _workspaces = itertools.count(1)
 
-    def __init__(self, page: Page, lab: Lab) -> None:
+    def __init__(self, page: Page, lab: Lab | None) -> None:
         self.page = page
         self.lab = lab
         self.region = page.get_by_role("region", name="Share environment", exact=True)
@@ -120,6 +120,7 @@ class Panel:
 
     def open(self, notebook: str, host: str = "127.0.0.1") -> Panel:
         """Open JupyterLab with a notebook, then the panel."""
+        assert self.lab is not None
         url = self.lab.url.replace("127.0.0.1", host)
         self.page.goto(f"{url}/lab/workspaces/{self.workspace}/tree/{notebook}?token={TOKEN}")
         self.show(notebook)
