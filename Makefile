@@ -3,7 +3,7 @@ PYTHON ?= python3
 DEV = .venv/bin
 DEMO = .cache/demo/venv
 
-.PHONY: help demo demo-clean test test-quick lint bench docs dev lock clean
+.PHONY: help demo demo-clean test test-quick lint bench docs screenshots dev lock clean
 
 help:
 	@echo "make demo        share the sample project on this machine, from nothing"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint        format, lint, types, import layers"
 	@echo "make bench       how fast a share and a copy are, as ratios"
 	@echo "make docs        the documentation, as HTML"
+	@echo "make screenshots  the pictures that the documentation shows"
 	@echo "make dev         only the development environment, in .venv"
 	@echo "make lock        renew requirements/*.txt from pyproject.toml"
 
@@ -37,6 +38,9 @@ lint:
 
 bench: dev
 	@$(DEV)/python scripts/bench.py
+
+screenshots: dev
+	@$(DEV)/python scripts/screenshots.py
 
 docs: dev
 	@$(DEV)/python -m sphinx -W --keep-going docs docs/_build/html

@@ -37,10 +37,11 @@ class HeldHost(SecxopsService):
 
     engine_root = Unicode(help="Where the engine keeps its folders.").tag(config=True)
 
+    def make_engine(self) -> DirectoryEngine:
+        return DirectoryEngine(Path(self.engine_root))
+
     def make_service(self, runtime: Runtime) -> HostedService:
-        return MigrationService(
-            runtime.data, DirectoryEngine(Path(self.engine_root)), ResourcePolicy()
-        )
+        return MigrationService(runtime.data, self.make_engine(), ResourcePolicy())
 
 
 def eventually(happened: Callable[[], T], seconds: float = 30) -> T:
@@ -54,6 +55,9 @@ def eventually(happened: Callable[[], T], seconds: float = 30) -> T:
 
 class Held:
     """A folder with a JupyterLab, its service, the engine, and projects to share."""
+
+    program = Path(__file__)
+    """What the service's process runs."""
 
     def __init__(self, root: Path) -> None:
         from .jupyter import Lab
@@ -74,7 +78,7 @@ class Held:
     @property
     def options(self) -> list[str]:
         """What the Jupyter server is told, to start this service."""
-        words = [sys.executable, __file__, f"--HeldHost.engine_root={self.engine.root}"]
+        words = [sys.executable, os.fspath(self.program), f"--HeldHost.engine_root={self.engine.root}"]
         return [f"--SecxopsExtension.service_command={word}" for word in words]
 
     def project(self, name: str) -> Path:
@@ -113,11 +117,11 @@ class Held:
 
 
 @contextmanager
-def holding(root: Path) -> Iterator[Held]:
+def holding(root: Path, made: type[Held] = Held) -> Iterator[Held]:
     """Run all of it in a folder, until the end of the block."""
     from .jupyter import jupyterlab
 
-    held = Held(root)
+    held = made(root)
     try:
         with jupyterlab(root, held.env, *held.options) as held.lab:
             yield held
