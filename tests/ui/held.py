@@ -78,7 +78,11 @@ class Held:
     @property
     def options(self) -> list[str]:
         """What the Jupyter server is told, to start this service."""
-        words = [sys.executable, os.fspath(self.program), f"--HeldHost.engine_root={self.engine.root}"]
+        words = [
+            sys.executable,
+            os.fspath(self.program),
+            f"--HeldHost.engine_root={self.engine.root}",
+        ]
         return [f"--SecxopsExtension.service_command={word}" for word in words]
 
     def project(self, name: str) -> Path:

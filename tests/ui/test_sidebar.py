@@ -12,11 +12,12 @@ from .conftest import Panel
 from .held import Held
 from .jupyter import TOKEN
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 NOTEBOOK = "detector/notebooks/explore.ipynb"
 LAUNCHED = 90_000
 
 
+@pytest.mark.docker
 def test_a_failed_build_shows_its_line(
     panel: Panel, project: Project, engine_objects: Leftovers
 ) -> None:

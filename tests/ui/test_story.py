@@ -17,7 +17,7 @@ from .conftest import Panel
 from .held import Held, eventually
 from .jupyter import jupyterlab
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 NOTEBOOK = "detector/notebooks/explore.ipynb"
 LAUNCHED = 90_000
 RUNNING = re.compile("Running$")
@@ -35,6 +35,7 @@ STEPS = {
 # --------------------------------------------------------------------------- the story, on Docker
 
 
+@pytest.mark.docker
 def test_the_whole_story(
     page: Page,
     panel: Panel,
@@ -124,6 +125,7 @@ def test_the_whole_story(
     assert panel.most_streams == 1
 
 
+@pytest.mark.docker
 def test_an_engine_that_is_not_there_yet(
     page: Page, person: Person, project: Project, tmp_path: Path
 ) -> None:
