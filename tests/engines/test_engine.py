@@ -347,6 +347,34 @@ class TestBuildKit:
         assert "RUN echo so" in failed.value.params["instruction"]
 
     @pytest.mark.parametrize("builder", ["classic", "buildkit"])
+    def test_a_proxys_password_is_in_no_log_and_no_error(
+        self,
+        work: Work[list[object]],
+        migration: str,
+        bare_image: str,
+        tmp_path: Path,
+        builder: str,
+    ) -> None:
+        said = "asked http://ada:hunter2@proxy.invalid:3128/"
+        text = f'FROM {bare_image}\nRUN echo "{said}"; exit 1\n'
+        order = build_order(migration, tmp_path, text)
+        log: list[str] = []
+
+        async def go(engine: DockerEngine) -> list[object]:
+            engine.builder = builder
+            async for item in engine.build(order):
+                if isinstance(item, LogLine):
+                    log.append(item.text)
+            return []
+
+        with pytest.raises(errors.BuildFailed) as failed:
+            work(go)
+
+        assert "asked http://…@proxy.invalid:3128/" in log
+        assert "hunter2" not in "".join(log)
+        assert "hunter2" not in str(failed.value.as_dict()["message"])
+
+    @pytest.mark.parametrize("builder", ["classic", "buildkit"])
     def test_names_the_line_that_it_can_not_read(
         self,
         work: Work[list[object]],

@@ -10,7 +10,7 @@ import docker
 
 from ... import errors
 from ..base import BuildOrder, LogLine, Measure, Progress
-from .connection import StreamingClient
+from .connection import StreamingClient, without_passwords
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : (.*)", re.DOTALL)
 FULL = "no space left on device"
@@ -80,6 +80,7 @@ class BuildOutput:
                 yield LogLine(line)
 
     def _failure(self, reason: str) -> errors.SecxopsError:
+        reason = without_passwords(reason)
         low = reason.lower()
         lines = self.order.lines
         line = lines[self._step - 1] if 0 < self._step <= len(lines) else self._step
@@ -93,7 +94,10 @@ class BuildOutput:
                 line=line, instruction=self._instruction, feature=self._instruction.split()[0]
             )
         return errors.BuildFailed(
-            reason, line=line, instruction=self._instruction[:300], id=self.order.migration
+            reason,
+            line=line,
+            instruction=without_passwords(self._instruction)[:300],
+            id=self.order.migration,
         )
 
 
@@ -122,7 +126,7 @@ def run_build(
     except docker.errors.APIError as error:
         if FULL in str(error.explanation).lower():  # while it received the context
             raise errors.DiskFull(step="build") from error
-        reason = str(error.explanation)
+        reason = without_passwords(str(error.explanation))
         named = _PARSE_ERROR.search(reason)
         raise errors.BuildFailed(
             reason, line=int(named[1]) if named else 1, instruction="", id=order.migration

@@ -20,7 +20,7 @@ import docker
 from ... import errors
 from ..base import BuildOrder, LogLine, Measure, Progress
 from .build import FULL, body
-from .connection import StreamingClient
+from .connection import StreamingClient, without_passwords
 
 _STEP = re.compile(r"\[(?P<stage>.*?) ?(?P<step>\d+)/(?P<steps>\d+)\] (?P<text>.*)", re.DOTALL)
 _METADATA = re.compile(r"\[internal\] load metadata for (\S+)")
@@ -116,6 +116,7 @@ class BuildKitOutput:
 
     def failure(self, reason: str) -> errors.SecxopsError:
         """Return what BuildKit's error means."""
+        reason = without_passwords(reason)
         if self._full or FULL in reason.lower():
             return errors.DiskFull(step="build")
         failed = next((v for v in self._vertices.values() if v.error), Vertex())
@@ -126,7 +127,7 @@ class BuildKitOutput:
         named = _PARSE_ERROR.search(reason)
         line = int(named[1]) if named else self._line_of(text)
         return errors.BuildFailed(
-            reason, line=line, instruction=text[:300], id=self.order.migration
+            reason, line=line, instruction=without_passwords(text)[:300], id=self.order.migration
         )
 
     def _line_of(self, text: str) -> int:

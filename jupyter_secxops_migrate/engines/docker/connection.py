@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,6 +20,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 TIMEOUT = 60
+_USER_OF_URL = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 class StreamingClient(docker.APIClient):
@@ -156,9 +158,14 @@ class Connection:
         return errors.EngineUnavailable(endpoint=endpoint)
 
 
+def without_passwords(text: str) -> str:
+    """Return text without what stands before the ``@`` of a URL's host: user and password."""
+    return _USER_OF_URL.sub("…@", text)
+
+
 def translate(error: docker.errors.APIError, action: str) -> errors.SecxopsError:
     """Return our error for one of Docker's answers."""
-    reason = str(error.explanation or error).strip().rstrip(".")
+    reason = without_passwords(str(error.explanation or error)).strip().rstrip(".")
     if "no space left on device" in reason.lower():
         return errors.DiskFull(step=action)
     return errors.EngineFailed(action=action, reason=reason[:500])

@@ -38,6 +38,7 @@ from ..base import (
     ImageInfo,
     ImageProbe,
     LaunchOrder,
+    LogLine,
     Measure,
     Names,
     Observation,
@@ -55,7 +56,7 @@ from . import place, tools
 from .build import run_build
 from .buildkit import run_buildkit
 from .certificates import trusting
-from .connection import Connection, StreamingClient, default_endpoint
+from .connection import Connection, StreamingClient, default_endpoint, without_passwords
 from .jobs import WORK, Job, JobResult, adopt, remove, run_job
 from .settings import DockerSettings
 from .streams import side_by_side
@@ -244,6 +245,8 @@ class DockerEngine(DockerSettings):
         ):
             if isinstance(item, str):
                 built = item
+            elif isinstance(item, LogLine):
+                yield LogLine(without_passwords(item.text))
             else:
                 yield item
 
