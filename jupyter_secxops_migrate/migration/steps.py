@@ -138,6 +138,7 @@ class Steps:
         # A branch that starts after another one failed has nothing to do any more.
         if record.state is MigrationState.CANCELLING or record.error is not None or self._closing:
             raise Given
+        name = getattr(step, "__name__", "step")
         task: asyncio.Task[T] = asyncio.ensure_future(self._tried(step, migration, *more))
         branches = self._running.setdefault(migration, set())
         branches.add(task)
@@ -150,14 +151,14 @@ class Steps:
             raise Given from None
         except errors.SecxopsError as error:
             if not self._closing:
-                self._keep_error(migration, error)
+                self._keep_error(migration, error, name)
                 self.abort(migration)
             raise
         except Exception:
             if self._closing:
                 raise  # an engine that let go in the middle; the next start does it again
-            log.exception("step %s of %s", getattr(step, "__name__", "?"), migration)
-            self._keep_error(migration, errors.SecxopsError())
+            log.exception("step %s of %s", name, migration)
+            self._keep_error(migration, errors.SecxopsError(), name)
             self.abort(migration)
             raise
         finally:
@@ -187,12 +188,20 @@ class Steps:
         if running:
             await asyncio.wait(running, timeout=_SUSPEND_SECONDS)
 
-    def _keep_error(self, migration: str, error: errors.SecxopsError) -> None:
+    def _keep_error(self, migration: str, error: errors.SecxopsError, in_: str) -> None:
+        """Keep the first error, and show the step that it happened in as failed.
+
+        What ran beside has not failed: it was ended before its end.
+        """
         with self.store.edit(migration) as draft:
             if draft.migration.error is None:
                 draft.migration.error = finding(error)
-            for step in draft.migration.steps:
-                if step.state is StepState.RUNNING:
+            running = [s for s in draft.migration.steps if s.state is StepState.RUNNING]
+            beside = {"build": StepName.COPY, "copy": StepName.BUILD}.get(in_)
+            for step in running:
+                if step.name is beside and len(running) > 1:
+                    step.state = StepState.WAITING
+                else:
                     step.state, step.finished = StepState.FAILED, utcnow()
 
     @asynccontextmanager
@@ -618,7 +627,9 @@ class Steps:
                 record.error = finding(errors.SecxopsError())
             for step in record.steps:
                 if step.state is StepState.RUNNING:
-                    step.state, step.finished = StepState.FAILED, utcnow()
+                    # Whoever cancels has seen no failure.
+                    step.state = StepState.WAITING if cancelled else StepState.FAILED
+                    step.finished = None if cancelled else utcnow()
             draft.facts = {}
         self._forget(migration)
 

@@ -318,13 +318,9 @@ class TestBuildKit:
             async for item in items:
                 if isinstance(item, LogLine) and item.text == "asleep":
                     break
-            assert running_commands(naps)
+            await until(lambda: running_commands(naps))
             await items.aclose()  # type: ignore[attr-defined]
-            for _ in range(50):
-                if not running_commands(naps):
-                    return
-                await asyncio.sleep(0.1)
-            raise AssertionError("the build goes on")
+            await until(lambda: not running_commands(naps))
 
         work(cancel)
 
@@ -439,6 +435,15 @@ def build_order(migration: str, tmp_path: Path, text: str) -> BuildOrder:
         bases=dockerfile.bases(),
         buildkit=bool(dockerfile.needs_buildkit()),
     )
+
+
+async def until(happened: Callable[[], object]) -> None:
+    """Wait for something that takes a moment."""
+    for _ in range(100):
+        if happened():
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("it did not happen")
 
 
 def running_commands(command: str) -> list[str]:

@@ -211,7 +211,7 @@ export function progressLabel(
     (a, b) => (percentOf(a) ?? 0) - (percentOf(b) ?? 0)
   );
   if (!slowest) {
-    return trans.__('Running');
+    return trans.__('Sharing');
   }
   const percent = percentOf(slowest);
   const words = [doing(trans, slowest.name)];
