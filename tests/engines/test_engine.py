@@ -293,7 +293,7 @@ class TestBuildKit:
         order = build_order(migration, tmp_path, text)
         (tmp_path / "project" / "a.txt").write_text(migration)
 
-        first, _, _ = self.build(work, order, builder="buildkit")
+        first, _, _ = self.build(work, order, builder="buildkit", build_network="bridge")
         again, log, _ = self.build(work, order, builder="buildkit")
 
         assert first.info == again.info

@@ -160,7 +160,8 @@ def run_buildkit(
             decode=True,
             labels=dict(order.labels),
             buildargs=dict(arguments),
-            network_mode=network,
+            # What the classic builder calls by name is all that BuildKit has, unless it is the host's.
+            network_mode=None if network in ("bridge", "default") else network,
         ):
             yield from output.read(message)
     except docker.errors.APIError as error:
