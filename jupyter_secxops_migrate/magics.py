@@ -52,14 +52,17 @@ LOG_LINES = 200
 WIDTH = 110
 
 _THEME = TerminalTheme(
-    (255, 255, 255),
-    (128, 128, 128),
+    (136, 136, 136),
+    (136, 136, 136),
     [
         *((128, 128, 128), (208, 60, 60), (40, 140, 80), (176, 128, 20)),
         *((60, 120, 216), (160, 80, 190), (20, 135, 155), (128, 128, 128)),
     ],
 )
 """Colours that can be read on JupyterLab's light and on its dark theme."""
+
+_DIM = 'style="color: #888888; text-decoration-color: #888888"'
+"""How rich writes what is dim; no grey can be read on both themes, half-seen text can."""
 
 _HTML = '<pre style="white-space: pre-wrap; line-height: 1.35">{code}</pre>'
 
@@ -84,6 +87,7 @@ def bundle(show: Callable[[Console], None]) -> dict[str, str]:
     )
     show(console)
     html = console.export_html(theme=_THEME, code_format=_HTML, inline_styles=True, clear=False)
+    html = html.replace(_DIM, 'style="opacity: 0.7"')
     return {"text/plain": console.export_text().rstrip("\n"), "text/html": html}
 
 

@@ -181,6 +181,7 @@ def test_names_are_text_and_not_markup(notebook: Notebook) -> None:
     assert name in cell.text
     html = cell.shown[-1]["text/html"]
     assert "&lt;b&gt;[red]x&lt;/b&gt;" in html and name not in html
+    assert 'style="opacity: 0.7"' in html and "#888888" not in html, "dim on either theme"
 
 
 def test_the_list_the_log_and_one_share(notebook: Notebook) -> None:
