@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -97,6 +98,23 @@ def test_the_server_extension_is_enabled_and_valid(installed: Path, tmp_path: Pa
 def test_the_command_is_there(installed: Path, tmp_path: Path) -> None:
     said = in_it(installed, tmp_path, "jupyter", "secxops", "--help")
     assert "Exit status: 0 done, 1 failed, 2 wrong usage" in " ".join(said.split())
+
+
+def test_a_checkout_that_was_built_before_needs_no_node_either(wheel: Path, tmp_path: Path) -> None:
+    """The second ``make demo`` on a machine with nothing but Python."""
+    assert wheel.exists()  # the extension is built by now
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("env", "git", "sh", "uname"):
+        if found := shutil.which(name):
+            (programs / name).symlink_to(found)
+    env = {**os.environ, "PATH": str(programs)}
+    folder = tmp_path / "wheels"
+    words = ("-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT)
+
+    call(sys.executable, *words, env=env)
+
+    assert [path.name for path in folder.iterdir()] == [wheel.name]
 
 
 def test_the_lock_files_name_no_place_to_fetch_from() -> None:
