@@ -73,6 +73,9 @@ class MemoryService:
     async def record(self, migration: str, **fields: object) -> None:
         kind = next(k for k in ("state", "step", "line", "status", "kind") if k in fields)
         async with self.news:
+            if kind == "state":
+                # With its event, so that nobody sees the end before it is told.
+                self.migrations[migration].state = MigrationState(fields["state"])
             event = Event.model_validate(
                 {
                     "id": len(self.recorded) + 1,
@@ -87,7 +90,6 @@ class MemoryService:
 
     async def run(self, migration: Migration) -> None:
         async def become(state: MigrationState) -> None:
-            migration.state = state
             await self.record(migration.id, state=state)
 
         await become(MigrationState.RUNNING)
@@ -195,12 +197,14 @@ class MemoryApi:
         service = self.service
         seen = len(service.recorded) if after is None else after
         while True:
+            # Asked first, or the events of its end could slip in between.
+            ended = migration_id is not None and self._own(migration_id).state.final
             for event in service.recorded[seen:]:
                 seen = event.id
                 owner = service.migrations[event.migration].owner
                 if owner == self.owner and migration_id in (None, event.migration):
                     yield event
-            if migration_id is not None and self._own(migration_id).state.final:
+            if ended:
                 return
             async with service.news:
                 while len(service.recorded) <= seen:
