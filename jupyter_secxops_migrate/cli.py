@@ -247,15 +247,11 @@ def _shares(context: click.Context, _: click.Parameter, begun: str) -> list[Comp
     if talk is None or Runtime.find().listener() is None:
         return []
     try:
-        found = talk.call(lambda api: asyncio.wait_for(_listed(api), COMPLETE_SECONDS))
+        found = talk.call(lambda api: asyncio.wait_for(api.list(), COMPLETE_SECONDS))
     except (SecxopsError, OSError, TimeoutError, asyncio.TimeoutError):
         return []
     named = [CompletionItem(m.id, help=f"{m.name} · {m.state.value}") for m in found]
     return [item for item in named if item.value.startswith(begun)]
-
-
-async def _listed(api: MigrationApi) -> Sequence[Migration]:
-    return await api.list()
 
 
 id_argument = click.argument("wanted", metavar="ID", shell_complete=_shares)

@@ -12,8 +12,8 @@ import contextvars
 import io
 import shlex
 import threading
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import click
@@ -27,7 +27,7 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from .api import MigrationApi
-from .cli import find, lines_of, own_service, request_options
+from .cli import Connect, find, lines_of, own_service, request_options
 from .errors import SecxopsError
 from .model import Event, Migration, ShareRequest, Step, StepName, StepState
 from .terminal import (
@@ -44,7 +44,6 @@ from .terminal import (
     step_line,
 )
 
-Connect = Callable[[], "AbstractAsyncContextManager[MigrationApi]"]
 T = TypeVar("T")
 
 UPDATES_PER_SECOND = 4
@@ -384,7 +383,9 @@ def log(desk: Desk, wanted: str | None, everything: bool) -> None:
     """Show a share's log; the newest share's without ID."""
 
     async def work(api: MigrationApi) -> list[str]:
-        migration = await find(api, wanted) if wanted else _first(await api.list(), "shares")
+        migration = (
+            await find(api, wanted) if wanted else _first(await api.list(), "No shares yet.")
+        )
         return lines_of(await api.log(migration.id))
 
     lines = desk.call(work)
@@ -413,17 +414,16 @@ def cancel(desk: Desk, wanted: str | None) -> None:
             if len(active) > 1:
                 ids = ", ".join(m.id for m in active)
                 raise click.UsageError(f"Several are under way: {ids}. Give one of these.")
-            migration = _first(active, "share under way")
+            migration = _first(active, "There is no share under way.")
         return await api.cancel(migration.id)
 
     desk.follow(desk.call(work), wait=False)
 
 
-def _first(migrations: Any, what: str) -> Migration:
+def _first(migrations: Sequence[Migration], without: str) -> Migration:
     if not migrations:
-        raise click.UsageError(f"There is no {what}." if what != "shares" else "No shares yet.")
-    first: Migration = migrations[0]
-    return first
+        raise click.UsageError(without)
+    return migrations[0]
 
 
 # --------------------------------------------------------------------------- IPython

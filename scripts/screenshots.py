@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,21 +94,6 @@ class Sample(Held):
         """Let copies of data wait when more than half is there."""
         (self.engine.root / "trouble" / "data").write_text(json.dumps({"hang": True}))
 
-    def choose(self, theme: str, language: str) -> None:
-        """Choose theme and language, as a person does in JupyterLab's settings."""
-        for plugin, values in (
-            ("@jupyterlab/apputils-extension:themes", {"theme": theme}),
-            ("@jupyterlab/translation-extension:plugin", {"locale": language}),
-            ("@jupyterlab/apputils-extension:notification", {"fetchNews": "false"}),
-        ):
-            request = urllib.request.Request(
-                f"{self.lab.url}/lab/api/settings/{plugin}",
-                data=json.dumps({"raw": json.dumps(values)}).encode(),
-                method="PUT",
-                headers={"Authorization": f"token {TOKEN}"},
-            )
-            urllib.request.urlopen(request, timeout=20).close()
-
 
 class Mask:
     """Tells the page the sample's paths and ids where this machine's stand."""
@@ -178,7 +162,7 @@ class View:
 
     def open(self, path: str = "") -> None:
         """Open JupyterLab with a file, and the panel in it."""
-        self.sample.choose(THEMES[self.theme], self.language)
+        self.sample.lab.choose(THEMES[self.theme], self.language)
         self.at(NOW)
         self.page.goto(
             f"{self.sample.lab.url}/lab/workspaces/{self.kind}{path and '/tree/' + path}"

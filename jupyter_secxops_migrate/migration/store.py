@@ -212,18 +212,11 @@ class Store:
         )
         if owner is not None:
             query = query.where(migrations.c.owner == owner)
+        if before is not None:
+            last = _columns(self.get(before, owner))
+            place = sa.tuple_(migrations.c.created, migrations.c.id)
+            query = query.where(place < sa.tuple_(*map(sa.literal, (last["created"], last["id"]))))
         with self.engine.connect() as connection:
-            if before is not None:
-                place = sa.tuple_(migrations.c.created, migrations.c.id)
-                last = connection.execute(
-                    sa.select(migrations.c.created, migrations.c.id).where(
-                        migrations.c.id == before,
-                        migrations.c.owner == owner if owner is not None else sa.true(),
-                    )
-                ).first()
-                if last is None:
-                    raise errors.NotFound(id=before)
-                query = query.where(place < sa.tuple_(*map(sa.literal, last)))
             rows = connection.scalars(query.limit(limit))
             return [Migration.model_validate(r) for r in rows]
 

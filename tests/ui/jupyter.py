@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -62,6 +63,22 @@ class Lab:
         """Return what the server answers to a GET."""
         with urllib.request.urlopen(f"{self.url}/{path}?token={TOKEN}", timeout=30) as answer:
             return bytes(answer.read())
+
+    def choose(self, theme: str, language: str) -> None:
+        """Choose theme and language, as a person does in JupyterLab's settings."""
+        for plugin, values in (
+            ("@jupyterlab/apputils-extension:themes", {"theme": theme}),
+            ("@jupyterlab/translation-extension:plugin", {"locale": language}),
+            # A tour or a question would stand in the way.
+            ("@jupyterlab/apputils-extension:notification", {"fetchNews": "false"}),
+        ):
+            request = urllib.request.Request(
+                f"{self.url}/lab/api/settings/{plugin}",
+                data=json.dumps({"raw": json.dumps(values)}).encode(),
+                method="PUT",
+                headers={"Authorization": f"token {TOKEN}"},
+            )
+            urllib.request.urlopen(request, timeout=20).close()
 
 
 @contextmanager

@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +17,10 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from web.service import TESTS, wait_until
 
-import jupyter_secxops_migrate
 from jupyter_secxops_migrate.client import ensure_service
 from jupyter_secxops_migrate.runtime import Runtime
 
-from .conftest import NOTEBOOK, TOKEN, Lab
+from .jupyter import NOTEBOOK, TOKEN, Lab, jupyterlab
 
 SERVICE = (
     f"import sys; sys.path[:0] = [{str(TESTS)!r}, {str(TESTS.parent)!r}]; "
@@ -51,19 +48,7 @@ class Stage:
     def choose(self, theme: str = THEMES[0], language: str = "en") -> None:
         """Choose theme and language, as a person does in JupyterLab's settings."""
         self.language = language
-        for plugin, values in (
-            ("@jupyterlab/apputils-extension:themes", {"theme": theme}),
-            ("@jupyterlab/translation-extension:plugin", {"locale": language}),
-            # A tour or a question would stand in the way.
-            ("@jupyterlab/apputils-extension:notification", {"fetchNews": "false"}),
-        ):
-            request = urllib.request.Request(
-                f"{self.lab.url}/lab/api/settings/{plugin}",
-                data=json.dumps({"raw": json.dumps(values)}).encode(),
-                method="PUT",
-                headers={"Authorization": f"token {TOKEN}"},
-            )
-            urllib.request.urlopen(request, timeout=20).close()
+        self.lab.choose(theme, language)
 
     def open(
         self,
@@ -175,11 +160,6 @@ def states(stage: Stage, page: Page, width: int | None = None) -> Iterator[tuple
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A JupyterLab with the extension as it was built, and the service of the scenes."""
     home = tmp_path_factory.mktemp("stage")
-    built = Path(jupyter_secxops_migrate.__file__).parent / "labextension"
-    assert (built / "package.json").exists(), "the Lab extension is not built; `make dev`"
-    extensions = home / "labextensions" / "@jupyter-secxops"
-    extensions.mkdir(parents=True)
-    (extensions / "migrate").symlink_to(built)
     root = home / "work"
     for project in ("detector", "refused", "broken"):
         (root / project).mkdir(parents=True)
@@ -197,37 +177,19 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     runtime.make()
     (data / "scene").write_text("empty")
     ensure_service(runtime, (sys.executable, "-c", SERVICE))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        *("-m", "jupyterlab", "--no-browser", "--allow-root"),
-        *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
-        f"--ServerApp.root_dir={root}",
-        f"--IdentityProvider.token={TOKEN}",
-        f"--LabApp.extra_labextensions_path={extensions.parent}",
-        f"--LabApp.user_settings_dir={home / 'settings'}",
-        f"--LabApp.workspaces_dir={home / 'workspaces'}",
-        "--ServerApp.jpserver_extensions={'jupyter_secxops_migrate': True}",
-    ]
     env = {
         **os.environ,
         "HOME": str(home),
         "SECXOPS_DATA_DIR": str(data),
         "JUPYTER_NO_CONFIG": "1",
     }
-    lab = Lab(
-        f"http://127.0.0.1:{port}",
+    with jupyterlab(
         root,
-        None,  # type: ignore[arg-type]
-        command,
         env,
-        home / "lab.log",
-    )
-    lab.start()
-    yield Stage(lab, data)
-    lab.stop()
+        f"--LabApp.user_settings_dir={home / 'settings'}",
+        f"--LabApp.workspaces_dir={home / 'workspaces'}",
+    ) as lab:
+        yield Stage(lab, data)
     listener = runtime.listener()
     if listener is not None:
         os.kill(listener, signal.SIGTERM)
