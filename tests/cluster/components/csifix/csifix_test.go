@@ -551,6 +551,13 @@ func TestWhatAFolderCannotDoIsRefused(t *testing.T) {
 	narrow.CapacityRange.LimitBytes = 1
 	_, err = n.CreateVolume(ctx, narrow)
 	refused(t, err, codes.OutOfRange)
+	asked, err := n.ValidateVolumeCapabilities(ctx, &csi.ValidateVolumeCapabilitiesRequest{
+		VolumeId: "node_worker1_pvc-2", VolumeCapabilities: block.VolumeCapabilities,
+	})
+	must(t, err)
+	if asked.GetConfirmed() != nil || asked.GetMessage() == "" {
+		t.Error(asked)
+	}
 	_, err = n.CreateSnapshot(ctx, &csi.CreateSnapshotRequest{})
 	refused(t, err, codes.Unimplemented)
 }
