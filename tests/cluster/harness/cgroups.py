@@ -1,0 +1,106 @@
+"""Control groups of a cluster: what limits its pods, and how its processes are found at the end.
+
+Nothing is ended here that is not in a group of the cluster: neither by name nor by number.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from steps import Stop
+
+TOP = Path("/sys/fs/cgroup")
+SECONDS_TO_END = 30
+
+
+def make(group: str) -> None:
+    """Make a group, and those above it, in every hierarchy."""
+    for hierarchy in _hierarchies():
+        above = hierarchy
+        for part in group.split("/"):
+            _enable(above)
+            folder = above / part
+            folder.mkdir(exist_ok=True)
+            # In version 1 a group takes no process before it has processors and memory.
+            for setting in ("cpuset.cpus", "cpuset.mems"):
+                if hierarchy != TOP and (above / setting).exists():
+                    (folder / setting).write_text((above / setting).read_text())
+            above = folder
+
+
+def processes(group: str) -> set[int]:
+    """Return the processes in a group and in the groups below it."""
+    return {pid for folder in _folders(group) for pid in _in(folder)}
+
+
+def end(group: str) -> None:
+    """Kill all processes of a group, and take it and the groups below it away.
+
+    Raises
+    ------
+    Stop
+        A process did not go.
+    """
+    deadline = time.monotonic() + SECONDS_TO_END
+    while left := processes(group):
+        if time.monotonic() > deadline:
+            raise Stop(f"These processes of {group} don't end: {sorted(left)}")
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.05)
+    while folders := list(_folders(group)):
+        for folder in reversed(folders):
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                # Busy for as long as its last process is being buried.
+                if time.monotonic() > deadline:
+                    raise Stop(f"The control group {folder} can't be removed.") from None
+                time.sleep(0.05)
+
+
+def exists(group: str) -> bool:
+    """Say whether anything is left of a group."""
+    return any((hierarchy / group).exists() for hierarchy in _hierarchies())
+
+
+def _hierarchies() -> list[Path]:
+    """Version 1 has a hierarchy for each controller, version 2 one for all."""
+    if (TOP / "cgroup.controllers").exists():
+        return [TOP]
+    mounted = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    found = {Path(words[1]) for words in mounted if words[2] == "cgroup"}
+    if not found:
+        raise Stop("No control groups are mounted here (cgroupfs-mount mounts them).")
+    return sorted(found)
+
+
+def _enable(folder: Path) -> None:
+    """Let the groups below have controllers, which version 2 wants to be told."""
+    wanted = folder / "cgroup.subtree_control"
+    if folder.is_relative_to(TOP) and (TOP / "cgroup.controllers").exists() and wanted.exists():
+        for controller in (folder / "cgroup.controllers").read_text().split():
+            wanted.write_text(f"+{controller}")
+
+
+def _folders(group: str) -> Iterator[Path]:
+    """The folders of a group, each before those in it."""
+    for hierarchy in _hierarchies():
+        for folder, _, _ in os.walk(hierarchy / group):
+            yield Path(folder)
+
+
+def _in(folder: Path) -> list[int]:
+    try:
+        return [int(line) for line in (folder / "cgroup.procs").read_text().split()]
+    except OSError:
+        return []
