@@ -139,7 +139,7 @@ def _up(site: Site, programs: Programs, made: images.Made) -> State:
         objects.create(control.admin(site))
         for work in imported:
             work.result()
-        _wait_until_usable(site, volumes="csifix" in programs)
+        _wait_until_usable(site)
         references = pushed.result()
     state = State(
         name=site.name,
@@ -207,7 +207,7 @@ def _wait(site: Site, what: str, holds: Callable[[], bool], seconds: float = 60)
     wait(what, holds, seconds, lambda: control.dead(site))
 
 
-def _wait_until_usable(site: Site, volumes: bool) -> None:
+def _wait_until_usable(site: Site) -> None:
     """Ready is not usable yet: taints go later, and pods need an account and a registered driver."""
     api = control.admin(site)
 
@@ -234,8 +234,7 @@ def _wait_until_usable(site: Site, volumes: bool) -> None:
     _wait(site, "both nodes are ready", ready)
     _wait(site, "the nodes' taints are gone", untainted)
     _wait(site, "the default ServiceAccount is there", account)
-    if volumes:
-        _wait(site, "the volumes' driver is registered on both nodes", registered)
+    _wait(site, "the volumes' driver is registered on both nodes", registered)
 
 
 def _keep_logs(name: str) -> None:

@@ -44,9 +44,6 @@ class Programs:
                 return folder / name
         raise Stop(f"There is no {name} among what was built.")
 
-    def __contains__(self, name: str) -> bool:
-        return any((folder / name).exists() for folder in self._folders.values())
-
 
 def build(*components: str) -> Programs:
     """Build what is not built yet, and say where everything is.
@@ -61,9 +58,7 @@ def build(*components: str) -> Programs:
         raise Stop(
             "Go is not here; install Go 1.26 or newer (https://go.dev/dl) to build a cluster."
         )
-    return Programs(
-        {name: _built(name, version) for name in components or NEEDED if (FOLDER / name).exists()}
-    )
+    return Programs({name: _built(name, version) for name in components or NEEDED})
 
 
 def go_version() -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from steps import Stop
 
 from . import daemons
-from .api import Api
+from .api import Api, Refused
 from .certificates import kubeconfig, pki
 from .components import Programs
 from .site import Site
@@ -187,6 +187,15 @@ def _htpasswd(user: str, password: str) -> str:
 def readyz(site: Site) -> bool:
     """Say whether the API server is done with its start."""
     return bool(admin(site)("GET", "/readyz") == "ok")
+
+
+def registry_answers(site: Site) -> bool:
+    """Say whether the registry is there, which first of all asks for a password."""
+    try:
+        Api(site.registry, pki(site) / "ca.crt")("GET", "/v2/")
+    except Refused as refused:
+        return refused.status == 401
+    return False
 
 
 def patiently(command: list[str | Path], seconds: float = 20) -> None:

@@ -65,8 +65,7 @@ def start_containerd(site: Site, node: str, holder: int) -> None:
 
 def start(site: Site, programs: Programs, node: str, holder: int) -> None:
     """Start what makes the node one of the cluster, once the API answers."""
-    if "csifix" in programs:
-        _start_volumes(site, programs, node, holder)
+    _start_volumes(site, programs, node, holder)
     configuration = site.node_folder(node) / "kubelet.json"
     configuration.write_text(json.dumps(_kubelet(site, node), indent=1))
     _start(
