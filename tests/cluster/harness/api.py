@@ -77,6 +77,15 @@ class Api:
                 raise
 
 
+def is_there(api: Api, path: str) -> bool:
+    """Say whether somebody answers, if only that we may not ask."""
+    try:
+        api("GET", path)
+    except Refused as refused:
+        return refused.status == 401
+    return True
+
+
 def wait(
     what: str, holds: Callable[[], bool], seconds: float, unless: Callable[[], str] = lambda: ""
 ) -> None:

@@ -13,22 +13,16 @@ from pathlib import Path
 
 from steps import Stop
 
-TOP = Path("/sys/fs/cgroup")
 SECONDS_TO_END = 30
 
 
 def make(group: str) -> None:
     """Make a group, and those above it, in every hierarchy."""
-    for hierarchy in _hierarchies():
-        above = hierarchy
+    for above in _hierarchies():
         for part in group.split("/"):
-            _enable(above)
             folder = above / part
             folder.mkdir(exist_ok=True)
-            # In version 1 a group takes no process before it has processors and memory.
-            for setting in ("cpuset.cpus", "cpuset.mems"):
-                if hierarchy != TOP and (above / setting).exists():
-                    (folder / setting).write_text((above / setting).read_text())
+            _enable(above, folder)
             above = folder
 
 
@@ -74,22 +68,24 @@ def exists(group: str) -> bool:
 
 
 def _hierarchies() -> list[Path]:
-    """Version 1 has a hierarchy for each controller, version 2 one for all."""
-    if (TOP / "cgroup.controllers").exists():
-        return [TOP]
+    """Version 1 has a hierarchy for each controller, version 2 one for all; there may be both."""
     mounted = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    found = {Path(words[1]) for words in mounted if words[2] == "cgroup"}
+    found = {Path(words[1]) for words in mounted if words[2] in ("cgroup", "cgroup2")}
     if not found:
         raise Stop("No control groups are mounted here (cgroupfs-mount mounts them).")
     return sorted(found)
 
 
-def _enable(folder: Path) -> None:
-    """Let the groups below have controllers, which version 2 wants to be told."""
-    wanted = folder / "cgroup.subtree_control"
-    if folder.is_relative_to(TOP) and (TOP / "cgroup.controllers").exists() and wanted.exists():
-        for controller in (folder / "cgroup.controllers").read_text().split():
-            wanted.write_text(f"+{controller}")
+def _enable(above: Path, folder: Path) -> None:
+    """Give a new group what it can't do without."""
+    # In version 1 it takes no process before it has processors and memory.
+    for setting in ("cpuset.cpus", "cpuset.mems"):
+        if (above / setting).exists() and not (above / "cgroup.controllers").exists():
+            (folder / setting).write_text((above / setting).read_text())
+    # In version 2 it has the controllers that the one above hands down.
+    if (above / "cgroup.controllers").exists():
+        for controller in (above / "cgroup.controllers").read_text().split():
+            (above / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
 def _folders(group: str) -> Iterator[Path]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from steps import Stop, apt_install, is_root, need, run, say, step
 
@@ -31,6 +33,7 @@ PACKAGES = {
     "nsenter": "util-linux",
     "catatonit": "catatonit",
 }
+SECONDS_TO_SETTLE = 0.4
 CNI = Path("/usr/lib/cni/bridge")
 
 
@@ -56,24 +59,71 @@ class Registry:
 
 
 @dataclass(frozen=True)
-class State:
-    """What tests need to know of a cluster; ``state.json`` in its folder."""
+class Cluster:
+    """What tests need to know of a cluster; ``state.json`` in its folder.
+
+    Of one that is not ours (``own`` is false) only the way in and the nodes are known, and nothing
+    in it may be broken.
+    """
 
     name: str
-    folder: str
     kubeconfig: str
-    url: str
-    ca: str
     kubectl: str
-    registry: Registry
     nodes: list[Node]
-    images: dict[str, str]
-    storage_classes: list[str]
+    own: bool = False
+    folder: str = ""
+    url: str = ""
+    ca: str = ""
+    registry: Registry | None = None
+    images: dict[str, str] = field(default_factory=dict)
+    storage_classes: list[str] = field(default_factory=list)
     pids: dict[str, int | None] = field(default_factory=dict)
 
+    def call(self, *words: str, given: object = None) -> str:
+        """Run kubectl, as cluster-admin where it is ours, and return what it says.
 
-def up(name: str) -> State:
-    """Bring a cluster up from nothing; one that runs already is left as it is.
+        Parameters
+        ----------
+        words
+            Such as ``"-n", "demo", "get", "pods"``.
+        given
+            An object, or several, for ``-f -``.
+
+        Raises
+        ------
+        Failed
+            It does not work; the sentence is kubectl's.
+        """
+        items = given if isinstance(given, list) else [given]
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items}) if given else ""
+        done = subprocess.run(
+            [self.kubectl, f"--kubeconfig={self.kubeconfig}", *words],
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        if done.returncode:
+            raise Failed(done.stderr.strip())
+        return done.stdout
+
+    def get(self, *words: str) -> Any:
+        """Return what ``kubectl get`` says as JSON."""
+        return json.loads(self.call("get", "-o", "json", *words))
+
+
+class Failed(Exception):
+    """kubectl ended with an error."""
+
+
+def up(name: str, *, with_images: bool = True) -> Cluster:
+    """Bring a cluster up from nothing; one that runs already gets new images at most.
+
+    Parameters
+    ----------
+    with_images
+        Whether the registry is filled.
 
     Raises
     ------
@@ -81,14 +131,16 @@ def up(name: str) -> State:
         It can't be, and says why; what was started of it is taken away again.
     """
     check(name)
-    if (running := status(name)) is not None:
-        if not control.dead(_site(name)):
-            say(f"▸ The cluster {name} runs already: {running.kubeconfig}")
-            return running
-        say(f"▸ The cluster {name} is broken: {control.dead(_site(name)).splitlines()[0]}")
+    running = status(name)
+    if running is not None and (broken := control.dead(_site(name))):
+        say(f"▸ The cluster {name} is broken: {broken}")
+        running = None
     prepare()
     programs = components.build()
-    made = images.make(programs)
+    made = images.make(programs) if with_images else images.make(programs, "pause")
+    if running is not None:
+        say(f"▸ The cluster {name} runs already: {running.kubeconfig}")
+        return _renew_images(running, made) if with_images else running
     down(name)
     say(f"▸ Bringing the cluster {name} up in {folder_of(name)}")
     began = time.monotonic()
@@ -117,7 +169,7 @@ def prepare() -> None:
         apt_install("containernetworking-plugins")
 
 
-def _up(site: Site, programs: Programs, made: images.Made) -> State:
+def _up(site: Site, programs: Programs, made: images.Made) -> Cluster:
     for group in ("control/system", *(f"{n}/system" for n in NODES)):
         cgroups.make(f"{site.cgroup}/{group}")
     certificates.make(site)
@@ -141,7 +193,8 @@ def _up(site: Site, programs: Programs, made: images.Made) -> State:
             work.result()
         _wait_until_usable(site)
         references = pushed.result()
-    state = State(
+    state = Cluster(
+        own=True,
         name=site.name,
         folder=str(site.folder),
         kubeconfig=str(site.folder / "admin.kubeconfig"),
@@ -160,13 +213,28 @@ def _up(site: Site, programs: Programs, made: images.Made) -> State:
         storage_classes=list(objects.CLASSES),
         pids=daemons.pids(site),
     )
-    path = site.folder / STATE
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(asdict(state), indent=1))
+    _write(state)
     return state
 
 
-def status(name: str) -> State | None:
+def _renew_images(running: Cluster, made: images.Made) -> Cluster:
+    """Push what was changed since into a running cluster."""
+    site = _site(running.name)
+    if running.images == images.references(site, made):
+        return running
+    with step("Pushing the images that are new"):
+        renewed = replace(running, images=images.push(site, made))
+    _write(renewed)
+    return renewed
+
+
+def _write(state: Cluster) -> None:
+    path = Path(state.folder) / STATE
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(asdict(state), indent=1))
+
+
+def status(name: str) -> Cluster | None:
     """Return the state of a cluster that was brought up, None where there is none."""
     check(name)
     try:
@@ -176,7 +244,7 @@ def status(name: str) -> State | None:
     site = _site(name)
     told["registry"] = Registry(**told["registry"])
     told["nodes"] = [Node(**told_of_it) for told_of_it in told["nodes"]]
-    return State(**{**told, "pids": daemons.pids(site)})
+    return Cluster(**{**told, "pids": daemons.pids(site)})
 
 
 def down(name: str) -> bool:
@@ -196,6 +264,17 @@ def down(name: str) -> bool:
     return True
 
 
+def given(kubeconfig: str) -> Cluster:
+    """Return a cluster that somebody else runs, such as a kind or k3s."""
+    kubectl = shutil.which("kubectl") or str(components.build("kubernetes")["kubectl"])
+    found = Cluster(name="given", kubeconfig=kubeconfig, kubectl=kubectl, nodes=[])
+    for item in found.get("nodes")["items"]:
+        addresses = {a["type"]: a["address"] for a in item["status"]["addresses"]}
+        name = item["metadata"]["name"]
+        found.nodes.append(Node(name, 0, addresses.get("InternalIP", ""), ""))
+    return found
+
+
 def _site(name: str) -> Site:
     site = load(name)
     if site is None:
@@ -210,31 +289,29 @@ def _wait(site: Site, what: str, holds: Callable[[], bool], seconds: float = 60)
 def _wait_until_usable(site: Site) -> None:
     """Ready is not usable yet: taints go later, and pods need an account and a registered driver."""
     api = control.admin(site)
+    since = [0.0]
 
-    def ready() -> bool:
+    def usable() -> bool:
         found = api("GET", "/api/v1/nodes")["items"]
-        return len(found) == len(NODES) and all(
-            {"type": "Ready", "status": "True"}.items() <= condition.items()
+        ready = [
+            item["metadata"]["name"]
             for item in found
             for condition in item["status"].get("conditions", [])
-            if condition["type"] == "Ready"
-        )
+            if (condition["type"], condition["status"]) == ("Ready", "True")
+            if not item["spec"].get("taints")
+        ]
+        nodes = api("GET", "/apis/storage.k8s.io/v1/csinodes")["items"]
+        drivers = [d["name"] for item in nodes for d in item["spec"]["drivers"] or ()]
+        if len(ready) < len(NODES) or drivers.count(node.DRIVER) < len(NODES):
+            since[0] = 0.0
+            return False
+        since[0] = since[0] or time.monotonic()
+        # The controller manager may still act on what a node was a moment ago.
+        return time.monotonic() - since[0] > SECONDS_TO_SETTLE
 
-    def untainted() -> bool:
-        return not any(item["spec"].get("taints") for item in api("GET", "/api/v1/nodes")["items"])
-
-    def registered() -> bool:
-        found = api("GET", "/apis/storage.k8s.io/v1/csinodes")["items"]
-        drivers = [d["name"] for item in found for d in item["spec"]["drivers"] or ()]
-        return drivers.count(node.DRIVER) == len(NODES)
-
-    def account() -> bool:
-        return bool(api("GET", "/api/v1/namespaces/default/serviceaccounts/default"))
-
-    _wait(site, "both nodes are ready", ready)
-    _wait(site, "the nodes' taints are gone", untainted)
-    _wait(site, "the default ServiceAccount is there", account)
-    _wait(site, "the volumes' driver is registered on both nodes", registered)
+    _wait(site, "both nodes are ready, untainted, and have the volumes' driver", usable)
+    account = "/api/v1/namespaces/default/serviceaccounts/default"
+    _wait(site, "the default ServiceAccount is there", lambda: bool(api("GET", account)))
 
 
 def _keep_logs(name: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from steps import Stop
 
 from . import daemons
-from .api import Api, Refused
+from .api import Api, is_there
 from .certificates import kubeconfig, pki
 from .components import Programs
 from .site import Site
@@ -191,11 +191,7 @@ def readyz(site: Site) -> bool:
 
 def registry_answers(site: Site) -> bool:
     """Say whether the registry is there, which first of all asks for a password."""
-    try:
-        Api(site.registry, pki(site) / "ca.crt")("GET", "/v2/")
-    except Refused as refused:
-        return refused.status == 401
-    return False
+    return is_there(Api(site.registry, pki(site) / "ca.crt"), "/v2/")
 
 
 def patiently(command: list[str | Path], seconds: float = 20) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from steps import ROOT, Stop, run, step
 
 from . import control
+from .api import wait
 from .certificates import pki
 from .components import KEPT, Programs
 from .site import Site
@@ -152,29 +153,41 @@ def recipes(programs: Programs) -> dict[str, Image]:
     }
 
 
-def make(programs: Programs) -> Made:
-    """Make what is not there yet."""
+def make(programs: Programs, *only: str) -> Made:
+    """Make what is not there yet, of all images or of some."""
     (_folder() / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-    return Made({name: _layout(name, image) for name, image in recipes(programs).items()})
+    return Made(
+        {
+            name: _layout(name, image)
+            for name, image in recipes(programs).items()
+            if not only or name in only
+        }
+    )
+
+
+def references(site: Site, made: Made) -> dict[str, str]:
+    """Name the images as the registry has them, by digest; the nodes' own is not among them."""
+    return {
+        name: f"{site.registry}/secxops/{name}@{made.digest(name)}"
+        for name in made.layouts
+        if name != "pause"
+    }
 
 
 def push(site: Site, made: Made) -> dict[str, str]:
-    """Push all but the nodes' own into the registry; return the references with digests."""
-    references = {}
-    for name, layout in made.layouts.items():
-        if name == "pause":
-            continue
-        repository = f"{site.registry}/secxops/{name}"
+    """Push all but the nodes' own into the registry; return their references."""
+    wait("the registry answers", lambda: control.registry_answers(site), 20)
+    pushed = references(site, made)
+    for name in pushed:
         run(
             [
                 *("skopeo", "copy", "--quiet", "--preserve-digests"),
                 *("--src-shared-blob-dir", _folder() / "blobs"),
                 *("--dest-cert-dir", _trusted(site), "--dest-authfile", control.pull_secret(site)),
-                *(f"oci:{layout}", f"docker://{repository}:1"),
+                *(f"oci:{made.layouts[name]}", f"docker://{site.registry}/secxops/{name}:1"),
             ]
         )
-        references[name] = f"{repository}@{made.digest(name)}"
-    return references
+    return pushed
 
 
 def import_pause(site: Site, node: str, holder: int, made: Made) -> None:
