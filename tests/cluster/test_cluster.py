@@ -25,16 +25,17 @@ def pod(
     name: str,
     command: list[str],
     *,
+    image: str = "base",
     node: str = "",
     secret: bool = True,
     claims: dict[str, str] | None = None,
     limits: dict[str, str] | None = None,
 ) -> dict[str, object]:
-    """A pod of the base image; claims are paths with their claim's name."""
+    """A pod of one of the cluster's images; claims are paths with their claim's name."""
     claims = claims or {}
     container = {
         "name": "main",
-        "image": cluster.images["base"],
+        "image": cluster.images[image],
         "command": command,
         "volumeMounts": [{"name": c, "mountPath": path} for path, c in claims.items()],
         "resources": {"limits": limits or {}},
@@ -148,6 +149,29 @@ def _fetched(url: str) -> str:
             return str(answer.read())
     except OSError as error:
         return str(error)
+
+
+def test_each_image_does_what_it_is_for(own: Cluster, namespace: str) -> None:
+    lab = ["sh", "-c", "jupyter lab --no-browser --ip=127.0.0.1 & sleep 60"]
+    tools = "import blake3, pygit2, jupyter_secxops_migrate.copying"
+    asked = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8888/api').read())"
+    commands = {
+        "jupyter": lab,
+        "tools": ["sh", "-c", f"python3 -c '{tools}' && buildctl --version"],
+        "buildkit": ["sh", "-c", "rootlesskit id -u && buildkitd --version"],
+    }
+    pods = [pod(own, name, run, image=name, node="node-1") for name, run in commands.items()]
+    for unconfined in pods:
+        security = {"seccompProfile": {"type": "Unconfined"}}
+        unconfined["spec"]["securityContext"] = security  # type: ignore[index]
+    own.call("-n", namespace, "create", "-f-", given=pods)
+    wait_for(own, namespace, "Succeeded", "tools", "buildkit")
+    assert own.call("-n", namespace, "logs", "tools").startswith("buildctl github.com")
+    assert own.call("-n", namespace, "logs", "buildkit").startswith("0\nbuildkitd github.com")
+    wait_for(own, namespace, "condition=Ready", "jupyter")
+    ask = ("-n", namespace, "exec", "jupyter", "--", "python3", "-c", asked)
+    assert eventually(lambda: "version" in own.call(*ask))
+    assert "uid=1000(jovyan)" in own.call("-n", namespace, "exec", "jupyter", "--", "id")
 
 
 def test_only_node_1_asks_for_the_password_of_an_image_that_it_has(

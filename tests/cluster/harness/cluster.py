@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,10 @@ PACKAGES = {
     "catatonit": "catatonit",
 }
 SECONDS_TO_SETTLE = 0.4
-CNI = Path("/usr/lib/cni/bridge")
+FILES = {
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+}
 
 
 @dataclass(frozen=True)
@@ -131,9 +136,14 @@ def up(name: str, *, with_images: bool = True) -> Cluster:
         It can't be, and says why; what was started of it is taken away again.
     """
     check(name)
+    with _alone(name):
+        return _up_or_renew(name, with_images)
+
+
+def _up_or_renew(name: str, with_images: bool) -> Cluster:
     running = status(name)
     if running is not None and (broken := control.dead(_site(name))):
-        say(f"▸ The cluster {name} is broken: {broken}")
+        say(f"▸ The cluster {name} is broken: {broken.splitlines()[0]}")
         running = None
     prepare()
     programs = components.build()
@@ -141,14 +151,14 @@ def up(name: str, *, with_images: bool = True) -> Cluster:
     if running is not None:
         say(f"▸ The cluster {name} runs already: {running.kubeconfig}")
         return _renew_images(running, made) if with_images else running
-    down(name)
+    _remove(name)
     say(f"▸ Bringing the cluster {name} up in {folder_of(name)}")
     began = time.monotonic()
     try:
         state = _up(network.found(name), programs, made)
     except BaseException:
         _keep_logs(name)
-        down(name)
+        _remove(name)
         raise
     say(f"  {time.monotonic() - began:.1f} s: {', '.join(NODES)} are ready; {state.kubeconfig}")
     return state
@@ -165,8 +175,8 @@ def prepare() -> None:
     if not is_root():
         raise Stop("A cluster of our own needs root: it makes namespaces, cgroups and mounts.")
     need(PACKAGES)
-    if not CNI.exists():
-        apt_install("containernetworking-plugins")
+    if missing := [package for file, package in FILES.items() if not Path(file).exists()]:
+        apt_install(*missing)
 
 
 def _up(site: Site, programs: Programs, made: images.Made) -> Cluster:
@@ -253,6 +263,11 @@ def down(name: str) -> bool:
     Its processes are those in its control groups. Namespaces, their mounts and links go with them.
     """
     check(name)
+    with _alone(name):
+        return _remove(name)
+
+
+def _remove(name: str) -> bool:
     folder, group, link = folder_of(name), cgroup_of(name), link_of(name)
     there = folder.exists() or cgroups.exists(group) or network.has_link(link)
     if not there:
@@ -273,6 +288,15 @@ def given(kubeconfig: str) -> Cluster:
         name = item["metadata"]["name"]
         found.nodes.append(Node(name, 0, addresses.get("InternalIP", ""), ""))
     return found
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Wait until nobody else brings this cluster up or down."""
+    components.KEPT.mkdir(parents=True, exist_ok=True)
+    with (components.KEPT / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _site(name: str) -> Site:
@@ -315,8 +339,8 @@ def _wait_until_usable(site: Site) -> None:
 
 
 def _keep_logs(name: str) -> None:
-    """Keep the logs of what failed beside the folder that is taken away."""
-    kept = Path(f"{folder_of(name)}-failed")
+    """Keep the logs of what failed, whose folder is taken away."""
+    kept = components.KEPT / f"failed-{name}"
     logs = folder_of(name) / "logs"
     if logs.exists():
         shutil.rmtree(kept, ignore_errors=True)

@@ -30,6 +30,14 @@ ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
 SECONDS_TO_BUILD = 3600
 # A module whose path ends in its version gives its program that name.
 NAMES = {"etcd": {"server": "etcd"}}
+STAMPS = {
+    "k8s.io/kubernetes": (
+        "k8s.io/component-base/version.gitVersion={full} "
+        "k8s.io/component-base/version.gitMajor={major} "
+        "k8s.io/component-base/version.gitMinor={minor}"
+    ),
+    "github.com/moby/buildkit": "github.com/moby/buildkit/version.Version={full}",
+}
 
 
 class Programs:
@@ -104,18 +112,15 @@ def _go_build(source: Path, flags: str, into: Path) -> None:
 
 
 def _linker_flags(source: Path) -> str:
-    """No symbols; and Kubernetes' programs call themselves v0.0.0 unless they are told."""
-    pinned = re.search(
-        r"\bk8s\.io/kubernetes v(\d+)\.(\d+)\.(\d+)", (source / "go.mod").read_text()
-    )
-    if pinned is None:
-        return "-s -w"
-    major, minor, patch = pinned.groups()
-    there = "k8s.io/component-base/version"
-    return (
-        f"-s -w -X {there}.gitVersion=v{major}.{minor}.{patch} "
-        f"-X {there}.gitMajor={major} -X {there}.gitMinor={minor}"
-    )
+    """No symbols; and the programs that call themselves v0.0.0 are told what they are."""
+    flags = ["-s", "-w"]
+    for module, variables in STAMPS.items():
+        pinned = re.search(rf"\b{module} v(\d+)\.(\d+)\.(\d+)\b", (source / "go.mod").read_text())
+        if pinned:
+            major, minor, patch = pinned.groups()
+            text = variables.format(major=major, minor=minor, full=f"v{major}.{minor}.{patch}")
+            flags += [f"-X {variable}" for variable in text.split()]
+    return " ".join(flags)
 
 
 def _hash(source: Path, version: str, flags: str) -> str:

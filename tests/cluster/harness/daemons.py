@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from steps import Stop, run
 
@@ -55,22 +56,25 @@ def start(
         "group": f"{site.cgroup}/{group}",
         "env": dict(env or {}),
     }
-    path = _record(site, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1))
-    return start_again(site, name)
+    return _launch(site, name, record)
 
 
 def start_again(site: Site, name: str) -> int:
     """Start a process which was started before, in the same way."""
-    record = json.loads(_record(site, name).read_text())
-    log = log_of(site, name)
-    log.parent.mkdir(parents=True, exist_ok=True)
+    return _launch(site, name, json.loads(_record(site, name).read_text()))
+
+
+def _launch(site: Site, name: str, record: dict[str, Any]) -> int:
+    log, path = log_of(site, name), _record(site, name)
+    for folder in (log.parent, path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     env = {"PATH": _PATH, "HOME": "/root", **record["env"]}
     # `env -i`: what is set in the shell of whoever starts the cluster is not the cluster's.
     clean = ["env", "-i", *(f"{key}={value}" for key, value in env.items())]
     said = run(["sh", "-ec", _START, "sh", record["group"], log, *clean, *record["command"]])
-    _record(site, name).write_text(json.dumps({**record, "pid": int(said)}, indent=1))
+    # Renamed into place: others read it at any time.
+    path.with_suffix(".new").write_text(json.dumps({**record, "pid": int(said)}, indent=1))
+    path.with_suffix(".new").rename(path)
     return int(said)
 
 

@@ -176,7 +176,12 @@ def references(site: Site, made: Made) -> dict[str, str]:
 
 def push(site: Site, made: Made) -> dict[str, str]:
     """Push all but the nodes' own into the registry; return their references."""
-    wait("the registry answers", lambda: control.registry_answers(site), 20)
+    wait(
+        "the registry answers",
+        lambda: control.registry_answers(site),
+        20,
+        lambda: control.dead(site),
+    )
     pushed = references(site, made)
     for name in pushed:
         run(
