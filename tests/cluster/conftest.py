@@ -31,22 +31,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A cluster which is up; taken away at the end if it was not up before."""
+    """A cluster which is up; taken away at the end unless it was up before."""
     if kubeconfig := os.environ.get("KUBECONFIG"):
         yield clusters.given(kubeconfig)
         return
     if reason := _why_not():
         # Continuous integration never skips: there it is a mistake of its set-up.
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    name = os.environ.get("SECXOPS_CLUSTER", "main")
     try:
-        was_up = clusters.status(name) is not None
-        found = clusters.up(name)
+        with clusters.shared(os.environ.get("SECXOPS_CLUSTER", "main")) as found:
+            yield found
     except Stop as stop:
         pytest.fail(stop.sentence)
-    yield found
-    if not was_up:
-        clusters.down(name)
 
 
 @pytest.fixture

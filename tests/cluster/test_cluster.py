@@ -273,7 +273,7 @@ def test_what_is_broken_comes_back(own: Cluster, namespace: str) -> None:
 
 
 def test_a_cluster_that_is_up_is_left_as_it_is(own: Cluster) -> None:
-    assert clusters.up(own.name).pids == clusters.status(own.name).pids  # type: ignore[union-attr]
+    assert clusters.up(own.name, keep=False).pids == clusters.status(own.name).pids  # type: ignore[union-attr]
 
 
 def test_a_cluster_leaves_no_trace(own: Cluster) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,9 @@ PACKAGES = {
     "catatonit": "catatonit",
 }
 SECONDS_TO_SETTLE = 0.4
+# What its kubelets, API server, … open.
+WATCHERS = 30
+TEMPORARY = "temporary"
 FILES = {
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
@@ -122,13 +125,15 @@ class Failed(Exception):
     """kubectl ended with an error."""
 
 
-def up(name: str, *, with_images: bool = True) -> Cluster:
+def up(name: str, *, with_images: bool = True, keep: bool = True) -> Cluster:
     """Bring a cluster up from nothing; one that runs already gets new images at most.
 
     Parameters
     ----------
     with_images
         Whether the registry is filled.
+    keep
+        Whether it stays when the tests that use it are done (see `shared`).
 
     Raises
     ------
@@ -137,7 +142,32 @@ def up(name: str, *, with_images: bool = True) -> Cluster:
     """
     check(name)
     with _alone(name):
-        return _up_or_renew(name, with_images)
+        was_up = status(name) is not None
+        found = _up_or_renew(name, with_images)
+        temporary = folder_of(name) / TEMPORARY
+        if keep:
+            temporary.unlink(missing_ok=True)
+        elif not was_up:
+            temporary.touch()
+        return found
+
+
+@contextmanager
+def shared(name: str) -> Iterator[Cluster]:
+    """Bring a cluster up for as long as somebody uses it: the last one out takes it away.
+
+    One that was up before, or that somebody has asked for since, stays.
+    """
+    components.KEPT.mkdir(parents=True, exist_ok=True)
+    with (components.KEPT / f"{name}.users").open("w") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        yield up(name, keep=False)
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        if (folder_of(name) / TEMPORARY).exists():
+            down(name)
 
 
 def _up_or_renew(name: str, with_images: bool) -> Cluster:
@@ -152,6 +182,7 @@ def _up_or_renew(name: str, with_images: bool) -> Cluster:
         say(f"▸ The cluster {name} runs already: {running.kubeconfig}")
         return _renew_images(running, made) if with_images else running
     _remove(name)
+    _check_room()
     say(f"▸ Bringing the cluster {name} up in {folder_of(name)}")
     began = time.monotonic()
     try:
@@ -177,6 +208,20 @@ def prepare() -> None:
     need(PACKAGES)
     if missing := [package for file, package in FILES.items() if not Path(file).exists()]:
         apt_install(*missing)
+
+
+def _check_room() -> None:
+    """Refuse what the kernel would: kubelets end at once where root may watch no more files."""
+    limit = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    used = 0
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            used += str(descriptor.readlink()) == "anon_inode:inotify"
+    if limit - used < WATCHERS:
+        raise Stop(
+            f"A cluster needs {WATCHERS} inotify instances; {used} of {limit} are taken. End another "
+            "cluster, or raise the sysctl fs.inotify.max_user_instances."
+        )
 
 
 def _up(site: Site, programs: Programs, made: images.Made) -> Cluster:
