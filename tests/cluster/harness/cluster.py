@@ -299,7 +299,7 @@ def status(name: str) -> Cluster | None:
     site = _site(name)
     told["registry"] = Registry(**told["registry"])
     told["nodes"] = [Node(**told_of_it) for told_of_it in told["nodes"]]
-    return Cluster(**{**told, "pids": daemons.pids(site)})
+    return Cluster(**{**told, "own": True, "pids": daemons.pids(site)})
 
 
 def down(name: str) -> bool:
