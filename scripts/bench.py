@@ -24,7 +24,12 @@ def main() -> int:
         need({"rsync": "rsync", "mkfs.xfs": "xfsprogs"})
     engine.start()
     found = json.loads(run([sys.executable, ROOT / "scripts" / "base_image.py"], seconds=1800))
-    runs = [["benchmarks.light"], ["benchmarks.copy"], ["benchmarks.copy", "--memory"]]
+    runs = [
+        ["benchmarks.light"],
+        ["benchmarks.placement"],
+        ["benchmarks.copy"],
+        ["benchmarks.copy", "--memory"],
+    ]
     if is_root():
         runs += [["benchmarks.copy", "--xfs"], ["benchmarks.share", "--base", IMAGE]]
         with step("Building an image with JupyterLab for the whole share"):
