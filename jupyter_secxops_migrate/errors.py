@@ -319,6 +319,14 @@ class NoGpu(Refusal):
     hint_text = "Share without --gpu, or ask your admin for a node with GPUs."
 
 
+class NoNodeFits(Refusal):
+    """No node of the cluster has room, or may take the environment."""
+
+    code = "no_node_fits"
+    text = "It fits on none of the cluster's {total} nodes; the closest, {node}, lacks: {lacks}."
+    hint_text = "Ask for less (--cpu, --memory, --gpu), stop something there, or ask your admin for a larger node."
+
+
 class DataOutsidePolicy(Refusal):
     """A path that the service's policy does not let anyone copy."""
 
@@ -468,6 +476,24 @@ class EngineFailed(TemporaryError):
     hint_text = "Run `jupyter secxops doctor`, then retry."
 
 
+class StrategyUnknown(PermanentError):
+    """The policy names a placement strategy that is not installed."""
+
+    code = "strategy_unknown"
+    text = "{reason}."
+    hint_text = "Correct ResourcePolicy.strategy, or install what brings that strategy."
+
+
+class EngineUnknown(PermanentError):
+    """The service is to use an engine that is not installed."""
+
+    code = "engine_unknown"
+    text = "There is no engine {engine}; installed are {known}."
+    hint_text = (
+        "Correct SecxopsService.engine (or SECXOPS_ENGINE), or install what brings that engine."
+    )
+
+
 class ToolsImageMissing(PermanentError):
     """The tools image, which the copy runs in, can't be had."""
 
@@ -485,6 +511,98 @@ class CertificatesUnreadable(PermanentError):
     code = "certificates_unreadable"
     text = "The CA bundle {path} can't be read: {reason}."
     hint_text = "Correct the setting DockerEngine.ca_bundle, or make the file readable."
+
+
+class ClusterUnavailable(TemporaryError):
+    """No API server answers, or there is no way to sign in to it."""
+
+    code = "cluster_unavailable"
+    text = "The cluster's API server does not answer at {endpoint}: {reason}."
+    hint_text = "Check the kubeconfig (`kubectl get pods`) and the network, then retry."
+
+
+class ClusterForbidden(PermanentError):
+    """The account lacks a right."""
+
+    code = "cluster_forbidden"
+    text = "The cluster does not let this account {action}: {reason}."
+    hint_text = "Ask your admin for the Role of the operators' guide; `jupyter secxops doctor` names what is missing."
+
+
+class ClusterRefused(PermanentError):
+    """The API server, or a check that an admin put into it, refused an object."""
+
+    code = "cluster_refused"
+    text = "The cluster refused to {action}: {reason}."
+    hint_text = "Tell your admin what it said; nothing was changed."
+
+
+class QuotaExceeded(PermanentError):
+    """The namespace's quota has no room."""
+
+    code = "quota_exceeded"
+    text = "The namespace's quota does not allow to {action}: {reason}."
+    hint_text = "Delete old shares (`jupyter secxops list`), or ask your admin for a larger quota."
+
+
+class PodSecurityForbids(PermanentError):
+    """The namespace's Pod Security level forbids a pod of ours."""
+
+    code = "pod_security"
+    text = "The namespace's Pod Security does not allow to {action}: {reason}."
+    hint_text = (
+        "Ask your admin to set the level that the operators' guide names for this namespace."
+    )
+
+
+class SourceUnusable(Refusal):
+    """The pod that is to be shared can't be."""
+
+    code = "source_unusable"
+    text = "The pod {pod} can't be shared: {reason}."
+    hint_text = "Name a running notebook pod (KubernetesEngine.source_pod, source_container)."
+
+
+class NotOnClaim(Refusal):
+    """The project or data lies where no other pod can reach it."""
+
+    code = "not_on_claim"
+    text = "{path} lies on {kind}, which no other pod can mount."
+    hint_text = "Move it to a folder on a persistent volume claim ({mounts})."
+
+
+class Unschedulable(StepFailed):
+    """The scheduler finds no node for a pod."""
+
+    code = "unschedulable"
+    text = "The scheduler finds no node for {pod}: {reason}"
+    hint_text = "Ask for less (--cpu, --memory, --gpu), stop something there, or tell your admin."
+
+
+class ImageUnpullable(StepFailed):
+    """A node can't pull an image."""
+
+    code = "image_unpullable"
+    text = "The node {node} can't pull {image}: {reason}."
+    hint_text = "Ask your admin to check the pull secret and that the nodes trust the registry."
+
+
+class RegistryFailed(TemporaryError):
+    """The registry did not take, or does not have, an image."""
+
+    code = "registry_failed"
+    text = "The registry {registry} could not {action}: {reason}."
+    hint_text = "Retry; if it happens again, ask your admin about the registry and its quota."
+
+
+class BuilderMissing(PermanentError):
+    """No image builder runs where one is needed."""
+
+    code = "builder_missing"
+    text = "No image builder is ready on node {node}."
+    hint_text = (
+        "Ask your admin to apply the builder of the operators' guide (namespace {namespace})."
+    )
 
 
 class BaseImageMissing(StepFailed):

@@ -241,7 +241,12 @@ class Route(str, Enum):
 
 
 class Plan(_Record):
-    """What will happen, decided before anything is touched."""
+    """What will happen, decided before anything is touched.
+
+    ``node`` is where the environment will be; for a move where it is expected, empty where nobody can
+    say. ``placement`` has the numbers of a cluster's nodes by which that was decided, ``terms`` what the
+    scheduler is told.
+    """
 
     name: str
     route: Route
@@ -256,6 +261,8 @@ class Plan(_Record):
     memory: Bytes | None = None
     gpu: int = 0
     observation: NodeCapacity | None = None
+    terms: dict[str, Any] = Field(default_factory=dict)
+    placement: dict[str, Any] | None = None
     estimate_seconds: float | None = None
     created: datetime = Field(default_factory=utcnow)
 
@@ -430,7 +437,19 @@ class Event(_Record):
 class Orphan(_Record):
     """An object of ours in the engine that no migration in the store accounts for."""
 
-    kind: Literal["container", "volume", "image", "network"]
+    kind: Literal[
+        "container",
+        "volume",
+        "image",
+        "network",
+        "pod",
+        "job",
+        "claim",
+        "service",
+        "secret",
+        "policy",
+        "ingress",
+    ]
     name: str
     role: str
     migration: str | None = None

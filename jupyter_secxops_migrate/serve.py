@@ -17,20 +17,23 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from jupyter_core.application import JupyterApp, NoStart
 from traitlets import Float, Integer, Unicode, default
 
-from .errors import SecxopsError, StoreLocked
+from .errors import EngineUnknown, SecxopsError, StoreLocked
 from .runtime import Runtime, version
 
 if TYPE_CHECKING:
     from .api import MigrationApi
+    from .engines.base import Engine
 
 # "Try again later" of sysexits.h: the store is another service's, which is no failure.
 EXIT_LOCKED = 75
+ENGINES = "jupyter_secxops_migrate.engines"
 LOG_BYTES = 2 * 1024 * 1024
 LOG_FILES = 5
 GRACE_SECONDS = 5.0
@@ -76,6 +79,16 @@ class SecxopsService(JupyterApp):
         "file in the data folder.",
     ).tag(config=True)
 
+    engine = Unicode(
+        help="Where containers run: docker, kubernetes, or another one installed as an entry point of the "
+        "group jupyter_secxops_migrate.engines. Default: the environment variable SECXOPS_ENGINE, else "
+        "docker."
+    ).tag(config=True)
+
+    @default("engine")
+    def _engine_default(self) -> str:
+        return os.environ.get("SECXOPS_ENGINE") or "docker"
+
     @default("log_level")
     def _log_level_default(self) -> int:
         return logging.INFO
@@ -98,17 +111,30 @@ class SecxopsService(JupyterApp):
 
     def make_service(self, runtime: Runtime) -> HostedService:
         """Return the service to host, not yet started."""
-        from .engines.docker import DockerEngine
         from .migration.service import MigrationService
         from .placement.policy import ResourcePolicy
 
         return MigrationService(
             runtime.data,
-            DockerEngine(parent=self),
+            self.make_engine(),
             ResourcePolicy(parent=self),
             store_url=self.store_url or None,
             workers=self.workers,
         )
+
+    def make_engine(self) -> Engine:
+        """Return the engine that is set.
+
+        Raises
+        ------
+        EngineUnknown
+            None of that name is installed.
+        """
+        found = {row.name: row for row in entry_points(group=ENGINES)}
+        if self.engine not in found:
+            raise EngineUnknown(engine=self.engine, known=sorted(found))
+        engine: Engine = found[self.engine].load()(parent=self)
+        return engine
 
     def start(self) -> None:
         """Serve until idle or told to end; `exit_status` says how that went."""

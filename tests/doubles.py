@@ -55,6 +55,7 @@ from jupyter_secxops_migrate.model import (
     NotCopiedItem,
     Orphan,
 )
+from jupyter_secxops_migrate.placement.policy import OneNode
 
 GIB = 1024**3
 CALLS = ("build", "probe", "copy", "own", "verify", "launch", "inspect", "delete", "capacity")
@@ -133,16 +134,18 @@ class DirectoryEngine:
         """Fill the node up, or empty it."""
         _write(self.root / "memory", size)
 
-    async def capacity(self) -> NodeCapacity:
+    async def capacity(self, volumes: Sequence[str] = ()) -> OneNode:
         await self._middle("capacity")
         free = _read(self.root / "memory")
-        return NodeCapacity(
-            node="here",
-            cpu=8,
-            memory=32 * GIB,
-            memory_available=24 * GIB if free is None else free,
-            disk=1000 * GIB,
-            disk_available=500 * GIB,
+        return OneNode(
+            NodeCapacity(
+                node="here",
+                cpu=8,
+                memory=32 * GIB,
+                memory_available=24 * GIB if free is None else free,
+                disk=1000 * GIB,
+                disk_available=500 * GIB,
+            )
         )
 
     async def features(self) -> frozenset[str]:
@@ -179,10 +182,11 @@ class DirectoryEngine:
         content = hashlib.sha256()
         for name, data in sorted(files.items()):
             content.update(b"%s\0%d\0%s" % (os.fsencode(name), len(data), data))
+        reference = f"{order.repository}:{order.tag.format(digest=order.digest())}"
         for path in (self.root / "images").iterdir():  # a tag names one image
             other = _read(path)
-            if f"{order.repository}:{order.tag()}" in other["tags"]:
-                other["tags"].remove(f"{order.repository}:{order.tag()}")
+            if reference in other["tags"]:
+                other["tags"].remove(reference)
                 _write(path, other)
         path = self.root / "images" / content.hexdigest()
         image = _read(path) or {
@@ -194,12 +198,13 @@ class DirectoryEngine:
             "jupyter": "jupyterlab" in recipe,
             "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         }
-        reference = f"{order.repository}:{order.tag()}"
         image["tags"] = sorted({*image["tags"], reference})
         _write(path, image)
         yield BuildResult(reference, _info(image))
 
-    async def probe(self, migration: str, owner: str, image: str) -> ImageProbe:
+    async def probe(
+        self, migration: str, owner: str, image: str, reference: str, node: str
+    ) -> ImageProbe:
         await self._middle("probe")
         found = self._image(image)
         if found is None:

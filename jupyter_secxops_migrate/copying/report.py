@@ -53,6 +53,10 @@ class Report:
                 flush=True,
             )
 
+    def pass_on(self, kind: str, **fields: Any) -> None:
+        """Say something in JSON that has no sentence."""
+        self._json(type=kind, **fields)
+
     def result(self, sentence: str, **fields: Any) -> None:
         """Say how it ended well."""
         if self.as_json:

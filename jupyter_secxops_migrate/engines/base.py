@@ -18,9 +18,11 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
-from ..model import Check, EnvironmentStatus, NodeCapacity, NotCopiedItem, Orphan
+from .. import errors
+from ..model import Check, EnvironmentStatus, NotCopiedItem, Orphan
+from ..placement.policy import Capacity
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "secxops-migrate"
@@ -163,9 +165,12 @@ class BuildOrder:
     """Build an image from a context.
 
     ``context`` is called for a fresh iterator of the context's tar bytes (again when a build is
-    repeated); ``dockerfile`` is its path inside the context. ``repository`` and ``tag`` name the
-    result, ``labels`` go into the image and must be the same for equal projects, so that the layer
-    cache holds. ``text`` is the Dockerfile, ``lines`` has the line in it of each instruction, from 1,
+    repeated); ``dockerfile`` is its path inside the context. ``place`` is where the project lies, and
+    ``commit`` the git commit whose files are wanted: an engine that makes the context itself, beside
+    the project, reads it from there. ``repository`` and ``tag`` name the result; in ``tag``,
+    ``{digest}`` stands for the context's digest, ``digest`` gives that once the context was read.
+    ``push`` says that the image is wanted on another node. ``labels`` go into the image and must be
+    the same for equal projects, so that the layer cache holds. ``text`` is the Dockerfile, ``lines`` has the line in it of each instruction, from 1,
     and ``froms`` the last line of each FROM. ``bases`` are the images that it starts from;
     ``buildkit`` says that only BuildKit can build it.
     """
@@ -174,8 +179,13 @@ class BuildOrder:
     context: Callable[[], Iterator[bytes]]
     dockerfile: str
     repository: str
-    tag: Callable[[], str]
+    tag: str
+    digest: Callable[[], str]
     labels: Mapping[str, str]
+    owner: str = ""
+    place: SourcePlace | None = None
+    commit: str | None = None
+    push: bool = False
     text: bytes = b""
     lines: Sequence[int] = ()
     froms: Sequence[int] = ()
@@ -185,10 +195,14 @@ class BuildOrder:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """``reference`` is repository:tag; ``info`` describes the image."""
+    """``reference`` is repository:tag; ``info`` describes the image; ``pushed`` says that a registry
+    has it. ``sent`` has the BLAKE3 digest of each file of the context, by path, where the engine made
+    the context itself."""
 
     reference: str
     info: ImageInfo
+    pushed: bool = False
+    sent: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -275,6 +289,38 @@ class ImageProbe:
     jupyter: Sequence[str] | None
 
 
+PROBE = (
+    'echo "secxops $(id -u) $(id -g)"; echo "home $HOME"; echo "workdir $(pwd)"; '
+    'for c in jupyter-lab jupyter; do p=$(command -v $c) && echo "command $p"; done; exit 0'
+)
+"""What a shell of the image runs for `ImageProbe`. Fixed text; nothing of a project is put into it."""
+
+
+def probe_of(output: str) -> ImageProbe:
+    """Read what `PROBE` printed.
+
+    Raises
+    ------
+    errors.ImageWithoutJupyter
+        It printed nothing: there is no shell in the image, so no JupyterLab either.
+    """
+    said = dict(line.split(" ", 1) for line in reversed(output.splitlines()) if " " in line)
+    if "secxops" not in said:
+        raise errors.ImageWithoutJupyter()
+    uid, gid = said["secxops"].split()
+    command = said.get("command")
+    jupyter = None
+    if command:
+        jupyter = [command] if command.endswith("jupyter-lab") else [command, "lab"]
+    return ImageProbe(
+        int(uid),
+        int(gid),
+        PurePosixPath(said.get("home", "/")),
+        PurePosixPath(said.get("workdir", "/")),
+        jupyter,
+    )
+
+
 @dataclass(frozen=True)
 class VolumeMount:
     """A volume and where the environment has it."""
@@ -285,12 +331,17 @@ class VolumeMount:
 
 @dataclass(frozen=True)
 class LaunchOrder:
-    """Create and start the environment; ``token`` goes to JupyterLab through a file."""
+    """Create and start the environment; ``token`` goes to JupyterLab through a file.
+
+    ``image`` is the digest, ``reference`` the name under which nodes find it. ``terms`` are the plan's:
+    where it has to be and would best be, in the engine's own words.
+    """
 
     migration: str
     owner: str
     name: str
     image: str
+    reference: str
     probe: ImageProbe
     mounts: Sequence[VolumeMount]
     root: str
@@ -298,17 +349,19 @@ class LaunchOrder:
     cpu: float | None = None
     memory: int | None = None
     gpu: int = 0
+    terms: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Observation:
     """The launched environment as the engine sees it. ``url`` is where it answers, without a token;
-    ``image`` is the digest that really runs; ``mounts`` maps path to volume; ``log`` has the last lines
+    ``node`` is where it runs, ``image`` the digest that really does; ``mounts`` maps path to volume; ``log`` has the last lines
     of one that does not run well; ``restarts`` counts how often it had to be started again."""
 
     status: EnvironmentStatus
     name: str
     url: str | None = None
+    node: str = ""
     image: str | None = None
     mounts: Mapping[str, str] = field(default_factory=dict)
     log: str = ""
@@ -316,6 +369,13 @@ class Observation:
 
 
 T = TypeVar("T")
+DISK_FULL = "no space left on device"
+_USER_OF_URL = re.compile(r"(?<=://)[^/\s@]+@")
+
+
+def without_passwords(text: str) -> str:
+    """Return text without what stands before the ``@`` of a URL's host: user and password."""
+    return _USER_OF_URL.sub("…@", text)
 
 
 async def result_of(items: AsyncIterator[Progress | T], kind: type[T]) -> T:
@@ -353,8 +413,8 @@ class Engine(Protocol):
         """
         ...
 
-    async def capacity(self) -> NodeCapacity:
-        """Observe the source's node."""
+    async def capacity(self, volumes: Sequence[str]) -> Capacity:
+        """Observe the places where an environment can run that mounts copies of these volumes."""
         ...
 
     async def features(self) -> frozenset[str]:
@@ -370,11 +430,16 @@ class Engine(Protocol):
         ...
 
     def build(self, order: BuildOrder) -> AsyncIterator[Progress | BuildResult]:
-        """Build, then tag as ``repository:tag()`` (``tag`` is called once the context was read)."""
+        """Build, then tag; push where that is wanted, or where nodes can have it in no other way."""
         ...
 
-    async def probe(self, migration: str, owner: str, image: str) -> ImageProbe:
-        """Run the image once to learn its user, folders and JupyterLab."""
+    async def probe(
+        self, migration: str, owner: str, image: str, reference: str, node: str
+    ) -> ImageProbe:
+        """Run the image once to learn its user, folders and JupyterLab.
+
+        ``image`` is its digest; ``node`` is where it is, empty for wherever it can be pulled.
+        """
         ...
 
     def copy(self, order: CopyOrder) -> AsyncIterator[Progress | CopyResult]:

@@ -29,7 +29,7 @@ from ..model import (
     ShareRequest,
     utcnow,
 )
-from ..placement.policy import Needs, ResourcePolicy, free_cpu, free_memory
+from ..placement.policy import Capacity, Decision, Needs, ResourcePolicy
 from ..units import human_duration, human_size
 
 Place = SourcePlace | Finding
@@ -39,6 +39,24 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "stays_here": (
         "Here, on node {node}: {cpu} CPU and {memory} of memory are free.",
         "",
+    ),
+    "fits_here": (
+        "Here, on node {node}: {cpu} CPU and {memory} of memory are free.",
+        "",
+    ),
+    "here_unseen": ("Here, on node {node}, if the scheduler agrees: its room can't be seen.", ""),
+    "gpu_asked": ("It asks for a GPU, so the scheduler chooses the node.", ""),
+    "node_short": ("It does not fit on node {node}: {lacks}.", ""),
+    "node_gone": ("The node {node} of the source is not there any more.", ""),
+    "stay_failed": ("The scheduler found no room for it on node {node} any more.", ""),
+    "moves": (
+        "It moves: it fits on {fitting} of {total} nodes, and by {strategy} will be on {forecast}.",
+        "",
+    ),
+    "moves_unseen": ("It moves to a node that the scheduler chooses by {strategy}.", ""),
+    "unseen": (
+        "This account may not see {what} of the cluster: the scheduler decides.",
+        "An admin can allow it (ClusterRole secxops-placement of the operators' guide).",
     ),
     "version_asked": ("The files of version {version} ({commit}) are shared.", ""),
     "version_as_is": ("The files are shared as they are now ({label}).", ""),
@@ -136,14 +154,14 @@ def default_name(project: str, now: datetime | None = None) -> str:
 
 
 def needs_of(
-    request: ShareRequest, source: SourceEnvironment, capacity: NodeCapacity, policy: ResourcePolicy
+    request: ShareRequest, source: SourceEnvironment, here: NodeCapacity, policy: ResourcePolicy
 ) -> tuple[float, int]:
     """Return the cores and bytes of memory that the new environment is to have.
 
     As asked for, else as the source has, else the policy's defaults, but then never more CPU than
     the node has.
     """
-    cpu = request.cpu or source.cpu or min(policy.default_cpu, capacity.cpu)
+    cpu = request.cpu or source.cpu or min(policy.default_cpu, here.cpu)
     memory = request.memory or source.memory or policy.default_memory
     return cpu, memory
 
@@ -152,7 +170,7 @@ def make_plan(
     request: ShareRequest,
     survey: Survey,
     source: SourceEnvironment,
-    capacity: NodeCapacity,
+    capacity: Capacity,
     *,
     features: frozenset[str],
     bases: Mapping[str, ImageInfo | None],
@@ -169,7 +187,7 @@ def make_plan(
     survey
         The source as found.
     source, capacity
-        Where it runs, and its node as observed.
+        Where it runs, and the places where the new one can, as observed.
     features
         What the engine's builder can do (`Engine.features`).
     bases
@@ -187,7 +205,7 @@ def make_plan(
     errors.InvalidRequest
         ``request.mounts`` asks for something impossible.
     """
-    cpu, memory = needs_of(request, source, capacity, policy)
+    cpu, memory = needs_of(request, source, capacity.here, policy)
     refusals: list[Finding] = []
     warnings: list[Finding] = []
 
@@ -214,7 +232,7 @@ def make_plan(
 
     volumes = survey.project.bytes + sum(folder.bytes for folder in survey.data)
     disk = volumes + survey.context_bytes + policy.image_estimate
-    decision = policy.decide(Needs(cpu, memory, request.gpu, disk), capacity)
+    decision = capacity.decide(Needs(cpu, memory, request.gpu, disk), policy)
     refusals += [finding(error) for error in decision.refusals]
     warnings += [finding(error) for error in decision.warnings]
 
@@ -232,9 +250,7 @@ def make_plan(
 
     where = mounts(request, survey, None, places, bases=bases)
     estimate = _estimate(survey)
-    reasons = []
-    if not decision.refusals:
-        reasons.append(_stays_here(capacity, policy))
+    reasons = _placed(decision)
     if survey.commit:
         reasons.append(
             reason("version_asked", version=request.version or "", commit=survey.commit[:7])
@@ -255,7 +271,7 @@ def make_plan(
     if not survey.data:
         reasons.append(reason("shares_no_data"))
     reasons += [
-        reason("base_not_here", image=base, node=capacity.node)
+        reason("base_not_here", image=base, node=capacity.here.node)
         for base, info in bases.items()
         if info is None
     ]
@@ -271,8 +287,8 @@ def make_plan(
 
     return Plan(
         name=request.name or name_default or default_name(survey.project.name),
-        route=Route.STAY,
-        node=capacity.node,
+        route=decision.route,
+        node=decision.node,
         reasons=reasons,
         copied=_copied(survey, where),
         not_copied=_not_copied(survey),
@@ -282,12 +298,16 @@ def make_plan(
         cpu=cpu,
         memory=memory,
         gpu=request.gpu,
-        observation=capacity,
+        observation=capacity.here,
+        terms=dict(decision.terms),
+        placement=None if decision.record is None else dict(decision.record),
         estimate_seconds=estimate,
     )
 
 
-def observe_again(plan: Plan, capacity: NodeCapacity, policy: ResourcePolicy) -> Plan:
+def observe_again(
+    plan: Plan, capacity: Capacity, policy: ResourcePolicy, *, stay: bool = True
+) -> Plan:
     """Judge a plan once more by a later observation, after the copy and before the launch.
 
     Disk is not counted: image and volumes are there by now. What was refused or warned about for
@@ -298,34 +318,43 @@ def observe_again(plan: Plan, capacity: NodeCapacity, policy: ResourcePolicy) ->
     plan
         The plan that was carried out so far.
     capacity
-        The node as it is now.
+        The places as they are now.
+    stay
+        False where the scheduler did not let it stay: then it moves.
     """
-    about_room = {"memory_short", "disk_short", "cpu_overcommitted", "cpu_short", "gpu_missing"}
+    about_room = {
+        *("memory_short", "disk_short", "cpu_overcommitted", "cpu_short", "gpu_missing"),
+        "no_node_fits",
+    }
     needs = Needs(plan.cpu or 0, plan.memory or 0, plan.gpu)
-    decision = policy.decide(needs, capacity)
-    reasons = [item for item in plan.reasons if item.code not in ("stays_here", "estimate")]
-    if decision.fits:
-        reasons.insert(0, _stays_here(capacity, policy))
+    decision = capacity.decide(needs, policy, stay=stay and plan.route is Route.STAY)
+    reasons = [item for item in plan.reasons if item.code not in _PLACED]
     return plan.model_copy(
         update={
-            "reasons": reasons,
+            "route": decision.route,
+            "node": decision.node,
+            "reasons": [*_placed(decision), *reasons],
             "refusals": [item for item in plan.refusals if item.code not in about_room]
             + [finding(error) for error in decision.refusals],
             "warnings": [item for item in plan.warnings if item.code not in about_room]
             + [finding(error) for error in decision.warnings],
-            "observation": capacity,
+            "observation": capacity.here,
+            "terms": dict(decision.terms),
+            "placement": None if decision.record is None else dict(decision.record),
             "created": utcnow(),
         }
     )
 
 
-def _stays_here(capacity: NodeCapacity, policy: ResourcePolicy) -> Finding:
-    return reason(
-        "stays_here",
-        node=capacity.node,
-        cpu=f"{free_cpu(capacity):.1f}".removesuffix(".0"),
-        memory=human_size(free_memory(capacity, policy.memory_headroom)),
-    )
+_PLACED = {
+    *("stays_here", "fits_here", "here_unseen", "gpu_asked", "node_short", "node_gone"),
+    *("stay_failed", "moves", "moves_unseen", "unseen", "estimate"),
+}
+
+
+def _placed(decision: Decision) -> list[Finding]:
+    """Say why it will run where it will."""
+    return [reason(code, **params) for code, params in decision.reasons]
 
 
 def refused(plan: Plan) -> errors.Refused:

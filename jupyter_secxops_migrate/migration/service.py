@@ -218,7 +218,7 @@ class OwnerApi:
         elif found.dockerfile is None:
             environment.problems.append(finding(errors.NoDockerfile(project=found.project.name)))
         try:
-            source, capacity = await asyncio.gather(engine.source(), engine.capacity())
+            source, capacity = await asyncio.gather(engine.source(), engine.capacity(()))
         except errors.SecxopsError as error:
             environment.problems.append(finding(error))
             return environment
@@ -229,7 +229,7 @@ class OwnerApi:
             source.memory,
             source.gpu,
         )
-        environment.node = capacity
+        environment.node = capacity.here
         for folder in (environment.project, *environment.data):
             try:
                 folder.mount = (await engine.locate(Path(folder.path))).mount

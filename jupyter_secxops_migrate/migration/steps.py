@@ -56,6 +56,7 @@ from ..model import (
     NodeCapacity,
     Place,
     Plan,
+    Route,
     ShareRequest,
     StepName,
     StepState,
@@ -240,8 +241,9 @@ class Steps:
             build_args=self.engine.arguments(),
             covered={k: p.covered for k, p in places.items() if isinstance(p, SourcePlace)},
         )
+        volumes = [p.source for p in places.values() if isinstance(p, SourcePlace)]
         source, capacity, features = await asyncio.gather(
-            self.engine.source(), self.engine.capacity(), self.engine.features()
+            self.engine.source(), self.engine.capacity(volumes), self.engine.features()
         )
         bases = {}
         for base in found.dockerfile.bases() if found.dockerfile else ():
@@ -293,7 +295,8 @@ class Steps:
                 draft.migration.plans = [*draft.migration.plans, source.plan]
                 draft.facts["keys"] = _keys(source.survey)
                 draft.facts["moves"] = source.plan.route.value == "move"
-                draft.step(StepName.PUSH).state = StepState.SKIPPED
+                if source.plan.route is Route.STAY:
+                    draft.step(StepName.PUSH).state = StepState.SKIPPED
             if source.plan.refusals:
                 raise refused(source.plan)
 
@@ -316,45 +319,59 @@ class Steps:
 
     async def build(self, migration: str) -> None:
         """Build the image from the project's Dockerfile."""
-        source = (await self._source(migration)).survey
-        assert source.dockerfile is not None
+        source = await self._source(migration)
+        found = source.survey
+        assert found.dockerfile is not None
         context = await asyncio.to_thread(
-            BuildContext, Path(source.project.path), source.dockerfile.source, source.commit
+            BuildContext, Path(found.project.path), found.dockerfile.source, found.commit
         )
-        await self._build(migration, context, source)
+        place = source.places[found.project.path]
+        assert isinstance(place, SourcePlace)
+        await self._build(migration, context, source, place, found.commit)
 
     async def rebuild(self, migration: str) -> None:
         """Build again from the copied code, as files changed between build and copy."""
-        source = (await self._source(migration)).survey
+        source = await self._source(migration)
         owner = self._owner(migration)
         volume = Names(migration).volume("code")
-        assert source.dockerfile is not None
+        assert source.survey.dockerfile is not None
         context = await asyncio.to_thread(
             BuildContext.from_tar,
             lambda: self.engine.read_volume(migration, owner, volume),
-            source.dockerfile.source,
+            source.survey.dockerfile.source,
         )
-        await self._build(migration, context, source)
+        await self._build(migration, context, source, SourcePlace("volume", volume))
         with self.store.edit(migration) as draft:
             draft.facts["rebuilt"] = True
 
-    async def _build(self, migration: str, context: BuildContext, source: Survey) -> None:
+    async def _build(
+        self,
+        migration: str,
+        context: BuildContext,
+        found: Source,
+        place: SourcePlace,
+        commit: str | None = None,
+    ) -> None:
+        source = found.survey
         assert source.dockerfile is not None
         owner = self._owner(migration)
         instructions = [i for i in source.dockerfile.instructions if not i.onbuild]
 
-        def tag() -> str:
-            if source.version.commit and not source.version.dirty_count:
-                return f"{source.version.commit[:7]}-{context.digest[:8]}"
-            return context.digest[:12]
-
+        tag = "{digest:.12}"
+        if source.version.commit and not source.version.dirty_count:
+            tag = source.version.commit[:7] + "-{digest:.8}"
         order = BuildOrder(
             migration=migration,
             context=context.chunks,
             dockerfile="Dockerfile",
             repository=f"secxops/{owner_hash(owner)}/{slug(source.project.name)}",
             tag=tag,
+            digest=lambda: context.digest,
             labels=labels(owner, "environment"),
+            owner=owner,
+            place=place,
+            commit=commit,
+            push=found.plan.route is Route.MOVE,
             text=source.dockerfile.source,
             lines=[i.line for i in instructions],
             froms=[i.end_line for i in instructions if i.keyword == "FROM"],
@@ -363,7 +380,8 @@ class Steps:
         )
         async with self._step(migration, StepName.BUILD) as recorder:
             built = await recorder.follow(self.engine.build(order), BuildResult)
-            self._write(migration, "context.json", json.dumps(context.digests))
+            sent = context.digests if built.sent is None else built.sent
+            self._write(migration, "context.json", json.dumps(dict(sent)))
             with self.store.edit(migration) as draft:
                 # Kept before anything else can fail: what cleans up must know of it.
                 draft.facts["image"] = {
@@ -371,7 +389,20 @@ class Steps:
                     "digest": built.info.digest,
                     "size": built.info.size,
                 }
-            probe = await self.engine.probe(migration, owner, built.info.digest)
+            if built.pushed and found.plan.route is Route.MOVE:
+                with self.store.edit(migration) as draft:
+                    step = draft.step(StepName.PUSH)
+                    step.state, step.percent = StepState.DONE, 100.0
+                    step.started = step.finished = utcnow()
+                    step.message = built.reference
+            stays = found.plan.route is Route.STAY
+            probe = await self.engine.probe(
+                migration,
+                owner,
+                built.info.digest,
+                built.reference,
+                found.plan.node if stays else "",
+            )
             with self.store.edit(migration) as draft:
                 draft.facts["probe"] = {
                     "uid": probe.uid,
@@ -486,18 +517,24 @@ class Steps:
             draft.facts["verified"] = [verified.files, verified.bytes]
 
     async def observe_again(self, migration: str) -> None:
-        """Look at the node once more; a node that filled up meanwhile makes a second plan."""
-        capacity = await self.engine.capacity()
+        """Look at the places once more; if one filled up meanwhile there is a second plan."""
+        await self._plan_again(migration)
+
+    async def _plan_again(self, migration: str, *, stay: bool = True) -> Plan:
+        copies = self.store.read(migration).facts["copies"]
+        capacity = await self.engine.capacity([copied["volume"] for copied in copies.values()])
         with self.store.edit(migration) as draft:
             record = draft.migration
             assert record.plan is not None
-            second = observe_again(record.plan, capacity, self.policy)
-            draft.facts["observed"] = capacity.model_dump(mode="json")
-            if second.refusals:
+            second = observe_again(record.plan, capacity, self.policy, stay=stay)
+            draft.facts["observed"] = capacity.here.model_dump(mode="json")
+            if second.refusals or second.route is not record.plan.route:
                 record.plans = [*record.plans, second]
                 record.plan = second
-        if second.refusals:
-            raise refused(second)
+            plan = record.plan
+        if plan.refusals:
+            raise refused(plan)
+        return plan
 
     async def launch(self, migration: str) -> None:
         """Start the environment with its volumes and wait until JupyterLab answers."""
@@ -511,22 +548,34 @@ class Steps:
                 copied["volume"]: where[copied["source"]] or str(probe.home / copied["name"])
                 for copied in facts["copies"].values()
             }
-            plan = source.plan
-            order = LaunchOrder(
-                migration=migration,
-                owner=self._owner(migration),
-                name=record.name,
-                image=facts["image"]["digest"],
-                probe=probe,
-                mounts=[VolumeMount(v, path) for v, path in volumes.items()],
-                root=volumes[facts["copies"]["code"]["volume"]],
-                token=self.token(migration),
-                cpu=plan.cpu,
-                memory=plan.memory,
-                gpu=plan.gpu,
-            )
+
+            def order(plan: Plan) -> LaunchOrder:
+                return LaunchOrder(
+                    migration=migration,
+                    owner=self._owner(migration),
+                    name=record.name,
+                    image=facts["image"]["digest"],
+                    reference=facts["image"]["reference"],
+                    probe=probe,
+                    mounts=[VolumeMount(v, path) for v, path in volumes.items()],
+                    root=volumes[facts["copies"]["code"]["volume"]],
+                    token=self.token(migration),
+                    cpu=plan.cpu,
+                    memory=plan.memory,
+                    gpu=plan.gpu,
+                    terms=plan.terms,
+                )
+
+            assert record.plan is not None
             try:
-                await self.engine.launch(order)
+                try:
+                    await self.engine.launch(order(record.plan))
+                except errors.Unschedulable:
+                    if record.plan.route is Route.MOVE:
+                        raise
+                    second = await self._plan_again(migration, stay=False)
+                    await self.engine.stop(migration)
+                    await self.engine.launch(order(second))
             except errors.LaunchFailed as error:
                 self.store.log(record, error.message.splitlines())
                 raise
@@ -550,11 +599,11 @@ class Steps:
                 raise errors.LaunchFailed(
                     reason="its volumes are not mounted where they should be", id=migration
                 )
-            record.result = self._result(draft, seen.name, seen.url)
+            record.result = self._result(draft, seen.name, seen.node, seen.url)
             step = draft.step(StepName.VERIFY)
             step.state, step.finished, step.percent = StepState.DONE, utcnow(), 100.0
 
-    def _result(self, draft: Draft, name: str, url: str | None) -> MigrationResult:
+    def _result(self, draft: Draft, name: str, node: str, url: str | None) -> MigrationResult:
         facts, record = draft.facts, draft.migration
         assert record.plan is not None
         probe = _probe(facts)
@@ -578,7 +627,7 @@ class Steps:
         files, size = facts["verified"]
         return MigrationResult(
             url=url,
-            place=Place(engine=self.engine.name, node=record.plan.node, name=name),
+            place=Place(engine=self.engine.name, node=node or record.plan.node, name=name),
             image=ImageResult(**facts["image"]),
             volumes=volumes,
             evidence=Evidence(

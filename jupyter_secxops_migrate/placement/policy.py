@@ -6,14 +6,15 @@ numbers give the same answer, before the copy and again after it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from traitlets import Enum, Float, Integer, List, Unicode
 from traitlets.config import Configurable
 
 from .. import errors
-from ..model import NodeCapacity
+from ..model import NodeCapacity, Route
 from ..units import human_size
 
 GIB = 1024**3
@@ -31,15 +32,58 @@ class Needs:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the policy says: refusals stop, warnings do not."""
+    """What the policy says: refusals stop, warnings do not.
+
+    ``node`` is where the environment will be, or for a move is expected to be, ``""`` where nobody can
+    say; ``reasons`` are codes of `migration.plan.REASONS` with their parameters. ``terms`` go into the
+    engine's launch, ``record`` has all numbers, as JSON.
+    """
 
     refusals: Sequence[errors.Refusal] = ()
     warnings: Sequence[errors.Refusal] = ()
+    route: Route = Route.STAY
+    node: str = ""
+    reasons: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    terms: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] | None = None
 
     @property
     def fits(self) -> bool:
         """Whether nothing stands against it."""
         return not self.refusals
+
+
+class Capacity(Protocol):
+    """What was observed of the places where an environment can run."""
+
+    @property
+    def here(self) -> NodeCapacity:
+        """The source's node."""
+        ...
+
+    def decide(self, needs: Needs, policy: ResourcePolicy, *, stay: bool = True) -> Decision:
+        """Decide where an environment runs; ``stay`` is False where it can't stay on the source's node."""
+        ...
+
+
+@dataclass(frozen=True)
+class OneNode:
+    """A place without others: what does not fit here is refused."""
+
+    here: NodeCapacity
+
+    def decide(self, needs: Needs, policy: ResourcePolicy, *, stay: bool = True) -> Decision:
+        """Decide by the policy's numbers."""
+        found = policy.decide(needs, self.here)
+        reason = (
+            "stays_here",
+            {
+                "node": self.here.node,
+                "cpu": f"{free_cpu(self.here):.1f}".removesuffix(".0"),
+                "memory": human_size(free_memory(self.here, policy.memory_headroom)),
+            },
+        )
+        return replace(found, node=self.here.node, reasons=[reason] if found.fits else [])
 
 
 class ResourcePolicy(Configurable):
@@ -64,6 +108,11 @@ class ResourcePolicy(Configurable):
         ("warn", "refuse"),
         "warn",
         help="What to do with a Dockerfile that copies project code or data into the image.",
+    ).tag(config=True)
+    strategy = Unicode(
+        "spread",
+        help="How an environment that moves is placed on a cluster: spread, pack, image-warm, or another "
+        "one installed as an entry point of the group jupyter_secxops_migrate.strategies.",
     ).tag(config=True)
     allowed_bases = List(
         Unicode(),

@@ -39,7 +39,7 @@ from jupyter_secxops_migrate.model import (
     Route,
     ShareRequest,
 )
-from jupyter_secxops_migrate.placement.policy import GIB, ResourcePolicy
+from jupyter_secxops_migrate.placement.policy import GIB, OneNode, ResourcePolicy
 
 MB = 1024**2
 PROJECT = "/home/me/dga"
@@ -88,7 +88,7 @@ def planned(
         ShareRequest(project=PROJECT, data=[f.path for f in survey.data], **request),
         survey,
         source,
-        node,
+        OneNode(node),
         features=frozenset(features),
         bases={"debian:12": INFO} if bases is None else bases,
         policy=policy or ResourcePolicy(),
@@ -285,12 +285,12 @@ def test_a_second_look_judges_room_only():
     full = NODE.model_copy(
         update={"memory_available": GIB, "cpu_requested": 0, "disk_available": 0}
     )
-    second = observe_again(first, full, ResourcePolicy())
+    second = observe_again(first, OneNode(full), ResourcePolicy())
     assert codes(second.refusals) == ["memory_short"]
     assert codes(second.warnings) == ["image_holds_project"]
     assert "stays_here" not in codes(second.reasons)
     assert (first.refusals, first.observation, second.observation) == ([], NODE, full)
-    third = observe_again(second, NODE, ResourcePolicy())
+    third = observe_again(second, OneNode(NODE), ResourcePolicy())
     assert (third.refusals, codes(third.reasons)[0]) == ([], "stays_here")
 
 

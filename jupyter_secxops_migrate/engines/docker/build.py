@@ -9,11 +9,10 @@ from typing import Any
 import docker
 
 from ... import errors
-from ..base import BuildOrder, LogLine, Measure, Progress
-from .connection import StreamingClient, without_passwords
+from ..base import DISK_FULL, BuildOrder, LogLine, Measure, Progress, without_passwords
+from .connection import StreamingClient
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : (.*)", re.DOTALL)
-FULL = "no space left on device"
 _PARSE_ERROR = re.compile(r"parse error (?:on )?line (\d+)")
 _BUILT = re.compile(r"Successfully built ([0-9a-f]+)")
 
@@ -75,7 +74,7 @@ class BuildOutput:
             if built := _BUILT.match(line):
                 self.image = self.image or built[1]
             # What a command says of a full disk is lost in its exit status.
-            self._full = self._full or FULL in line.lower()
+            self._full = self._full or DISK_FULL in line.lower()
             if line:
                 yield LogLine(line)
 
@@ -84,7 +83,7 @@ class BuildOutput:
         low = reason.lower()
         lines = self.order.lines
         line = lines[self._step - 1] if 0 < self._step <= len(lines) else self._step
-        if self._full or FULL in low or "disk quota exceeded" in low:
+        if self._full or DISK_FULL in low or "disk quota exceeded" in low:
             return errors.DiskFull(step="build")
         if self._instruction.upper().startswith("FROM"):
             words = [word for word in self._instruction.split()[1:] if not word.startswith("--")]
@@ -124,7 +123,7 @@ def run_build(
         ):
             yield from output.read(message)
     except docker.errors.APIError as error:
-        if FULL in str(error.explanation).lower():  # while it received the context
+        if DISK_FULL in str(error.explanation).lower():  # while it received the context
             raise errors.DiskFull(step="build") from error
         reason = without_passwords(str(error.explanation))
         named = _PARSE_ERROR.search(reason)

@@ -10,45 +10,22 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import docker
 
 from ... import errors
-from ..base import BuildOrder, LogLine, Measure, Progress
-from .build import FULL, body
-from .connection import StreamingClient, without_passwords
-
-_STEP = re.compile(r"\[(?P<stage>.*?) ?(?P<step>\d+)/(?P<steps>\d+)\] (?P<text>.*)", re.DOTALL)
-_METADATA = re.compile(r"\[internal\] load metadata for (\S+)")
-_PARSE_ERROR = re.compile(r"(?:parse error (?:on )?line|Dockerfile:) ?(\d+)")
-_HUB = "docker.io/library/"
+from ..base import BuildOrder, LogLine, Progress
+from ..buildkit import BuildKitOutput, Vertex
+from .build import body
+from .connection import StreamingClient
 
 
-@dataclass
-class Vertex:
-    """One piece of work as BuildKit names it: ``[stage-0 2/3] RUN …``."""
+class EngineOutput(BuildKitOutput):
+    """Reads the messages that the Docker Engine passes on."""
 
-    name: str = ""
-    started: bool = False
-    completed: bool = False
-    cached: bool = False
-    error: str = ""
-
-
-class BuildKitOutput:
-    """Reads BuildKit's messages: progress out, and how it ended."""
-
-    def __init__(self, order: BuildOrder) -> None:
-        self.order = order
-        self.image = ""
-        self._vertices: dict[bytes, Vertex] = {}
-        self._pending: dict[bytes, bytes] = {}
-        self._told: set[bytes] = set()
-        self._full = False
+    image = ""
 
     def read(self, message: Mapping[str, Any]) -> Iterator[Progress]:
         """Yield what one message says.
@@ -59,8 +36,7 @@ class BuildKitOutput:
             BuildKit reported an error.
         """
         if "error" in message:
-            for rest in self._pending.values():
-                yield from self._line(rest)
+            yield from self.rest()
             yield LogLine(str(message["error"]))
             raise self.failure(str(message["error"]))
         if message.get("id") == "moby.buildkit.trace":
@@ -71,74 +47,18 @@ class BuildKitOutput:
     def _trace(self, status: bytes) -> Iterator[Progress]:
         for field, value in fields(status):
             if field == 1 and isinstance(value, bytes):
-                yield from self._vertex(value)
+                said = dict(fields(value))
+                vertex = Vertex(
+                    name=_bytes(said.get(3)).decode("utf-8", "replace"),
+                    started=5 in said,
+                    completed=6 in said,
+                    cached=bool(said.get(4)),
+                    error=_bytes(said.get(7)).decode("utf-8", "replace"),
+                )
+                yield from self.vertex(_bytes(said.get(1)), vertex)
             elif field == 3 and isinstance(value, bytes):
                 said = dict(fields(value))
-                of, text = _bytes(said.get(1)), _bytes(said.get(4))
-                *lines, self._pending[of] = (
-                    (self._pending.get(of, b"") + text).replace(b"\r", b"\n").split(b"\n")
-                )
-                for line in lines:
-                    yield from self._line(line)
-
-    def _vertex(self, value: bytes) -> Iterator[Progress]:
-        said = dict(fields(value))
-        key = _bytes(said.get(1))
-        vertex = Vertex(
-            name=_bytes(said.get(3)).decode("utf-8", "replace"),
-            started=5 in said,
-            completed=6 in said,
-            cached=bool(said.get(4)),
-            error=_bytes(said.get(7)).decode("utf-8", "replace"),
-        )
-        self._vertices[key] = vertex
-        if not vertex.started or key in self._told:
-            return
-        self._told.add(key)
-        yield LogLine(vertex.name + (" (unchanged)" if vertex.cached else ""))
-        step = _STEP.match(vertex.name)
-        if step:
-            self._full = False
-            steps = [v for v in self._vertices.values() if _STEP.match(v.name)]
-            yield Measure(
-                sum(v.completed for v in steps),
-                len(steps),
-                "instructions",
-                message=f"step {step['step']}/{step['steps']} {step['text']}",
-            )
-
-    def _line(self, line: bytes) -> Iterator[Progress]:
-        text = line.decode("utf-8", "replace")
-        # What a command says of a full disk is lost in its exit status.
-        self._full = self._full or FULL in text.lower()
-        if text:
-            yield LogLine(text)
-
-    def failure(self, reason: str) -> errors.SecxopsError:
-        """Return what BuildKit's error means."""
-        reason = without_passwords(reason)
-        if self._full or FULL in reason.lower():
-            return errors.DiskFull(step="build")
-        failed = next((v for v in self._vertices.values() if v.error), Vertex())
-        if base := _METADATA.match(failed.name):
-            return errors.BaseImageMissing(image=base[1].removeprefix(_HUB))
-        step = _STEP.match(failed.name)
-        text = step["text"] if step else ""
-        named = _PARSE_ERROR.search(reason)
-        line = int(named[1]) if named else self._line_of(text)
-        return errors.BuildFailed(
-            reason, line=line, instruction=without_passwords(text)[:300], id=self.order.migration
-        )
-
-    def _line_of(self, text: str) -> int:
-        """Return the line of the instruction that BuildKit shows as ``text``; 1 if none is like it."""
-        rows = self.order.text.decode("utf-8", "replace").splitlines()
-        begin = "".join(text.split()).lower()
-        for line in self.order.lines:
-            row = "".join(rows[line - 1].split()).rstrip("\\`").lower() if line <= len(rows) else ""
-            if row and begin.startswith(row):
-                return line
-        return 1
+                yield from self.output(_bytes(said.get(1)), _bytes(said.get(4)))
 
 
 def run_buildkit(
@@ -149,7 +69,7 @@ def run_buildkit(
     network: str | None,
 ) -> Iterator[Progress | str]:
     """Build; yield progress and, last, the image's id (blocking)."""
-    output = BuildKitOutput(order)
+    output = EngineOutput(order)
     client.builder = "2"
     yield from _pull(client, order.bases)
     try:

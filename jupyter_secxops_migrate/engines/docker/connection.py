@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,13 +13,13 @@ from docker.types import CancellableStream
 from docker.utils import parse_host
 
 from ... import errors
+from ..base import DISK_FULL, without_passwords
 from .streams import stream
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 TIMEOUT = 60
-_USER_OF_URL = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 class StreamingClient(docker.APIClient):
@@ -158,15 +157,10 @@ class Connection:
         return errors.EngineUnavailable(endpoint=endpoint)
 
 
-def without_passwords(text: str) -> str:
-    """Return text without what stands before the ``@`` of a URL's host: user and password."""
-    return _USER_OF_URL.sub("…@", text)
-
-
 def translate(error: docker.errors.APIError, action: str) -> errors.SecxopsError:
     """Return our error for one of Docker's answers."""
     reason = without_passwords(str(error.explanation or error)).strip().rstrip(".")
-    if "no space left on device" in reason.lower():
+    if DISK_FULL in reason.lower():
         return errors.DiskFull(step=action)
     return errors.EngineFailed(action=action, reason=reason[:500])
 

@@ -25,11 +25,13 @@ from docker.utils import version_gte, version_lt
 from ... import errors
 from ...copying.reasons import code_of
 from ...model import Check, EnvironmentStatus, NodeCapacity, NotCopiedItem, Orphan
+from ...placement.policy import Capacity, OneNode
 from ..base import (
     MANAGED_BY,
     MANAGER,
     MIGRATION,
     OWNER,
+    PROBE,
     ROLE,
     BuildOrder,
     BuildResult,
@@ -51,15 +53,17 @@ from ..base import (
     VolumeCheck,
     labels,
     owner_hash,
+    probe_of,
+    without_passwords,
 )
+from ..streams import side_by_side
 from . import place, tools
 from .build import run_build
 from .buildkit import run_buildkit
 from .certificates import trusting
-from .connection import Connection, StreamingClient, default_endpoint, without_passwords
+from .connection import Connection, StreamingClient, default_endpoint
 from .jobs import WORK, Job, JobResult, adopt, remove, run_job
 from .settings import DockerSettings
-from .streams import side_by_side
 
 # never through a proxy: it is this machine
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -71,12 +75,6 @@ TOKEN_FOLDER = "/run/secxops"  # noqa: S105 - a folder
 _COPY_CAPS = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID")
 _OWN_CAPS = _COPY_CAPS
 _READ_CAPS = ("DAC_READ_SEARCH", "DAC_OVERRIDE")
-
-# Fixed text; nothing of a project is ever put into it.
-_PROBE = (
-    'echo "secxops $(id -u) $(id -g)"; echo "home $HOME"; echo "workdir $(pwd)"; '
-    'for c in jupyter-lab jupyter; do p=$(command -v $c) && echo "command $p"; done; exit 0'
-)
 
 
 class DockerEngine(DockerSettings):
@@ -169,7 +167,7 @@ class DockerEngine(DockerSettings):
         """Say what a Job must mount to see ``path``."""
         return place.locate(await self._own() or None, path)
 
-    async def capacity(self) -> NodeCapacity:
+    async def capacity(self, volumes: Sequence[str]) -> Capacity:
         """Observe the host: what it has, what the limits of running containers ask of it."""
 
         def look(api: docker.APIClient) -> NodeCapacity:
@@ -196,7 +194,7 @@ class DockerEngine(DockerSettings):
                 gpu_requested=gpu,
             )
 
-        return await self._connection.call("report its resources", look)
+        return OneNode(await self._connection.call("report its resources", look))
 
     async def features(self) -> frozenset[str]:
         """Say what the builder can do."""
@@ -251,9 +249,11 @@ class DockerEngine(DockerSettings):
                 yield item
 
         def tag(api: docker.APIClient) -> BuildResult:
-            reference = f"{order.repository}:{order.tag()}"
-            api.tag(built, order.repository, order.tag(), force=True)
-            return BuildResult(reference, _image_info(_inspect_image(api, built)))
+            name = order.tag.format(digest=order.digest())
+            api.tag(built, order.repository, name, force=True)
+            return BuildResult(
+                f"{order.repository}:{name}", _image_info(_inspect_image(api, built))
+            )
 
         yield await self._connection.call("tag the image", tag)
 
@@ -263,7 +263,9 @@ class DockerEngine(DockerSettings):
         wanted = usual or order.buildkit if self.builder == "auto" else self.builder == "buildkit"
         return bool(found) and wanted
 
-    async def probe(self, migration: str, owner: str, image: str) -> ImageProbe:
+    async def probe(
+        self, migration: str, owner: str, image: str, reference: str, node: str
+    ) -> ImageProbe:
         """Run the image once, without network or rights, to learn its user and its JupyterLab."""
 
         name = Names(migration).job("probe")
@@ -275,7 +277,7 @@ class DockerEngine(DockerSettings):
                     image,
                     name=name,
                     entrypoint=["/bin/sh"],
-                    command=["-c", _PROBE],
+                    command=["-c", PROBE],
                     labels=labels(owner, "job", migration),
                     host_config=api.create_host_config(
                         network_mode="none",
@@ -297,25 +299,7 @@ class DockerEngine(DockerSettings):
             finally:
                 remove(api, name)
 
-        said = dict(
-            line.split(" ", 1)
-            for line in reversed((await self._connection.call("run the image", look)).splitlines())
-            if " " in line
-        )
-        if "secxops" not in said:
-            raise errors.ImageWithoutJupyter()
-        uid, gid = said["secxops"].split()
-        command = said.get("command")
-        jupyter = None
-        if command:
-            jupyter = [command] if command.endswith("jupyter-lab") else [command, "lab"]
-        return ImageProbe(
-            int(uid),
-            int(gid),
-            PurePosixPath(said.get("home", "/")),
-            PurePosixPath(said.get("workdir", "/")),
-            jupyter,
-        )
+        return probe_of(await self._connection.call("run the image", look))
 
     async def prepare(self) -> str:
         """Return the tools image, made on first use.
@@ -331,7 +315,7 @@ class DockerEngine(DockerSettings):
             if self._tools and await self.image(self._tools) is not None:
                 return self._tools
             order = tools.order(self.tools_base)
-            reference = f"{order.repository}:{order.tag()}"
+            reference = f"{order.repository}:{order.tag}"
             if await self.image(reference) is None:
                 last = ""
                 try:

@@ -1,0 +1,139 @@
+"""A cluster as a place where environments can run: what was observed of it, and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import errors
+from ..model import NodeCapacity
+from ..units import human_size
+from . import strategies
+from .choose import Choice, choose
+from .nodes import HOSTNAME, Node, PodNeeds, Reason, Toleration, Volume, free
+from .policy import Decision, Needs, ResourcePolicy
+from .requests import Resources
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What was observed of a cluster.
+
+    Attributes
+    ----------
+    source
+        The node of the source.
+    nodes
+        All nodes with the sums of their pods; None where they can't be listed.
+    volumes
+        Bound volumes that the new pod will mount, or whose copies it will; None where they can't be
+        read.
+    tolerations, selector
+        The source pod's, which the new pod gets too.
+    images
+        What the image starts from.
+    gpu_resource
+        The extended resource that a GPU is.
+    """
+
+    source: str
+    nodes: Sequence[Node] | None
+    volumes: Sequence[Volume] | None = ()
+    tolerations: Sequence[Toleration] = ()
+    selector: Mapping[str, str] = field(default_factory=dict)
+    images: frozenset[str] = frozenset()
+    gpu_resource: str = "nvidia.com/gpu"
+
+    @property
+    def here(self) -> NodeCapacity:
+        """The source's node; of what can't be seen, nothing."""
+        node = next((n for n in self.nodes or () if n.name == self.source), None)
+        if node is None:
+            return NodeCapacity(node=self.source, cpu=0, memory=0)
+        used = node.used or Resources()
+        return NodeCapacity(
+            node=node.name,
+            cpu=node.allocatable.cpu / 1000,
+            cpu_requested=used.cpu / 1000,
+            memory=node.allocatable.memory,
+            memory_requested=used.memory,
+            gpu=node.allocatable.of(self.gpu_resource),
+            gpu_requested=used.of(self.gpu_resource),
+        )
+
+    def needs(self, needs: Needs) -> PodNeeds:
+        """Return what the new pod will ask of its node."""
+        extended = ((self.gpu_resource, needs.gpu),) if needs.gpu else ()
+        return PodNeeds(
+            Resources(round(needs.cpu * 1000), needs.memory, 0, 1, extended),
+            tuple(self.tolerations),
+            tuple(self.selector.items()),
+            None,
+            self.images,
+        )
+
+    def decide(self, needs: Needs, policy: ResourcePolicy, *, stay: bool = True) -> Decision:
+        """Decide as the scheduler counts; the policy says by which strategy to move.
+
+        Raises
+        ------
+        errors.StrategyUnknown
+            There is no such strategy.
+        """
+        try:
+            strategy = strategies.load(policy.strategy)
+        except (ValueError, TypeError) as error:
+            raise errors.StrategyUnknown(reason=str(error)) from None
+        choice = choose(
+            self.needs(needs),
+            self.source,
+            self.nodes,
+            self.volumes,
+            strategy,
+            gpu=bool(needs.gpu),
+            stay=stay,
+        )
+        refusals = [] if choice.refusal is None else [_refusal(choice.refusal)]
+        terms: dict[str, Any] = {"nodeSelector": {**self.selector, **choice.selector}}
+        if choice.terms.affinity:
+            terms["affinity"] = choice.terms.affinity
+        if choice.terms.topology_spread:
+            terms["topologySpreadConstraints"] = choice.terms.topology_spread
+        return Decision(
+            refusals,
+            route=choice.route,
+            node=choice.node or choice.forecast or "",
+            reasons=[self._said(reason, choice) for reason in choice.reasons],
+            terms=terms,
+            record=choice.as_dict(),
+        )
+
+    def _said(self, reason: Reason, choice: Choice) -> tuple[str, dict[str, Any]]:
+        """Return a choice's reason as the plan says it."""
+        params = dict(reason.params)
+        if reason.code == "stays_on_node":
+            node = next((n for n in self.nodes or () if n.name == self.source), None)
+            if node is None or node.used is None:
+                return "here_unseen", params
+            left = free(node)
+            cpu = f"{max(0, left.cpu) / 1000:.1f}".removesuffix(".0")
+            return "fits_here", {**params, "cpu": cpu, "memory": human_size(max(0, left.memory))}
+        if reason.code == "moves" and params["forecast"] is None:
+            return "moves_unseen", {"strategy": params["strategy"]}
+        if reason.code in ("unseen", "node_short"):
+            key = "what" if reason.code == "unseen" else "lacks"
+            params[key] = ", ".join(params[key])
+        return reason.code, params
+
+
+def source_selector(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Return a pod's node selector without a pin to one host."""
+    return {k: v for k, v in (spec.get("nodeSelector") or {}).items() if k != HOSTNAME}
+
+
+def _refusal(reason: Reason) -> errors.Refusal:
+    lacks = ", ".join(reason.params["lacks"]) or "it is not there"
+    return errors.NoNodeFits(
+        node=reason.params["node"] or "", lacks=lacks, total=reason.params["total"]
+    )
