@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import stat
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -58,6 +60,9 @@ _JUPYTER = f"""
 {_PIP} 'jupyterlab>=4.6'
 useradd --uid 1000 --create-home --shell /bin/bash jovyan
 """
+
+
+_PRODUCT = "/usr/local/share/product"
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ def recipes(programs: Programs) -> dict[str, Image]:
     )
     tools = Layer(
         Layer(
-            Layer(base, script=f"{_PIP} blake3 pygit2"),
+            Layer(base, script=f"{_PIP} blake3 pathspec pydantic pygit2"),
             files={"/usr/local/bin/buildctl": programs["buildctl"]},
         ),
         files={f"/opt/secxops/{PACKAGE.name}": PACKAGE},
@@ -151,6 +156,66 @@ def recipes(programs: Programs) -> dict[str, Image]:
         ),
         "tools": Image(tools, {"Cmd": ["bash"], "Env": [*environment, "PYTHONPATH=/opt/secxops"]}),
     }
+
+
+def notebook() -> Image:
+    """Say what is in a notebook's image with the product: its wheel, with what the lock names."""
+    wheel = _wheel()
+    # In two steps: the lock changes seldom, the product all the time.
+    needed = f"{_PIP} {' '.join(_pins())}"
+    install = f"{_PIP} --no-deps {_PRODUCT}/{wheel.name}"
+    jupyter = Layer(Layer(script=_BASE), script=_JUPYTER)
+    product = Layer(Layer(jupyter, script=needed), files={f"{_PRODUCT}/{wheel.name}": wheel})
+    environment = [PATH, f"PIP_CERT={CERTIFICATES}", "LANG=C.UTF-8", "HOME=/home/jovyan"]
+    return Image(
+        Layer(product, script=install),
+        {
+            "User": "1000",
+            "WorkingDir": "/home/jovyan",
+            "Cmd": ["jupyter", "lab", "--ip=0.0.0.0", "--no-browser"],
+            "Env": [*environment, "SHELL=/bin/bash"],
+        },
+    )
+
+
+def _pins() -> list[str]:
+    """The product's dependencies, exactly as locked, as far as they are for this Python."""
+    lock = (ROOT / "requirements" / "dev.txt").read_text().splitlines()
+    wanted = {
+        line.split("==")[0] for line in (ROOT / "requirements" / "run.txt").read_text().splitlines()
+    } | {"aiohttp", "kubernetes"}
+    rows = [line.removesuffix("\\").strip() for line in lock if "==" in line]
+    return [shlex.quote(row) for row in rows if row.split("==")[0] in wanted]
+
+
+def _wheel() -> Path:
+    """Build the product's wheel, unless nothing changed since the last time."""
+    told = hashlib.sha256()
+    for path in sorted([ROOT / "pyproject.toml", *PACKAGE.rglob("*")]):
+        if path.is_file() and "__pycache__" not in path.parts:
+            told.update(f"{path.relative_to(ROOT)} ".encode() + path.read_bytes())
+    folder = _folder() / f"wheel-{told.hexdigest()[:32]}"
+    if not folder.exists():
+        with (
+            step("Building the product's wheel"),
+            tempfile.TemporaryDirectory(dir=_folder(), prefix="making-") as temporary,
+        ):
+            python = ROOT / ".venv" / "bin" / "python"
+            run(
+                [
+                    *(python if python.exists() else sys.executable, "-m", "pip", "wheel"),
+                    *("--quiet", "--no-deps", "--wheel-dir", f"{temporary}/wheel", ROOT),
+                ]
+            )
+            Path(temporary, "wheel").rename(folder)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+def make_notebook(site: Site) -> str:
+    """Make the notebook's image with the product, push it, and return its reference."""
+    made = Made({"notebook": _layout("notebook", notebook())})
+    return push(site, made)["notebook"]
 
 
 def make(programs: Programs, *only: str) -> Made:

@@ -1,0 +1,92 @@
+"""A command of this package as a Job whose files are brought and fetched from outside.
+
+``run`` runs a module's command in ``/work``: with ``--wait`` once ``begin`` was called, and with
+``--hold`` it stays for its results to be fetched until ``end`` is called. The others are run beside
+it, in its container, by whoever ordered it: their input has no end, so its size is told.
+
+    python -m jupyter_secxops_migrate.copying.job run --hold 600 copying SOURCE DESTINATION …
+    python -m jupyter_secxops_migrate.copying.job put NAME SIZE < FILE
+    python -m jupyter_secxops_migrate.copying.job get NAME > FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+
+WORK = os.environ.get("SECXOPS_WORK", "/work")
+BEGIN, END = ".begin", ".end"
+LOOK_SECONDS = 0.02
+PACKAGE = (__package__ or "").rpartition(".")[0]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m jupyter_secxops_migrate.copying.job")
+    what = parser.add_subparsers(dest="what", required=True)
+    run = what.add_parser("run")
+    run.add_argument("--wait", type=float, default=0, metavar="SECONDS")
+    run.add_argument("--hold", type=float, default=0, metavar="SECONDS")
+    run.add_argument("module")
+    run.add_argument("rest", nargs=argparse.REMAINDER)
+    put = what.add_parser("put")
+    put.add_argument("name")
+    put.add_argument("size", type=int)
+    get = what.add_parser("get")
+    get.add_argument("name")
+    for name in ("begin", "end"):
+        what.add_parser(name)
+    given = parser.parse_args(arguments)
+    if given.what == "run":
+        return _run(given.module, given.rest, given.wait, given.hold)
+    if given.what == "put":
+        return _put(given.name, given.size)
+    if given.what == "get":
+        with open(_path(given.name), "rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
+        return 0
+    with open(_path(BEGIN if given.what == "begin" else END), "wb"):
+        return 0
+
+
+def _run(module: str, rest: Sequence[str], wait: float, hold: float) -> int:
+    if wait and not _appears(BEGIN, wait):
+        return 1
+    status = int(importlib.import_module(f"{PACKAGE}.{module}").main(rest))
+    if hold and status == 0 and not _appears(END, hold):
+        print("nobody came for the results", file=sys.stderr)
+        return 1
+    return status
+
+
+def _appears(name: str, seconds: float) -> bool:
+    ends = time.monotonic() + seconds
+    while not os.path.exists(_path(name)):
+        if time.monotonic() > ends:
+            return False
+        time.sleep(LOOK_SECONDS)
+    return True
+
+
+def _put(name: str, size: int) -> int:
+    with open(_path(name), "wb") as file:
+        while size > 0:
+            chunk = os.read(sys.stdin.fileno(), min(size, 1 << 20))
+            if not chunk:
+                return 1
+            file.write(chunk)
+            size -= len(chunk)
+    return 0
+
+
+def _path(name: str) -> str:
+    return os.path.join(WORK, os.path.basename(name))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""Kubernetes as an engine."""
+
+from .engine import KubernetesEngine
+
+__all__ = ["KubernetesEngine"]

@@ -1,0 +1,443 @@
+"""One API server, spoken to in JSON.
+
+The official client's asynchronous half signs in (kubeconfig, service account, exec plugins) and
+carries requests; objects stay plain dictionaries, as the API server sends them. Errors of the API
+become those of `jupyter_secxops_migrate.errors`; absent objects are ``None``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+
+from ... import errors
+
+Json = dict[str, Any]
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+PAGE = 500
+_ANSWER = aiohttp.ClientTimeout(total=60, sock_connect=10)
+_STREAM = aiohttp.ClientTimeout(total=None, sock_connect=10)
+# Server-side time limit of a watch, in seconds; the API server spreads its own at random.
+WATCH_SECONDS = 300
+
+
+class Gone(Exception):
+    """A watch's start lies too far back: list again."""
+
+
+class Connection:
+    """Requests to one API server.
+
+    Parameters
+    ----------
+    kubeconfig, context
+        The file, and the context in it; both empty: ``KUBECONFIG`` or ``~/.kube/config``, else the
+        service account of the pod in which this process runs.
+    """
+
+    def __init__(self, kubeconfig: str = "", context: str = "") -> None:
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._opening = asyncio.Lock()
+        self._api: ApiClient | None = None
+        self.namespace = "default"
+        """The context's or the service account's; known once something was asked."""
+
+    async def open(self) -> ApiClient:
+        """Sign in, once.
+
+        Raises
+        ------
+        errors.ClusterUnavailable
+            There is no way to sign in, or it does not work.
+        """
+        async with self._opening:
+            if self._api is None:
+                found = Configuration()
+                found.connection_pool_maxsize = 200
+                try:
+                    if self._kubeconfig or not _in_a_pod():
+                        loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
+                            self._kubeconfig or None,
+                            self._context or None,
+                            found,
+                            persist_config=False,
+                        )
+                        here = loader.current_context.get("context") or {}
+                        self.namespace = here.get("namespace") or "default"
+                    else:
+                        config.load_incluster_config(found)  # type: ignore[no-untyped-call]
+                        self.namespace = (SERVICE_ACCOUNT / "namespace").read_text().strip()
+                except (config.ConfigException, OSError, ValueError) as error:
+                    raise errors.ClusterUnavailable(
+                        endpoint=self._kubeconfig or "the usual places", reason=str(error)
+                    ) from None
+                self._api = ApiClient(found)
+            return self._api
+
+    async def close(self) -> None:
+        """Release connections."""
+        if self._api is not None:
+            await self._api.close()  # type: ignore[no-untyped-call]
+            self._api = None
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        patch: str = "application/merge-patch+json",
+        timeout: aiohttp.ClientTimeout = _ANSWER,
+        **query: object,
+    ) -> aiohttp.ClientResponse:
+        """Send a request and return the answer, its body not yet read, whatever its status.
+
+        Raises
+        ------
+        errors.ClusterUnavailable
+            Nobody answers.
+        """
+        api = await self.open()
+        found = api.configuration
+        headers = {"Accept": "application/json", "User-Agent": "jupyter-secxops-migrate"}
+        headers["Content-Type"] = patch if method == "PATCH" else "application/json"
+        try:
+            await api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+            answer = await api.rest_client.request(  # type: ignore[no-untyped-call]
+                method,
+                _url(found.host, path, query),
+                headers=headers,
+                body=body,
+                _request_timeout=timeout,
+            )
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise errors.ClusterUnavailable(
+                endpoint=found.host, reason=str(error) or type(error).__name__
+            ) from None
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+    async def call(
+        self, method: str, path: str, body: object = None, *, action: str = "", **query: Any
+    ) -> Json | None:
+        """Send a request and return its answer; None for what is absent.
+
+        ``action`` completes *could not …* in errors.
+
+        Raises
+        ------
+        errors.ClusterForbidden, errors.QuotaExceeded, errors.EngineFailed
+            What the API server said.
+        """
+        response = await self.send(method, path, body, **query)
+        async with response:
+            try:
+                text = await response.read()
+            except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+                raise errors.ClusterUnavailable(
+                    endpoint=str(response.url.origin()), reason=type(error).__name__
+                ) from None
+            if response.status == 404:
+                return None
+            if response.status >= 400:
+                raise failure(response.status, text, action or f"answer {method} {path}")
+            found: Json = json.loads(text)
+            return found
+
+    async def get(self, path: str, **query: Any) -> Json | None:
+        """Return an object, None when it is absent."""
+        return await self.call("GET", path, **query)
+
+    async def create(self, path: str, body: Json, action: str = "") -> Json:
+        """Create an object, or return the one of its name that is there (made by an earlier call)."""
+        response = await self.send("POST", path, body)
+        async with response:
+            text = await response.read()
+            if response.status == 409 and b'"AlreadyExists"' in text:
+                there = await self.get(f"{path}/{body['metadata']['name']}")
+                if there is not None:
+                    return there
+            if response.status >= 400:
+                raise failure(response.status, text, action or f"create {body['kind']}")
+            found: Json = json.loads(text)
+            return found
+
+    async def delete(self, path: str, *, grace: int | None = None, version: str = "") -> None:
+        """Delete an object and, in the background, what it owns; absent is success.
+
+        ``grace`` is in seconds; ``version`` deletes only the object of that resourceVersion.
+        """
+        body: Json = {"propagationPolicy": "Background"}
+        if grace is not None:
+            body["gracePeriodSeconds"] = grace
+        if version:
+            body["preconditions"] = {"resourceVersion": version}
+        await self.call("DELETE", path, body, action="remove what is left")
+
+    async def pages(self, path: str, **query: Any) -> AsyncIterator[Json]:
+        """Yield the pages of a list; each has ``items`` and ``metadata``."""
+        following = ""
+        while True:
+            page = await self.get(path, limit=PAGE, **{"continue": following, **query})
+            if page is None:
+                return
+            yield page
+            following = page["metadata"].get("continue") or ""
+            if not following:
+                return
+
+    async def list(self, path: str, **query: Any) -> Sequence[Json]:
+        """Return all items of a list."""
+        return [item async for page in self.pages(path, **query) for item in page["items"]]
+
+    async def watch(
+        self, path: str, version: str = "", **query: Any
+    ) -> AsyncGenerator[tuple[str, Json], None]:
+        """Yield ``ADDED``, ``MODIFIED``, ``DELETED`` or ``BOOKMARK`` with the object, until it ends.
+
+        Raises
+        ------
+        Gone
+            ``version`` is too old.
+        """
+        response = await self.send(
+            "GET",
+            path,
+            timeout=_STREAM,
+            watch="true",
+            allowWatchBookmarks="true",
+            resourceVersion=version,
+            timeoutSeconds=WATCH_SECONDS,
+            **query,
+        )
+        async with response:
+            if response.status == 410:
+                raise Gone
+            if response.status >= 400:
+                raise failure(response.status, await response.read(), f"watch {path}")
+            with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
+                async for line in response.content:
+                    said = json.loads(line)
+                    if said["type"] == "ERROR":
+                        if said["object"].get("code") == 410:
+                            raise Gone
+                        return
+                    yield said["type"], said["object"]
+
+    async def until(self, path: str, name: str, seconds: float) -> AsyncIterator[Json | None]:
+        """Yield an object as it is now and at each change, None once it is gone, up to ``seconds``."""
+        ends = asyncio.get_running_loop().time() + seconds
+        while (left := ends - asyncio.get_running_loop().time()) > 0:
+            now = await self.get(f"{path}/{name}")
+            yield now
+            if now is None:
+                return
+            changes = self.watch(
+                path, now["metadata"]["resourceVersion"], fieldSelector=f"metadata.name={name}"
+            )
+            try:
+                async with contextlib.aclosing(changes):
+                    while left > 0:
+                        kind, found = await asyncio.wait_for(anext(changes), left)
+                        if kind == "DELETED":
+                            yield None
+                            return
+                        if kind != "BOOKMARK":
+                            yield found
+                        left = ends - asyncio.get_running_loop().time()
+            except (StopAsyncIteration, Gone):
+                await asyncio.sleep(0.1)
+            except (asyncio.TimeoutError, TimeoutError):
+                return
+
+    async def log(self, namespace: str, pod: str, container: str) -> AsyncIterator[str]:
+        """Yield the lines of a container's log from the first on, until the container ends."""
+        response = await self.send(
+            "GET",
+            f"/api/v1/namespaces/{namespace}/pods/{pod}/log",
+            timeout=_STREAM,
+            follow="true",
+            container=container,
+        )
+        async with response:
+            if response.status >= 400:
+                raise failure(response.status, await response.read(), "read a Job's log")
+            rest = b""
+            with contextlib.suppress(aiohttp.ClientError):
+                async for chunk in response.content.iter_any():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        yield line.decode("utf-8", "replace")
+            if rest:
+                yield rest.decode("utf-8", "replace")
+
+    async def tail(self, namespace: str, pod: str, container: str, lines: int = 20) -> str:
+        """Return the last lines of a container's log; empty where there is none."""
+        response = await self.send(
+            "GET",
+            f"/api/v1/namespaces/{namespace}/pods/{pod}/log",
+            container=container,
+            tailLines=lines,
+        )
+        async with response:
+            if response.status >= 400:
+                return ""
+            return (await response.read()).decode("utf-8", "replace")
+
+    async def socket(
+        self, path: str, protocol: str, **query: Any
+    ) -> aiohttp.ClientWebSocketResponse[bool]:
+        """Open a WebSocket to a subresource of a pod (``exec``, ``portforward``)."""
+        api = await self.open()
+        headers: dict[str, str] = {}
+        await api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
+        rest = api.rest_client
+        session = rest.pool_manager or rest._create_pool_manager()
+        rest.pool_manager = session
+        url = _url(api.configuration.host, path, query).replace("http", "ws", 1)
+        try:
+            found: aiohttp.ClientWebSocketResponse[bool] = await session.ws_connect(
+                url, headers=headers, protocols=[protocol], max_msg_size=0, heartbeat=30
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            raise failure(error.status, b"", f"reach {path}") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise errors.ClusterUnavailable(
+                endpoint=api.configuration.host, reason=str(error)
+            ) from None
+        return found
+
+    async def execute(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        command: Sequence[str],
+        stdin: AsyncIterator[bytes] | None = None,
+    ) -> AsyncIterator[bytes]:
+        """Run a command in a container, and yield its standard output.
+
+        The WebSocket has no end of input: the command must know how much it is to read.
+
+        Raises
+        ------
+        errors.EngineFailed
+            It did not end with status 0.
+        """
+        socket = await self.socket(
+            f"/api/v1/namespaces/{namespace}/pods/{pod}/exec",
+            "v4.channel.k8s.io",
+            container=container,
+            command=list(command),
+            stdin=str(stdin is not None).lower(),
+            stdout="true",
+            stderr="true",
+        )
+        said = b""
+        status: Json = {}
+
+        async def give() -> None:
+            if stdin is not None:
+                async for chunk in stdin:
+                    await socket.send_bytes(b"\0" + chunk)
+
+        giving = asyncio.ensure_future(give())
+        try:
+            async for message in socket:
+                if message.type is not aiohttp.WSMsgType.BINARY or not message.data:
+                    continue
+                channel, data = message.data[0], message.data[1:]
+                if channel == 1 and data:
+                    yield data
+                elif channel == 2:
+                    said = (said + data)[-2000:]
+                elif channel == 3:
+                    status = json.loads(data)
+            if status.get("status") != "Success":
+                reason = said.decode("utf-8", "replace").strip() or status.get("message")
+                raise errors.EngineFailed(
+                    action=f"run a command in {pod}", reason=reason or "the connection broke"
+                )
+        finally:
+            giving.cancel()
+            await asyncio.gather(giving, return_exceptions=True)
+            await socket.close()
+
+    async def ask(
+        self, namespace: str, pod: str, port: int, path: str, headers: Mapping[str, str]
+    ) -> int:
+        """Send an HTTP GET to a pod through the API server; return its status, 0 without an answer.
+
+        Goes through ``portforward``: the API server's ``proxy`` would take the Authorization header
+        for itself, and a token in a URL would be in its log.
+        """
+        wanted = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        request = f"GET {path} HTTP/1.0\r\nHost: localhost\r\n{wanted}\r\n".encode()
+        try:
+            socket = await self.socket(
+                f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward",
+                "v4.channel.k8s.io",
+                ports=port,
+            )
+        except errors.EngineFailed:
+            return 0
+        answer = b""
+        try:
+            await socket.send_bytes(b"\0" + request)
+            while b"\r\n" not in answer:
+                message = await socket.receive(timeout=10)
+                if message.type is not aiohttp.WSMsgType.BINARY:
+                    return 0
+                # Both channels begin with the port's number, two bytes.
+                if message.data[0] == 0 and len(message.data) > 3:
+                    answer += message.data[1:]
+                elif message.data[0] == 1 and len(message.data) > 3:
+                    return 0
+        except (asyncio.TimeoutError, TimeoutError, aiohttp.ClientError, ConnectionError):
+            return 0
+        finally:
+            await socket.close()
+        words = answer.split(b"\r\n", 1)[0].split()
+        return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+
+
+def _in_a_pod() -> bool:
+    """Whether the service account of a pod is to be used: only without a kubeconfig."""
+    given = os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config"
+    there = any(Path(name).exists() for name in str(given).split(os.pathsep) if name)
+    return not there and (SERVICE_ACCOUNT / "token").exists()
+
+
+def _url(host: str, path: str, query: Mapping[str, object]) -> str:
+    wanted = {name: value for name, value in query.items() if value not in ("", None)}
+    return f"{host}{path}?{urlencode(wanted, doseq=True)}" if wanted else f"{host}{path}"
+
+
+def failure(status: int, text: bytes, action: str) -> errors.SecxopsError:
+    """Return what an API server's refusal means."""
+    try:
+        said = json.loads(text)
+        message = str(said.get("message") or "")
+    except (ValueError, AttributeError):
+        message = text.decode("utf-8", "replace")[:500]
+    if status in (401, 403):
+        if "exceeded quota" in message:
+            return errors.QuotaExceeded(action=action, reason=message)
+        if "violates PodSecurity" in message:
+            return errors.PodSecurityForbids(action=action, reason=message)
+        return errors.ClusterForbidden(action=action, reason=message or f"status {status}")
+    if status in (400, 404, 405, 409, 413, 422):
+        return errors.ClusterRefused(action=action, reason=message or f"status {status}")
+    return errors.EngineFailed(action=action, reason=message or f"status {status}")

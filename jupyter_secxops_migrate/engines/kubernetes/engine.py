@@ -1,0 +1,677 @@
+"""The `Engine` of one namespace of a Kubernetes cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ... import errors
+from ...copying.reasons import code_of
+from ...model import Check, EnvironmentStatus, NotCopiedItem, Orphan
+from ...placement.cluster import Cluster, source_selector
+from ...placement.nodes import Node, Volume, needs_of_pod, with_pods
+from ...placement.requests import record_of
+from ...registries import OciRegistry, Registry
+from ...registries.oci import credentials, split
+from ..base import (
+    MANAGED_BY,
+    MANAGER,
+    MIGRATION,
+    OWNER,
+    PROBE,
+    ROLE,
+    BuildOrder,
+    BuildResult,
+    CopyOrder,
+    CopyResult,
+    ImageInfo,
+    ImageProbe,
+    LaunchOrder,
+    Measure,
+    Names,
+    Observation,
+    OwnOrder,
+    Progress,
+    SourceEnvironment,
+    SourcePlace,
+    VerifyOrder,
+    VerifyResult,
+    VolumeCheck,
+    labels,
+    owner_hash,
+    probe_of,
+)
+from ..streams import side_by_side
+from . import objects
+from .build import Builders, build_job, read_build
+from .connection import Connection, Json
+from .jobs import COPY_RIGHTS, READ_RIGHTS, WORK, Job, JobResult, Jobs, wait_for_pod
+from .place import SourcePod, environment, locate, source_pod
+from .settings import KubernetesSettings
+
+# What a migration makes, in the order of its removal: users before what they use.
+KINDS: Mapping[str, str] = {
+    "job": "/apis/batch/v1/namespaces/{}/jobs",
+    "pod": "/api/v1/namespaces/{}/pods",
+    "ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
+    "policy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "service": "/api/v1/namespaces/{}/services",
+    "secret": "/api/v1/namespaces/{}/secrets",
+    "claim": "/api/v1/namespaces/{}/persistentvolumeclaims",
+}
+
+
+class KubernetesEngine(KubernetesSettings):
+    """Pods, claims and Jobs of one namespace.
+
+    Raises what `jupyter_secxops_migrate.errors` has for clusters.
+    """
+
+    name = "kubernetes"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._api = Connection(self.kubeconfig, self.context)
+        self._registry: Registry | None = None
+
+    async def close(self) -> None:
+        """Release connections."""
+        if self._registry is not None:
+            await self._registry.close()
+        await self._api.close()
+
+    # ------------------------------------------------------------------ surroundings
+
+    async def _namespace(self) -> str:
+        await self._api.open()
+        return self.namespace or self._api.namespace
+
+    async def _path(self, kind: str, name: str = "") -> str:
+        path = KINDS[kind].format(await self._namespace())
+        return f"{path}/{name}" if name else path
+
+    async def _jobs(self) -> Jobs:
+        return Jobs(self._api, self, await self._namespace())
+
+    async def doctor(self) -> list[Check]:
+        """Check that the cluster answers and has what a share needs; never raises."""
+        try:
+            version = await self._api.get("/version") or {}
+            namespace = await self._namespace()
+        except errors.SecxopsError as error:
+            return [Check(name="engine", state="failed", message=error.message, hint=error.hint)]
+        found = [
+            Check(
+                name="engine",
+                state="ok",
+                message=f"Kubernetes {version.get('gitVersion', '')} answers, namespace {namespace}.",
+            )
+        ]
+        found.append(
+            Check(name="tools image", state="ok", message=f"Jobs run {self.tools_image}.")
+            if self.tools_image
+            else Check(
+                name="tools image",
+                state="failed",
+                message="No tools image is set.",
+                hint="Push one as the operators' guide says and set KubernetesEngine.tools_image.",
+            )
+        )
+        try:
+            source = await self._source()
+            await self._builders().address(source.node)
+            found.append(
+                Check(name="builder", state="ok", message=f"A builder is ready on {source.node}.")
+            )
+        except errors.SecxopsError as error:
+            found.append(
+                Check(name="builder", state="failed", message=error.message, hint=error.hint)
+            )
+        return found
+
+    async def _source(self) -> SourcePod:
+        name = self.source_pod or os.environ.get("HOSTNAME", "")
+        pod = await self._api.get(await self._path("pod", name)) if name else None
+        if pod is None:
+            raise errors.SourceUnusable(pod=name or "?", reason="it is not there")
+        return source_pod(pod, self.source_container)
+
+    async def source(self) -> SourceEnvironment:
+        """Find out where the source runs."""
+        return environment(await self._source(), self.gpu_resource)
+
+    async def locate(self, path: Path) -> SourcePlace:
+        """Say which claim, and which folder in it, the source has at ``path``."""
+        return locate(await self._source(), PurePosixPath(path))
+
+    async def capacity(self, volumes: Sequence[str]) -> Cluster:
+        """Observe the cluster as far as this account may, as the scheduler counts it."""
+        source, nodes, bound = await asyncio.gather(
+            self._source(), self._nodes(), self._bound(volumes)
+        )
+        spec = source.pod["spec"]
+        return Cluster(
+            source.node,
+            nodes,
+            bound,
+            needs_of_pod({"spec": {**spec, "tolerations": source.tolerations}}).tolerations,
+            source_selector(spec),
+            gpu_resource=self.gpu_resource,
+        )
+
+    async def _nodes(self) -> Sequence[Node] | None:
+        """Return all nodes with the sums of their pods, None if they may not be listed."""
+        try:
+            nodes = [Node.from_json(row) for row in await self._api.list("/api/v1/nodes")]
+        except errors.ClusterForbidden:
+            return None
+        try:
+            pods = [
+                record
+                async for page in self._api.pages("/api/v1/pods")
+                for row in page["items"]
+                if (record := record_of(row)) is not None
+            ]
+        except errors.ClusterForbidden:
+            return with_pods(nodes, None)
+        return with_pods(nodes, pods)
+
+    async def _bound(self, claims: Sequence[str]) -> Sequence[Volume] | None:
+        """Return the volumes behind claims whose copies will be reached from the same nodes only."""
+        found = []
+        try:
+            for name in dict.fromkeys(claims):
+                claim = await self._api.get(await self._path("claim", name))
+                spec = (claim or {}).get("spec") or {}
+                given = str(spec.get("storageClassName") or "")
+                if not spec.get("volumeName") or self.storage_classes.get(given, given) != given:
+                    continue
+                volume = await self._api.get(f"/api/v1/persistentvolumes/{spec['volumeName']}")
+                if volume is not None:
+                    found.append(Volume.from_json(volume))
+        except errors.ClusterForbidden:
+            return None
+        return found
+
+    async def features(self) -> frozenset[str]:
+        """Say what the builder can do."""
+        return frozenset({"buildkit", "syntax-1.4"})
+
+    # ------------------------------------------------------------------ images
+
+    async def registry(self) -> Registry:
+        """Return the registry that images are pushed to, signed in to as the builds are.
+
+        Raises
+        ------
+        errors.RegistryFailed
+            None is set, or its secret or configmap is not there.
+        """
+        if self._registry is None:
+            if not self.registry_address:
+                raise errors.RegistryFailed(
+                    registry="",
+                    action="be used",
+                    reason="none is set (KubernetesEngine.registry_address)",
+                )
+            namespace = await self._namespace()
+            user = password = ca = ""
+            if secret := self.registry_secret or self.pull_secret:
+                found = await self._api.get(await self._path("secret", secret))
+                if found is None:
+                    raise errors.RegistryFailed(
+                        registry=self.registry_address,
+                        action="be used",
+                        reason=f"there is no secret {secret}",
+                    )
+                config = json.loads(base64.b64decode(found["data"][".dockerconfigjson"]))
+                user, password = credentials(config, split(self.registry_address)[0])
+            if self.registry_ca:
+                path = f"/api/v1/namespaces/{namespace}/configmaps/{self.registry_ca}"
+                ca = ((await self._api.get(path) or {}).get("data") or {}).get("ca.crt", "")
+            self._registry = OciRegistry(self.registry_address, user, password, ca)
+        return self._registry
+
+    async def image(self, reference: str) -> ImageInfo | None:
+        """Say whether the source's node has an image; its size is all that a node tells."""
+        source = await self._source()
+        node = await self._api.get(f"/api/v1/nodes/{source.node}")
+        for row in ((node or {}).get("status") or {}).get("images") or ():
+            if reference in row["names"] or f"docker.io/library/{reference}" in row["names"]:
+                return ImageInfo("", int(row["sizeBytes"]))
+        return None
+
+    def _builders(self) -> Builders:
+        return Builders(self._api, self)
+
+    async def build(self, order: BuildOrder) -> AsyncIterator[Progress | BuildResult]:
+        """Build on the source's node, from a Job beside the project."""
+        source = await self._source()
+        registry = await self.registry()
+        address = await self._builders().address(source.node)
+        with tempfile.TemporaryDirectory() as folder:
+            work = Path(folder)
+            (work / "Dockerfile").write_bytes(order.text)
+            repository = registry.reference(order.repository)
+            job = build_job(order, self, source, address, repository, work)
+            jobs = await self._jobs()
+            async for item in read_build(order, jobs.run(job)):
+                if not isinstance(item, JobResult):
+                    yield item
+                    continue
+                sent = json.loads((work / "context.json").read_text())
+                digest = item.fields["digest"]
+                pushed = await registry.find(f"{repository}@{digest}")
+                if pushed is None:
+                    raise errors.RegistryFailed(
+                        registry=self.registry_address,
+                        action="keep the image",
+                        reason=f"it has no {digest} after the push",
+                    )
+                config = pushed.config.get("config") or {}
+                info = ImageInfo(
+                    digest,
+                    pushed.size,
+                    user=config.get("User") or "",
+                    workdir=config.get("WorkingDir") or "",
+                    layers=pushed.layers,
+                )
+                yield BuildResult(item.fields["image"], info, True, sent)
+
+    async def probe(
+        self, migration: str, owner: str, image: str, reference: str, node: str
+    ) -> ImageProbe:
+        """Run the image once, without rights, to learn its user and its JupyterLab."""
+        source = await self._source()
+        name = Names(migration).job("probe")
+        path = await self._path("pod")
+        body = objects.probe(
+            name,
+            labels(owner, "job", migration),
+            _by_digest(reference, image),
+            PROBE,
+            self,
+            pull="IfNotPresent",
+            node=node,
+            user=source.user,
+            tolerations=source.tolerations,
+        )
+        await self._remove_pod(name)  # what a killed service left
+        await self._api.create(path, body, "run the image once")
+        try:
+            async for pod in wait_for_pod(
+                self._api, path, f"{MIGRATION}={migration},{ROLE}=job", self, name
+            ):
+                if pod["status"].get("phase") in ("Succeeded", "Failed"):
+                    break
+            return probe_of(await self._api.tail(await self._namespace(), name, "job"))
+        finally:
+            await self._api.delete(f"{path}/{name}", grace=0)
+
+    async def _remove_pod(self, name: str) -> None:
+        """Remove a pod and wait until it is gone; absent is success."""
+        path = await self._path("pod")
+        if await self._api.get(f"{path}/{name}") is None:
+            return
+        await self._api.delete(f"{path}/{name}", grace=1)
+        async for now in self._api.until(path, name, 60):
+            if now is None:
+                return
+        raise errors.EngineFailed(action=f"remove {name}", reason="it does not end")
+
+    # ------------------------------------------------------------------ volumes
+
+    async def copy(self, order: CopyOrder) -> AsyncIterator[Progress | CopyResult]:
+        """Copy one folder into a new claim, in a Job on the source's node."""
+        source = await self._source()
+        names = Names(order.migration)
+        marks = labels(order.owner, order.role, order.migration)
+        volume = names.volume(order.key)
+        claims = await self._path("claim")
+        there = await self._api.get(f"{claims}/{order.place.source}")
+        if there is None:
+            raise errors.CopyFailed(
+                path=order.place.mount or "", reason=f"the claim {order.place.source} is not there"
+            )
+        given = there["spec"].get("storageClassName")
+        body = objects.claim(volume, marks, there, self.storage_classes.get(given, given))
+        await self._api.create(claims, body, f"make a claim for {order.key}")
+        arguments = [
+            *("--manifest", f"{WORK}/manifest", "--json"),
+            *(f"--exclude={path}" for path in order.exclude),
+        ]
+        if order.commit:
+            arguments.append(f"--commit={order.commit}")
+        job = Job(
+            name=names.job(f"copy-{order.key}"),
+            labels=labels(order.owner, "job", order.migration),
+            module="copying.__main__",
+            arguments=[*arguments, "--", "/source", "/destination"],
+            volumes=[_volume("source", order.place.source, True), _volume("destination", volume)],
+            mounts=[
+                source_mount(order.place),
+                {"name": "destination", "mountPath": "/destination"},
+            ],
+            node=source.node,
+            tolerations=source.tolerations,
+            rights=COPY_RIGHTS,
+            results={
+                "manifest": order.manifest,
+                "manifest.meta": order.manifest.with_name(order.manifest.name + ".meta"),
+            },
+            seconds=self.job_seconds,
+        )
+        async for item in (await self._jobs()).run(job):
+            if isinstance(item, JobResult):
+                fields = item.fields
+                uid, gid = fields["owner"]
+                yield CopyResult(
+                    volume,
+                    fields["files"],
+                    fields["bytes"],
+                    fields["digest"],
+                    (uid, gid),
+                    [
+                        NotCopiedItem(**row, code=code_of(row["reason"]))
+                        for row in fields["skipped"]
+                    ],
+                )
+            else:
+                yield item
+
+    async def own(self, order: OwnOrder) -> AsyncIterator[Progress | VerifyResult]:
+        """Hand the copied files to the image's user."""
+        before, after = (f"{u}:{g}" for u, g in (order.before, order.after))
+        more = ("--before", before, "--after", after)
+        async for item in self._each(order, "own", more, COPY_RIGHTS, read_only=False):
+            yield item
+
+    async def verify(self, order: VerifyOrder) -> AsyncIterator[Progress | VerifyResult]:
+        """Check volumes against their manifests; the claims of those that are equal say so."""
+        async for item in self._each(order, "verify", (), READ_RIGHTS, read_only=True):
+            yield item
+        for check in order.volumes:
+            await self._api.call(
+                "PATCH",
+                await self._path("claim", check.volume),
+                {"metadata": {"labels": {"secxops.io/state": "verified"}}},
+                action="mark a claim as verified",
+            )
+
+    async def _each(
+        self,
+        order: OwnOrder | VerifyOrder,
+        what: str,
+        more: Sequence[str],
+        rights: Sequence[str],
+        *,
+        read_only: bool,
+    ) -> AsyncIterator[Progress | VerifyResult]:
+        """Run a Job for each volume, side by side; yield their progress and, last, their sum."""
+        jobs = await self._jobs()
+        names = Names(order.migration)
+        source = await self._source()
+
+        def job(check: VolumeCheck) -> Job:
+            meta = check.manifest.with_name(check.manifest.name + ".meta")
+            return Job(
+                name=names.job(f"{what}-{check.volume.removeprefix(names.volume(''))}"),
+                labels=labels(order.owner, "job", order.migration),
+                module=f"copying.{what}",
+                arguments=["--manifest", f"{WORK}/manifest", "--json", *more, "--", "/volume"],
+                volumes=[_volume("volume", check.volume, read_only)],
+                mounts=[{"name": "volume", "mountPath": "/volume", "readOnly": read_only}],
+                tolerations=source.tolerations,
+                rights=rights,
+                files={"manifest": check.manifest, "manifest.meta": meta},
+                results={} if read_only else {"manifest.meta": meta},
+                seconds=self.job_seconds,
+            )
+
+        done = [Measure(0, files=0)] * len(order.volumes)
+        total = VerifyResult(0, 0)
+        streams = [jobs.run(job(check)) for check in order.volumes]
+        async for number, item in side_by_side(streams):
+            if isinstance(item, Measure):
+                done[number] = item
+                yield Measure(
+                    sum(m.done for m in done), None, "bytes", sum(m.files or 0 for m in done)
+                )
+            elif isinstance(item, JobResult):
+                total = VerifyResult(
+                    total.files + item.fields["files"], total.bytes + item.fields["bytes"]
+                )
+            else:
+                yield item
+        yield total
+
+    def read_volume(self, migration: str, owner: str, volume: str) -> Iterator[bytes]:
+        """Not needed: builds read the volume themselves (`BuildOrder.place`)."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ the environment
+
+    async def launch(self, order: LaunchOrder) -> Observation:
+        """Create and release the pod, with its Service, and wait until JupyterLab answers."""
+        source = await self._source()
+        name = Names(order.migration).environment
+        body = objects.pod(
+            order,
+            self,
+            _by_digest(order.reference, order.image),
+            user=source.user,
+            tolerations=source.tolerations,
+        )
+        made = {
+            "service": objects.service(body),
+            "policy": objects.policy(body),
+        }
+        if self.link:
+            host = self._link(name).partition("://")[2].partition("/")[0]
+            made["ingress"] = objects.ingress(body, host, self.ingress_class)
+        # Of an earlier launch: the pod in it is another one.
+        secret = objects.secret(order, body)
+        await self._api.delete(await self._path("secret", name))
+        await self._api.create(await self._path("secret"), secret, "make the environment's secret")
+        for kind, thing in made.items():
+            await self._api.create(await self._path(kind), thing, f"make the environment's {kind}")
+        await self._release(body)
+        return await self._wait_until_answers(order)
+
+    async def _release(self, body: Json) -> None:
+        """Create the pod, unless it is there, and let the scheduler have it."""
+        name = body["metadata"]["name"]
+        pods = await self._path("pod")
+        there = await self._api.get(f"{pods}/{name}")
+        if there is not None and (
+            there["metadata"].get("deletionTimestamp")
+            or there["status"].get("phase") in ("Failed", "Succeeded")
+        ):
+            await self._remove_pod(name)
+        made = await self._api.create(pods, body, "start the environment")
+        if made["spec"].get("schedulingGates"):
+            await self._api.call(
+                "PATCH",
+                f"{pods}/{name}",
+                {"spec": {"schedulingGates": None}},
+                action="start the environment",
+            )
+
+    async def _wait_until_answers(self, order: LaunchOrder) -> Observation:
+        name = Names(order.migration).environment
+        pods, namespace = await self._path("pod"), await self._namespace()
+        marks = f"{MIGRATION}={order.migration},{ROLE}=environment"
+        async for pod in wait_for_pod(self._api, pods, marks, self, name):
+            if _ended(pod):
+                log = await self._api.tail(namespace, name, "notebook")
+                last = log.replace(order.token, "…").strip().splitlines()[-5:]
+                raise errors.LaunchFailed(
+                    reason=" / ".join(last) or "it ended at once", id=order.migration
+                )
+            if _ready(pod):
+                await self._insist_on_token(order)
+                return self._observation(pod)
+        raise errors.LaunchFailed(reason="its pod was removed", id=order.migration)
+
+    async def _insist_on_token(self, order: LaunchOrder) -> None:
+        """Fail unless JupyterLab lets in who has the token, and nobody else."""
+        name, namespace = Names(order.migration).environment, await self._namespace()
+
+        async def status(headers: Mapping[str, str]) -> int:
+            return await self._api.ask(namespace, name, objects.PORT, "/api/status", headers)
+
+        with_token = {"Authorization": f"token {order.token}"}
+        if await status(with_token) != 200 or await status({}) != 403:
+            raise errors.LaunchFailed(
+                reason="its JupyterLab does not go by the environment's own token: remove the token "
+                "from the image's Jupyter configuration",
+                id=order.migration,
+            )
+
+    def _link(self, name: str) -> str:
+        return self.link.replace("{name}", name)
+
+    def _observation(self, pod: Json, log: str = "") -> Observation:
+        name = pod["metadata"]["name"]
+        status = EnvironmentStatus.STARTING
+        if pod["status"].get("phase") in ("Succeeded", "Failed"):
+            status = EnvironmentStatus.STOPPED
+        elif _ready(pod):
+            status = EnvironmentStatus.RUNNING
+        claims = {
+            v["name"]: v["persistentVolumeClaim"]["claimName"]
+            for v in pod["spec"].get("volumes") or ()
+            if "persistentVolumeClaim" in v
+        }
+        container = pod["spec"]["containers"][0]
+        statuses = pod["status"].get("containerStatuses") or [{}]
+        image = str(statuses[0].get("imageID") or "").rpartition("@")[2]
+        url = self._link(name) if self.link else f"http://127.0.0.1:{objects.PORT}"
+        return Observation(
+            status,
+            name,
+            url=f"{url.rstrip('/')}/lab",
+            node=pod["spec"].get("nodeName") or "",
+            image=image or None,
+            mounts={
+                m["mountPath"]: claims[m["name"]]
+                for m in container.get("volumeMounts") or ()
+                if m["name"] in claims
+            },
+            log=log,
+            restarts=int(statuses[0].get("restartCount") or 0),
+        )
+
+    async def inspect(self, migration: str) -> Observation:
+        """Look at the launched environment."""
+        name = Names(migration).environment
+        pod = await self._api.get(await self._path("pod", name))
+        if pod is None:
+            # Without its pod, but with what it is started from: stopped.
+            secret = await self._api.get(await self._path("secret", name))
+            status = EnvironmentStatus.GONE if secret is None else EnvironmentStatus.STOPPED
+            return Observation(status, name)
+        log = ""
+        if _ended(pod):
+            log = await self._api.tail(await self._namespace(), name, "notebook")
+        return self._observation(pod, log)
+
+    async def stop(self, migration: str) -> None:
+        """Stop the environment; absent is success."""
+        await self._remove_pod(Names(migration).environment)
+
+    async def start(self, migration: str) -> Observation:
+        """Start a stopped environment again."""
+        name = Names(migration).environment
+        secret = await self._api.get(await self._path("secret", name))
+        if secret is None:
+            raise errors.EngineFailed(action="start the environment", reason="it is gone")
+        await self._release(json.loads(base64.b64decode(secret["data"]["pod"])))
+        return await self.inspect(migration)
+
+    async def end_jobs(self, migration: str) -> None:
+        """End and remove the migration's Jobs."""
+        await self._remove_all(f"{MIGRATION}={migration},{ROLE}=job", ("job", "pod"))
+
+    async def delete(self, migration: str, image: str | None = None) -> None:
+        """Remove environment, Jobs and claims; and ``image`` from the registry."""
+        await self._remove_all(f"{MIGRATION}={migration}", tuple(KINDS))
+        if image:
+            await (await self.registry()).delete(image)
+
+    async def _remove_all(self, selector: str, kinds: Sequence[str]) -> None:
+        for kind in kinds:
+            if kind == "ingress" and not self.link:
+                continue
+            path = await self._path(kind)
+            names = [
+                row["metadata"]["name"]
+                for row in await self._api.list(path, labelSelector=selector)
+            ]
+            await asyncio.gather(
+                *(
+                    self._remove_pod(name) if kind == "pod" else self._api.delete(f"{path}/{name}")
+                    for name in names
+                )
+            )
+
+    async def owned(self, owner: str) -> list[Orphan]:
+        """List all objects of this owner that carry our labels."""
+        mine = f"{MANAGED_BY}={MANAGER},{OWNER}={owner_hash(owner)}"
+        found = []
+        for kind in KINDS:
+            if kind == "ingress" and not self.link:
+                continue
+            for row in await self._api.list(await self._path(kind), labelSelector=mine):
+                marks = row["metadata"]["labels"]
+                found.append(
+                    Orphan(
+                        kind=kind,  # type: ignore[arg-type]
+                        name=row["metadata"]["name"],
+                        role=marks.get(ROLE, ""),
+                        migration=marks.get(MIGRATION),
+                        created=row["metadata"]["creationTimestamp"],
+                    )
+                )
+        return found
+
+    async def remove(self, objects: Sequence[Orphan]) -> None:
+        """Remove listed objects; absent is success."""
+        for found in sorted(objects, key=lambda o: list(KINDS).index(o.kind)):
+            await self._api.delete(await self._path(found.kind, found.name))
+
+
+def source_mount(place: SourcePlace) -> Json:
+    """Return a Job's read-only mount of a source's folder, and of nothing else in its claim."""
+    mount: Json = {"name": "source", "mountPath": "/source", "readOnly": True}
+    return {**mount, "subPath": place.subpath} if place.subpath else mount
+
+
+def _volume(name: str, claim: str, read_only: bool = False) -> Json:
+    return {"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": read_only}}
+
+
+def _by_digest(reference: str, digest: str) -> str:
+    host, repository, _ = split(reference)
+    return f"{host}/{repository}@{digest}"
+
+
+def _ready(pod: Json) -> bool:
+    return any(
+        row["type"] == "Ready" and row["status"] == "True"
+        for row in pod["status"].get("conditions") or ()
+    )
+
+
+def _ended(pod: Json) -> bool:
+    """Whether the environment ended, or had to be started again: it does not run well."""
+    rows = pod["status"].get("containerStatuses") or ()
+    return pod["status"].get("phase") in ("Succeeded", "Failed") or any(
+        row.get("restartCount") or (row.get("lastState") or {}).get("terminated") for row in rows
+    )

@@ -1,0 +1,388 @@
+"""Jobs: pods of the tools image that copy, hand over, check, and send a build's context.
+
+A Job's name derives from the migration, so that a repeated call finds what an interrupted one left:
+one that runs is followed from its first line, one that failed or whose results can't be fetched any
+more is removed and done again. A Job has no service account; it sees the source read-only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ... import errors
+from ...copying.report import MEMORY
+from ..base import LogLine, Measure, Progress
+from .connection import Connection, Json
+from .settings import KubernetesSettings
+
+WORK = "/work"
+HOLD_SECONDS = 600
+RUNNER = ("python3", "-m", "jupyter_secxops_migrate.copying.job")
+_BY_CODE = {kind.code: kind for kind in errors.SecxopsError.catalogue()}
+_CHUNK = 256 * 1024
+# The first failed try may pass; what backs off has failed twice.
+_NO_IMAGE = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+_NO_START = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+# What the verified copy of files of any owner needs; Pod Security's *baseline* level allows these.
+COPY_RIGHTS = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID")
+READ_RIGHTS = ("DAC_OVERRIDE",)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run.
+
+    ``module`` of our package with ``arguments``; ``volumes`` and ``mounts`` as in a pod's spec;
+    ``rights`` are the capabilities of uid 0, without any it runs as ``user`` under *restricted* Pod
+    Security. ``files`` are put into /work before it starts; ``results`` are fetched from there when
+    it ended well (name in /work to path here).
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    module: str
+    arguments: Sequence[str]
+    volumes: Sequence[Json] = ()
+    mounts: Sequence[Json] = ()
+    node: str = ""
+    tolerations: Sequence[Mapping[str, Any]] = ()
+    rights: Sequence[str] = ()
+    user: int = 65532
+    files: Mapping[str, Path] = field(default_factory=dict)
+    results: Mapping[str, Path] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    seconds: int = 3600
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """The ``result`` line of the Job, or one of a build's ``build`` lines."""
+
+    fields: Mapping[str, Any]
+
+
+def security(rights: Sequence[str], user: int) -> Json:
+    """Return a container's security context: with rights as root, without as *restricted* asks."""
+    found: Json = {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    if rights:
+        found["capabilities"]["add"] = list(rights)
+        return {**found, "runAsUser": 0, "runAsGroup": 0}
+    return {**found, "runAsNonRoot": True, "runAsUser": user}
+
+
+def manifest(job: Job, settings: KubernetesSettings) -> Json:
+    """Return the Job's object."""
+    wait = ("--wait", str(HOLD_SECONDS)) if job.files else ()
+    hold = ("--hold", str(HOLD_SECONDS)) if job.results else ()
+    pod: Json = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 2,
+        "tolerations": list(job.tolerations),
+        "volumes": [
+            {"name": "work", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {}},
+            *job.volumes,
+        ],
+        "containers": [
+            {
+                "name": "job",
+                "image": settings.tools_image,
+                "command": [*RUNNER, "run", *wait, *hold, job.module, *job.arguments],
+                "env": [
+                    {"name": name, "value": value}
+                    for name, value in {
+                        MEMORY: str(settings.job_memory),
+                        "HOME": "/tmp",  # noqa: S108 - inside the Job
+                        **job.environment,
+                    }.items()
+                ],
+                "workingDir": "/",
+                "resources": {"requests": dict(settings.job_requests)},
+                "securityContext": security(job.rights, job.user),
+                "volumeMounts": [
+                    {"name": "work", "mountPath": WORK},
+                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - inside the Job
+                    *job.mounts,
+                ],
+            }
+        ],
+    }
+    if job.node:
+        # By label, never by nodeName: a volume that waits for its first consumer would wait for ever.
+        pod["nodeSelector"] = {"kubernetes.io/hostname": job.node}
+    if settings.pull_secret:
+        pod["imagePullSecrets"] = [{"name": settings.pull_secret}]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": job.name, "labels": dict(job.labels)},
+        "spec": {
+            "parallelism": 1,
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            "activeDeadlineSeconds": job.seconds,
+            "template": {"metadata": {"labels": dict(job.labels)}, "spec": pod},
+        },
+    }
+
+
+class Jobs:
+    """Runs Jobs in one namespace."""
+
+    def __init__(self, api: Connection, settings: KubernetesSettings, namespace: str) -> None:
+        self.api = api
+        self.settings = settings
+        self.namespace = namespace
+        self.path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+        self.pods = f"/api/v1/namespaces/{namespace}/pods"
+
+    async def run(self, job: Job) -> AsyncIterator[Progress | JobResult]:
+        """Run a Job, or adopt the one that is there; yield progress and, last, its result."""
+        await self._start(job)
+        pod = await self._running(job)
+        name = pod["metadata"]["name"]
+        fields: Mapping[str, Any] | None = None
+        failure: errors.SecxopsError | None = None
+        if job.files and pod["status"]["phase"] == "Running":
+            for file, source in job.files.items():
+                await self.put(name, file, source)
+            await self._tell(name, "begin")
+        async for line in self._lines(name):
+            try:
+                said = json.loads(line)
+                kind = said["type"]
+            except (ValueError, TypeError, KeyError):
+                yield LogLine(line)
+                continue
+            if kind == "progress":
+                yield Measure(
+                    int(said["bytes"]), said.get("total_bytes"), "bytes", files=int(said["files"])
+                )
+            elif kind == "build":
+                yield JobResult(said)
+            elif kind == "error":
+                failure = error_of(said)
+            elif kind == "result":
+                fields = said
+                for file, target in job.results.items():
+                    await self._fetch(name, file, target)
+                if job.results:
+                    await self._tell(name, "end")
+        if failure is not None or fields is None:
+            ended = await self.api.get(f"{self.pods}/{name}")
+            await self.remove(job.name)
+            raise failure or _ended_badly(job.name, ended)
+        yield JobResult(fields)
+
+    async def _start(self, job: Job) -> None:
+        there = await self.api.get(f"{self.path}/{job.name}")
+        if there is not None and not self._usable(there, job):
+            await self.remove(job.name)
+            there = None
+        if there is None:
+            await self.api.create(self.path, manifest(job, self.settings), f"start {job.name}")
+
+    def _usable(self, there: Json, job: Job) -> bool:
+        status = there.get("status") or {}
+        if there["metadata"].get("deletionTimestamp") or status.get("failed"):
+            return False
+        # One that ended well has its log, but its files went with its container.
+        return not status.get("succeeded") or not job.results
+
+    async def _running(self, job: Job) -> Json:
+        """Return the Job's pod once its container runs or has ended.
+
+        Raises
+        ------
+        errors.Unschedulable, errors.ImageUnpullable, errors.EngineFailed
+            It does not come to that.
+        """
+        selector = f"batch.kubernetes.io/job-name={job.name}"
+        async for pod in wait_for_pod(self.api, self.pods, selector, self.settings):
+            if pod["status"].get("phase") in ("Running", "Succeeded", "Failed"):
+                return pod
+        raise errors.EngineFailed(action=f"start {job.name}", reason="its pod is gone")
+
+    async def _lines(self, pod: str) -> AsyncIterator[str]:
+        """Yield the log's lines, each once, also over a broken connection."""
+        seen = 0
+        for _ in range(20):
+            number = 0
+            async for line in self.api.log(self.namespace, pod, "job"):
+                number += 1
+                if number > seen:
+                    seen = number
+                    yield line
+            now = await self.api.get(f"{self.pods}/{pod}")
+            if now is None or now["status"].get("phase") not in ("Pending", "Running"):
+                return
+            await asyncio.sleep(0.1)
+
+    async def put(self, pod: str, name: str, source: Path) -> None:
+        """Put a file into a Job's /work."""
+
+        async def chunks() -> AsyncIterator[bytes]:
+            with source.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    yield chunk
+
+        size = os.stat(source).st_size  # noqa: PTH116 - a moment, as reading it is
+        command = [*RUNNER, "put", name, str(size)]
+        async for _ in self.api.execute(self.namespace, pod, "job", command, chunks()):
+            pass
+
+    async def _fetch(self, pod: str, name: str, target: Path) -> None:
+        fresh = target.with_name(target.name + ".new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            async for chunk in self.api.execute(self.namespace, pod, "job", [*RUNNER, "get", name]):
+                file.write(chunk)
+        fresh.replace(target)
+
+    async def _tell(self, pod: str, what: str) -> None:
+        async for _ in self.api.execute(self.namespace, pod, "job", [*RUNNER, what]):
+            pass
+
+    async def remove(self, name: str) -> None:
+        """Remove a Job and wait until its pods are gone; absent is success."""
+        await self.api.delete(f"{self.path}/{name}")
+        selector = f"batch.kubernetes.io/job-name={name}"
+        for pod in await self.api.list(self.pods, labelSelector=selector):
+            await self.api.delete(f"{self.pods}/{pod['metadata']['name']}", grace=1)
+            async for now in self.api.until(self.pods, pod["metadata"]["name"], 30):
+                if now is None:
+                    break
+
+
+async def wait_for_pod(
+    api: Connection, pods: str, selector: str, settings: KubernetesSettings, name: str = ""
+) -> AsyncIterator[Json]:
+    """Yield the pod of a selector, or of a name, at each change.
+
+    Raises
+    ------
+    errors.SecxopsError
+        What keeps it from running, once that is final; or the time is over.
+    """
+    wanted = {"fieldSelector": f"metadata.name={name}"} if name else {"labelSelector": selector}
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + settings.start_seconds
+    unschedulable_since: float | None = None
+    last: Json | None = None
+    while loop.time() < ends:
+        page = await api.get(pods, **wanted) or {"items": [], "metadata": {}}
+        for pod in page["items"]:
+            last = pod
+            yield pod
+        changes = api.watch(pods, page["metadata"].get("resourceVersion", ""), **wanted)
+        with contextlib.suppress(StopAsyncIteration):
+            async with contextlib.aclosing(changes):
+                following = asyncio.ensure_future(anext(changes))
+                try:
+                    while loop.time() < ends:
+                        if last is not None:
+                            unschedulable_since = _scheduling(
+                                last, unschedulable_since, loop.time(), settings.schedule_seconds
+                            )
+                            if (error := trouble(last)) is not None:
+                                raise error
+                        done, _ = await asyncio.wait({following}, timeout=1)
+                        if not done:
+                            continue
+                        kind, found = following.result()
+                        following = asyncio.ensure_future(anext(changes))
+                        if kind == "DELETED":
+                            return
+                        if kind != "BOOKMARK":
+                            last = found
+                            yield found
+                finally:
+                    following.cancel()
+                    await asyncio.gather(following, return_exceptions=True)
+    name = last["metadata"]["name"] if last else selector
+    raise errors.EngineFailed(
+        action=f"start {name}", reason=f"it did not run within {settings.start_seconds:.0f} seconds"
+    )
+
+
+def _scheduling(pod: Json, since: float | None, now: float, grace: float) -> float | None:
+    """Return since when a pod is unschedulable, None if it is not.
+
+    Raises
+    ------
+    errors.Unschedulable
+        For longer than ``grace`` seconds, and nobody makes room for it.
+    """
+    status = pod.get("status") or {}
+    for condition in status.get("conditions") or ():
+        if (
+            condition["type"] == "PodScheduled"
+            and condition["status"] == "False"
+            and condition.get("reason") == "Unschedulable"
+            and not status.get("nominatedNodeName")
+        ):
+            if since is not None and now - since > grace:
+                raise errors.Unschedulable(
+                    pod=pod["metadata"]["name"], reason=str(condition.get("message") or "")
+                )
+            return since if since is not None else now
+    return None
+
+
+def trouble(pod: Json) -> errors.SecxopsError | None:
+    """Return what keeps a pod's containers from starting, if that will not pass by itself."""
+    status = pod.get("status") or {}
+    name = pod["metadata"]["name"]
+    if status.get("reason") == "Evicted":
+        return errors.EngineFailed(action=f"run {name}", reason=str(status.get("message")))
+    for row in status.get("containerStatuses") or ():
+        waiting = (row.get("state") or {}).get("waiting") or {}
+        reason, message = waiting.get("reason"), str(waiting.get("message") or "")
+        if reason in _NO_IMAGE:
+            return errors.ImageUnpullable(
+                node=pod["spec"].get("nodeName") or "", image=row["image"], reason=message
+            )
+        if reason in _NO_START:
+            return errors.EngineFailed(action=f"start {name}", reason=message or str(reason))
+    return None
+
+
+def error_of(said: Mapping[str, Any]) -> errors.SecxopsError:
+    """Return the error that a Job reported."""
+    kind = _BY_CODE.get(str(said.get("code")), errors.CopyFailed)
+    error = kind(**(said.get("params") or {}))
+    error.message = str(said.get("message") or error.message)
+    return error
+
+
+def _ended_badly(name: str, pod: Json | None) -> errors.SecxopsError:
+    if pod is None:
+        return errors.EngineFailed(action=f"run {name}", reason="its pod was removed")
+    if (error := trouble(pod)) is not None:
+        return error
+    for row in pod["status"].get("containerStatuses") or ():
+        ended = (row.get("state") or {}).get("terminated") or {}
+        if ended.get("reason") == "OOMKilled":
+            return errors.EngineFailed(action=f"run {name}", reason="it ran out of memory")
+        if ended:
+            return errors.EngineFailed(
+                action=f"run {name}",
+                reason=f"it ended with status {ended.get('exitCode')} ({ended.get('reason')})",
+            )
+    return errors.EngineFailed(
+        action=f"run {name}", reason=str(pod["status"].get("message") or "it was ended")
+    )

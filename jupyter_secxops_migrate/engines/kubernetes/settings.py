@@ -1,0 +1,137 @@
+"""What an admin or a user can say about the cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from traitlets import Bool, Dict, Enum, Float, Integer, List, Unicode, default
+from traitlets.config import Configurable
+
+
+class KubernetesSettings(Configurable):
+    """The settings of `KubernetesEngine`."""
+
+    kubeconfig = Unicode(
+        help="The kubeconfig file. Default: KUBECONFIG, else ~/.kube/config, else the service account "
+        "of the pod in which the service runs."
+    ).tag(config=True)
+    context = Unicode(help="The context of the kubeconfig. Default: its current one.").tag(
+        config=True
+    )
+    namespace = Unicode(
+        help="Where the source runs and the new environment will. Default: the context's or the pod's."
+    ).tag(config=True)
+    source_pod = Unicode(
+        help="The pod whose environment is shared. Default: the one in which the service runs."
+    ).tag(config=True)
+    source_container = Unicode(
+        help="The container in it. Default: the pod's default container, else its first."
+    ).tag(config=True)
+
+    tools_image = Unicode(
+        help="The image in which copies and build clients run, by digest. Needed. Default: the "
+        "environment variable SECXOPS_TOOLS_IMAGE."
+    ).tag(config=True)
+    pull_secret = Unicode(
+        help="The image pull secret (type kubernetes.io/dockerconfigjson) for the tools image and for "
+        "what was built; it needs read access only."
+    ).tag(config=True)
+
+    builder_namespace = Unicode(
+        "secxops-build", help="The namespace of the image builders, one on each node."
+    ).tag(config=True)
+    builder_selector = Unicode(
+        "app.kubernetes.io/name=secxops-builder", help="The label selector of the builders' pods."
+    ).tag(config=True)
+    builder_port = Integer(1234, help="Where a builder listens.").tag(config=True)
+    builder_server_name = Unicode(
+        "secxops-builder", help="The name in the builders' server certificate."
+    ).tag(config=True)
+    builder_secret = Unicode(
+        "secxops-builder-client",
+        help="The secret with ca.crt, tls.crt and tls.key, by which a build's client and the builder "
+        "know each other.",
+    ).tag(config=True)
+    builder_store = Enum(
+        ["registry", "node"],
+        "registry",
+        help="Where builders put images: ``registry``, for rootless builders; ``node``, for builders with the "
+        "containerd worker, which put them into the node's own store.",
+    ).tag(config=True)
+    build_seconds = Integer(3600, help="How long a build may take, in seconds.").tag(config=True)
+    build_args = Dict(
+        key_trait=Unicode(),
+        value_trait=Unicode(),
+        help="Build arguments for every image build. They end up in the image's history: no secrets.",
+    ).tag(config=True)
+    build_cache = Bool(True, help="Keep the builders' layer cache in the registry too.").tag(
+        config=True
+    )
+
+    registry_address = Unicode(
+        help="The registry, and a path in it, that images are pushed to, such as "
+        "registry.example.org/secxops. Default: the environment variable SECXOPS_REGISTRY."
+    ).tag(config=True)
+    registry_secret = Unicode(
+        help="The secret (type kubernetes.io/dockerconfigjson) with which builds push. Default: pull_secret."
+    ).tag(config=True)
+    registry_ca = Unicode(
+        help="The configmap whose ca.crt the registry's certificate is signed with, for a private one."
+    ).tag(config=True)
+
+    storage_classes = Dict(
+        key_trait=Unicode(),
+        value_trait=Unicode(),
+        help="Storage class of a copy by the storage class of its source. Default: the same class.",
+    ).tag(config=True)
+    clone_drivers = List(
+        Unicode(),
+        help="CSI drivers that are known to clone volumes; what they clone is verified all the same.",
+    ).tag(config=True)
+
+    gpu_resource = Unicode("nvidia.com/gpu", help="The extended resource that a GPU is.").tag(
+        config=True
+    )
+    job_memory = Integer(
+        1024**3, help="How much memory each process of a copy may use, in bytes."
+    ).tag(config=True)
+    job_requests = Dict(
+        key_trait=Unicode(),
+        value_trait=Unicode(),
+        default_value={"cpu": "100m", "memory": "128Mi"},
+        help="What a Job asks the scheduler for.",
+    ).tag(config=True)
+    job_seconds = Integer(6 * 3600, help="How long one copy or check may take, in seconds.").tag(
+        config=True
+    )
+    start_seconds = Float(
+        180.0, help="How long a pod may take until its container runs, in seconds."
+    ).tag(config=True)
+    schedule_seconds = Float(
+        15.0,
+        help="How long a pod may be unschedulable before that counts as final, in seconds; longer "
+        "where an autoscaler adds nodes.",
+    ).tag(config=True)
+    launch_seconds = Float(
+        120.0, help="How long JupyterLab may take to answer after its start, in seconds."
+    ).tag(config=True)
+    link = Unicode(
+        help="The address of an environment behind an Ingress, with {name} for its Service, such as "
+        "https://{name}.notebooks.example.org. Default: no Ingress, a port-forward is shown."
+    ).tag(config=True)
+    ingress_class = Unicode(help="The class of Ingresses that are made for ``link``.").tag(
+        config=True
+    )
+
+    @default("tools_image")
+    def _tools_image(self) -> str:
+        return os.environ.get("SECXOPS_TOOLS_IMAGE", "")
+
+    @default("registry_address")
+    def _registry_address(self) -> str:
+        return os.environ.get("SECXOPS_REGISTRY", "")
+
+    def arguments(self) -> Mapping[str, str]:
+        """Return the build arguments of every build."""
+        return self.build_args

@@ -1,0 +1,46 @@
+"""What a registry must be able to do for a migration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """An image as the registry has it: ``size`` of its layers in bytes, compressed as they lie there;
+    ``config`` as in the OCI image specification."""
+
+    digest: str
+    size: int
+    layers: int
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Registry(Protocol):
+    """A registry, or a product around one."""
+
+    def reference(self, repository: str) -> str:
+        """Return the full name of a repository, with the registry's address."""
+        ...
+
+    async def find(self, reference: str) -> Pushed | None:
+        """Return the image of a reference (``:tag`` or ``@digest``); None when it is not there.
+
+        Its digest is computed from the bytes that came.
+
+        Raises
+        ------
+        errors.RegistryFailed
+            The registry does not answer, or not as it should.
+        """
+        ...
+
+    async def delete(self, reference: str) -> None:
+        """Remove a reference's image; absent is success."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...

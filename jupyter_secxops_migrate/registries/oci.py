@@ -1,0 +1,158 @@
+"""Any registry that speaks the OCI distribution protocol.
+
+Only what a migration asks: which image a name stands for, and to forget it. Layers are moved by the
+builder and the nodes. https://github.com/opencontainers/distribution-spec/blob/main/spec.md
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from .. import errors
+from .base import Pushed
+
+_ACCEPT = ", ".join(
+    (
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    )
+)
+_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_MAX_MANIFEST = 4 * 1024 * 1024
+TRIES = 3
+
+
+class OciRegistry:
+    """A registry at ``address``, which may have a path after its host: ``host:port/path``.
+
+    Parameters
+    ----------
+    address
+        Without a scheme; https is spoken.
+    user, password
+        Credentials; both empty for none.
+    ca
+        PEM certificates to trust besides the system's, for a private one.
+    """
+
+    def __init__(self, address: str, user: str = "", password: str = "", ca: str = "") -> None:
+        self.address = address.rstrip("/")
+        self._auth = (user, password) if user else None
+        self._token = ""
+        context = ssl.create_default_context()
+        if ca:
+            context.load_verify_locations(cadata=ca)
+        self._http = httpx.AsyncClient(verify=context, timeout=30, follow_redirects=True)
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._http.aclose()
+
+    def reference(self, repository: str) -> str:
+        """Return the full name of a repository."""
+        return f"{self.address}/{repository}"
+
+    async def find(self, reference: str) -> Pushed | None:
+        """Return the image of a reference; None when it is not there."""
+        host, repository, name = split(reference)
+        answer = await self._ask("GET", host, f"{repository}/manifests/{name}", "find an image")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        body = answer.content
+        if len(body) > _MAX_MANIFEST:
+            raise self._failed("find an image", "its manifest is too large")
+        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        if name.startswith("sha256:") and name != digest:
+            raise self._failed("find an image", f"{name} was asked for and {digest} came")
+        manifest = json.loads(body)
+        layers = manifest.get("layers") or []
+        config: Mapping[str, Any] = {}
+        if wanted := (manifest.get("config") or {}).get("digest"):
+            blob = await self._ask("GET", host, f"{repository}/blobs/{wanted}", "read an image")
+            if f"sha256:{hashlib.sha256(blob.content).hexdigest()}" != wanted:
+                raise self._failed("read an image", "its configuration is damaged")
+            config = json.loads(blob.content)
+        return Pushed(digest, sum(int(row["size"]) for row in layers), len(layers), config)
+
+    async def delete(self, reference: str) -> None:
+        """Remove a reference's image; absent is success."""
+        host, repository, name = split(reference)
+        if not name.startswith("sha256:"):
+            found = await self.find(reference)
+            if found is None:
+                return
+            name = found.digest
+        await self._ask("DELETE", host, f"{repository}/manifests/{name}", "remove an image")
+
+    async def _ask(self, method: str, host: str, path: str, action: str) -> httpx.Response:
+        url = f"https://{host}/v2/{path}"
+        reason = ""
+        for _ in range(TRIES):
+            try:
+                answer = await self._send(method, url)
+                if answer.status_code == httpx.codes.UNAUTHORIZED and await self._sign_in(answer):
+                    answer = await self._send(method, url)
+            except (httpx.HTTPError, ssl.SSLError) as error:
+                reason = str(error) or type(error).__name__
+                continue
+            if answer.is_success or answer.status_code == httpx.codes.NOT_FOUND:
+                return answer
+            reason = f"it answered {answer.status_code}"
+            if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+                break
+        raise self._failed(action, reason)
+
+    async def _send(self, method: str, url: str) -> httpx.Response:
+        headers = {"Accept": _ACCEPT}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+            return await self._http.request(method, url, headers=headers)
+        return await self._http.request(method, url, headers=headers, auth=self._auth or None)
+
+    async def _sign_in(self, answer: httpx.Response) -> bool:
+        """Get the token that a registry asks for; returns whether there is one now."""
+        kind, _, rest = answer.headers.get("WWW-Authenticate", "").partition(" ")
+        wanted = dict(_CHALLENGE.findall(rest))
+        realm = wanted.pop("realm", "")
+        if kind.lower() != "bearer" or not realm.startswith("https://"):
+            return False
+        self._token = ""
+        found = await self._http.get(realm, params=wanted, auth=self._auth or None)
+        said = found.json() if found.is_success else {}
+        self._token = str(said.get("token") or said.get("access_token") or "")
+        return bool(self._token)
+
+    def _failed(self, action: str, reason: str) -> errors.RegistryFailed:
+        return errors.RegistryFailed(registry=self.address, action=action, reason=reason)
+
+
+def split(reference: str) -> tuple[str, str, str]:
+    """Return host, repository and tag or digest of a full reference."""
+    host, _, rest = reference.partition("/")
+    if "@" in rest:
+        repository, _, name = rest.partition("@")
+        return host, repository.partition(":")[0], name
+    repository, _, name = rest.partition(":")
+    return host, repository, name or "latest"
+
+
+def credentials(dockerconfig: Mapping[str, Any], host: str) -> tuple[str, str]:
+    """Return user and password for a host from a Docker configuration's ``auths``; empty without."""
+    for key, row in (dockerconfig.get("auths") or {}).items():
+        if key.removeprefix("https://").split("/")[0] != host:
+            continue
+        if row.get("auth"):
+            user, _, password = base64.b64decode(row["auth"]).decode().partition(":")
+            return user, password
+        return str(row.get("username") or ""), str(row.get("password") or "")
+    return "", ""
