@@ -370,9 +370,13 @@ class Evidence(_Record):
 
 
 class MigrationResult(_Record):
-    """What a succeeded migration made. ``url`` has a token only where the owner asks for it."""
+    """What a succeeded migration made. ``url`` has a token only where the owner asks for it.
+
+    Where ``connect`` is set, that command, run where the browser is, makes the address reachable.
+    """
 
     url: str | None = None
+    connect: str | None = None
     place: Place | None = None
     image: ImageResult | None = None
     volumes: list[VolumeResult] = Field(default_factory=list)

@@ -293,6 +293,9 @@ def show_outcome(console: Console, migration: Migration) -> None:
     """Print how a share ended: the proof and its address, or what went wrong."""
     if line := evidence_line(migration):
         console.print(f"  {line}", soft_wrap=True, highlight=False)
+        if migration.result and migration.result.connect:
+            console.print("  Keep this running where your browser is:")
+            console.print(plain(f"  {migration.result.connect}"), soft_wrap=True)
         if migration.result and migration.result.url:
             console.print(plain(f"  {migration.result.url}", "bold"), soft_wrap=True)
     elif migration.error is not None:

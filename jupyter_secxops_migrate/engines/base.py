@@ -354,13 +354,14 @@ class LaunchOrder:
 
 @dataclass(frozen=True)
 class Observation:
-    """The launched environment as the engine sees it. ``url`` is where it answers, without a token;
+    """The launched environment as the engine sees it. ``url`` is where it answers, without a token, once the command ``connect`` runs there if there is one;
     ``node`` is where it runs, ``image`` the digest that really does; ``mounts`` maps path to volume; ``log`` has the last lines
     of one that does not run well; ``restarts`` counts how often it had to be started again."""
 
     status: EnvironmentStatus
     name: str
     url: str | None = None
+    connect: str | None = None
     node: str = ""
     image: str | None = None
     mounts: Mapping[str, str] = field(default_factory=dict)

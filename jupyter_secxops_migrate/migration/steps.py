@@ -32,6 +32,7 @@ from ..engines.base import (
     LogLine,
     Measure,
     Names,
+    Observation,
     OwnOrder,
     Progress,
     SourcePlace,
@@ -599,11 +600,11 @@ class Steps:
                 raise errors.LaunchFailed(
                     reason="its volumes are not mounted where they should be", id=migration
                 )
-            record.result = self._result(draft, seen.name, seen.node, seen.url)
+            record.result = self._result(draft, seen)
             step = draft.step(StepName.VERIFY)
             step.state, step.finished, step.percent = StepState.DONE, utcnow(), 100.0
 
-    def _result(self, draft: Draft, name: str, node: str, url: str | None) -> MigrationResult:
+    def _result(self, draft: Draft, seen: Observation) -> MigrationResult:
         facts, record = draft.facts, draft.migration
         assert record.plan is not None
         probe = _probe(facts)
@@ -626,8 +627,11 @@ class Steps:
         owners = {tuple(copied["owner"]) for copied in facts["copies"].values()}
         files, size = facts["verified"]
         return MigrationResult(
-            url=url,
-            place=Place(engine=self.engine.name, node=node or record.plan.node, name=name),
+            url=seen.url,
+            connect=seen.connect,
+            place=Place(
+                engine=self.engine.name, node=seen.node or record.plan.node, name=seen.name
+            ),
             image=ImageResult(**facts["image"]),
             volumes=volumes,
             evidence=Evidence(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
 
+import stage as stage_module
 from harness import cluster as clusters
 from harness import components
 from harness.cluster import Cluster
@@ -65,6 +66,30 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     cluster.call("-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=30s")
     yield name
     cluster.call("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def clients(cluster: Cluster) -> Mapping[str, str]:
+    """The builders of the operators' guide, ready; the certificates of their clients."""
+    if not cluster.own:
+        pytest.skip("needs the registry and the images of a cluster of our own")
+    return stage_module.builders(cluster)
+
+
+@pytest.fixture(scope="session")
+def notebook_image(cluster: Cluster) -> str:
+    """A notebook's image with the product in it, in the cluster's registry."""
+    return clusters.notebook(cluster)
+
+
+@pytest.fixture
+def stage(
+    cluster: Cluster, clients: Mapping[str, str], notebook_image: str
+) -> Iterator[stage_module.Stage]:
+    """A namespace of notebooks as the operators' guide makes them."""
+    found = stage_module.Stage(cluster, clients, notebook_image)
+    yield found
+    found.close()
 
 
 def _why_not() -> str:

@@ -552,11 +552,17 @@ class KubernetesEngine(KubernetesSettings):
         container = pod["spec"]["containers"][0]
         statuses = pod["status"].get("containerStatuses") or [{}]
         image = str(statuses[0].get("imageID") or "").rpartition("@")[2]
-        url = self._link(name) if self.link else f"http://127.0.0.1:{objects.PORT}"
+        url, connect = self._link(name), None
+        if not self.link:
+            port = objects.PORT
+            url = f"http://127.0.0.1:{port}"
+            space = pod["metadata"]["namespace"]
+            connect = f"kubectl port-forward --namespace={space} service/{name} {port}:{port}"
         return Observation(
             status,
             name,
             url=f"{url.rstrip('/')}/lab",
+            connect=connect,
             node=pod["spec"].get("nodeName") or "",
             image=image or None,
             mounts={

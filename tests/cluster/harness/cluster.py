@@ -125,6 +125,11 @@ class Failed(Exception):
     """kubectl ended with an error."""
 
 
+def notebook(cluster: Cluster) -> str:
+    """Return the reference of a notebook's image with the product, made and pushed if need be."""
+    return images.make_notebook(_site(cluster.name))
+
+
 def up(name: str, *, with_images: bool = True, keep: bool = True) -> Cluster:
     """Bring a cluster up from nothing; one that runs already gets new images at most.
 
