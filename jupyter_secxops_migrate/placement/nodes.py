@@ -335,20 +335,24 @@ _UNSCHEDULABLE = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 
 def _short(asked: Resources, node: Node) -> list[Reason]:
     """Each resource of which less is free than asked for; what is not asked for is never short."""
-    left = free(node)
-    return [
-        Reason(
-            "resource_short",
-            {
+    there, used = node.allocatable, node.used or NOTHING
+    reasons = []
+    for name, amount, allocatable, taken in (
+        ("cpu", asked.cpu, there.cpu, used.cpu),
+        ("memory", asked.memory, there.memory, used.memory),
+        ("ephemeral-storage", asked.storage, there.storage, used.storage),
+        ("pods", asked.pods, there.pods, used.pods),
+        *((name, amount, there.of(name), used.of(name)) for name, amount in asked.extended),
+    ):
+        if amount > 0 and amount > allocatable - taken:
+            numbers = {
                 "resource": name,
                 "asked": amount,
-                "free": left.of(name),
-                "allocatable": node.allocatable.of(name),
-            },
-        )
-        for name, amount in asked.items()
-        if amount > 0 and amount > left.of(name)
-    ]
+                "free": allocatable - taken,
+                "allocatable": allocatable,
+            }
+            reasons.append(Reason("resource_short", numbers))
+    return reasons
 
 
 def _tolerated(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
