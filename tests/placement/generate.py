@@ -230,7 +230,7 @@ class _Generator:
                 {
                     "apiVersion": "node.k8s.io/v1",
                     "kind": "RuntimeClass",
-                    "metadata": {"name": runtime_class},
+                    "metadata": {"name": runtime_class, "labels": {MARK: self.name}},
                     "handler": "none",
                     "overhead": {"podFixed": overhead},
                 }
