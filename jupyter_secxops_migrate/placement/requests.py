@@ -183,7 +183,6 @@ def _running_together(spec: Json, status: Json) -> dict[str, int]:
             amounts = _of_container(container, statuses, status)
             _add(total, amounts)
             _add(sidecars, amounts)
-            _raise(starting, sidecars)
         else:
             amounts = _defaulted(container)
             _add(amounts, sidecars)

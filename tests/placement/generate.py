@@ -20,7 +20,7 @@ from jupyter_secxops_migrate.placement.nodes import (
     needs_of_pod,
     with_pods,
 )
-from jupyter_secxops_migrate.placement.requests import record_of
+from jupyter_secxops_migrate.placement.requests import pod_requests, record_of
 
 Json = dict[str, Any]
 
@@ -97,6 +97,7 @@ class _Generator:
             for number in range(self.dice.choice([0, 1, 1, 2, 3, 4])):
                 pods.append(self.existing(node["metadata"]["name"], number))
         probe = self.probe([node["metadata"]["name"] for node in nodes])
+        self.tighten(nodes, pods, probe)
         return Cluster(
             self.name,
             self.namespace,
@@ -146,7 +147,7 @@ class _Generator:
             "spec": spec,
             "status": {
                 "allocatable": allocatable,
-                "capacity": allocatable,
+                "capacity": dict(allocatable),
                 "conditions": [
                     {
                         "type": "Ready",
@@ -160,6 +161,25 @@ class _Generator:
             },
         }
 
+    def tighten(self, nodes: list[Json], pods: list[Json], probe: Json) -> None:
+        """Give some nodes just as much as all together take by our count, or a little less.
+
+        Whoever counts a pod by one thousandth of a CPU or by a byte otherwise finds another answer.
+        """
+        asked = pod_requests(probe)
+        for node in nodes:
+            if not self.chance(0.5):
+                continue
+            here = [pod for pod in pods if pod["spec"]["nodeName"] == node["metadata"]["name"]]
+            total = asked
+            for pod in here:
+                total = total.plus(pod_requests(pod))
+            less = self.dice.choice([0, 0, 1])
+            if self.chance(0.5) and asked.cpu:
+                node["status"]["allocatable"]["cpu"] = f"{total.cpu - less}m"
+            elif asked.memory:
+                node["status"]["allocatable"]["memory"] = str(total.memory - less)
+
     # ----------------------------------------------------------------------- pods
 
     def existing(self, node: str, number: int) -> Json:
@@ -171,14 +191,17 @@ class _Generator:
         spec["tolerations"] = [{"operator": "Exists"}]
         if self.chance(0.15):
             pod["status"] = {"phase": self.dice.choice(["Succeeded", "Failed"])}
-        elif self.chance(0.2) and "resources" not in spec:
+        elif self.chance(0.3) and "resources" not in spec:
             pod["status"] = self.resizing(spec)
         return pod
 
     def resizing(self, spec: Json) -> Json:
         """A status in which the kubelet has not carried out what the spec asks for now."""
         container = spec["containers"][0]
-        amounts = {"cpu": self.dice.choice(CPU), "memory": self.dice.choice(MEMORY)}
+
+        def amounts() -> Json:
+            return {"cpu": self.dice.choice(CPU), "memory": self.dice.choice(MEMORY)}
+
         status: Json = {
             "phase": "Running",
             "containerStatuses": [
@@ -188,8 +211,8 @@ class _Generator:
                     "imageID": "none",
                     "ready": True,
                     "restartCount": 0,
-                    "allocatedResources": {**amounts, "cpu": self.dice.choice(CPU)},
-                    "resources": {"requests": amounts},
+                    "allocatedResources": amounts(),
+                    "resources": {"requests": amounts()},
                 }
             ],
         }
