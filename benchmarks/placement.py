@@ -17,7 +17,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from jupyter_secxops_migrate.placement.choose import choose
 from jupyter_secxops_migrate.placement.nodes import Node, PodNeeds, needs_of_pod, with_pods
@@ -101,19 +101,28 @@ def needs_of(cpu: str, memory: str, **spec: Any) -> PodNeeds:
     return needs_of_pod(pod, images=["registry/team/image-7:1"])
 
 
-def milliseconds(call: Callable[[], object], rounds: int) -> list[float]:
-    times = []
+class Measured(NamedTuple):
+    """Milliseconds by the clock, and of the CPU (of which a loaded machine takes none away)."""
+
+    clock: list[float]
+    cpu: list[float]
+
+
+def milliseconds(call: Callable[[], object], rounds: int) -> Measured:
+    measured = Measured([], [])
     for _ in range(rounds):
-        begin = time.perf_counter()
+        clock, cpu = time.perf_counter(), time.process_time()
         call()
-        times.append(1000 * (time.perf_counter() - begin))
-    return sorted(times)
+        measured.cpu.append(1000 * (time.process_time() - cpu))
+        measured.clock.append(1000 * (time.perf_counter() - clock))
+    return measured
 
 
-def tell(name: str, times: list[float], aim: float) -> bool:
-    good = times[-1] <= aim
+def tell(name: str, times: Measured, aim: float) -> bool:
+    good = max(times.cpu) <= aim
     print(
-        f"    {name:34} median {statistics.median(times):6.1f} ms  longest {times[-1]:6.1f} ms"
+        f"    {name:31} median {statistics.median(times.clock):6.1f} ms"
+        f"  longest {max(times.clock):6.1f} ms  (CPU {max(times.cpu):6.1f} ms)"
         f"  aim <= {aim} ms  {verdict(good)}",
         flush=True,
     )
@@ -149,7 +158,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     sample = [pod_json(number, names[0], dice) for number in range(2000)]
-    reading = min(milliseconds(lambda: [record_of(pod) for pod in sample], 5)) / len(sample)
+    reading = min(milliseconds(lambda: [record_of(pod) for pod in sample], 5).cpu) / len(sample)
     print(f"    records: nodes {for_nodes / 1e6:.0f} MB, pods {for_pods / 1e6:.0f} MB")
     print(f"    a pod's record from its JSON: {1000 * reading:.1f} µs", flush=True)
 
