@@ -27,6 +27,7 @@ def main() -> int:
     runs = [
         ["benchmarks.light"],
         ["benchmarks.placement"],
+        ["benchmarks.watched"],
         ["benchmarks.copy"],
         ["benchmarks.copy", "--memory"],
     ]

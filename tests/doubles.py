@@ -362,7 +362,7 @@ class DirectoryEngine:
             mounts=found["mounts"],
         )
 
-    async def inspect(self, migration: str) -> Observation:
+    async def inspect(self, migration: str, *, fresh: bool = True) -> Observation:
         await self._middle("inspect")
         return self._look(migration)
 

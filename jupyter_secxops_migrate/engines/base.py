@@ -463,8 +463,11 @@ class Engine(Protocol):
         """Create and start the environment, or adopt the one that is there."""
         ...
 
-    async def inspect(self, migration: str) -> Observation:
-        """Look at the launched environment; status ``gone`` when there is none."""
+    async def inspect(self, migration: str, *, fresh: bool = True) -> Observation:
+        """Look at the launched environment; status ``gone`` when there is none.
+
+        Without ``fresh`` an engine that is told of changes answers from what it was told.
+        """
         ...
 
     async def stop(self, migration: str) -> None:

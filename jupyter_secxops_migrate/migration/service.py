@@ -135,7 +135,7 @@ class MigrationService:
         """Look at a launched environment, at most once a second."""
         at, observation = self._seen.get(migration_id, (0.0, None))
         if fresh or observation is None or time.monotonic() - at > _LOOK_AGAIN_SECONDS:
-            observation = await self.engine.inspect(migration_id)
+            observation = await self.engine.inspect(migration_id, fresh=fresh)
             self._seen[migration_id] = (time.monotonic(), observation)
         return observation
 

@@ -616,7 +616,7 @@ class DockerEngine(DockerSettings):
                 id=order.migration,
             )
 
-    async def inspect(self, migration: str) -> Observation:
+    async def inspect(self, migration: str, *, fresh: bool = True) -> Observation:
         """Look at the launched environment."""
         name = Names(migration).environment
 

@@ -54,6 +54,7 @@ from .connection import Connection, Json
 from .jobs import COPY_RIGHTS, READ_RIGHTS, WORK, Job, JobResult, Jobs, wait_for_pod
 from .place import SourcePod, environment, locate, source_pod
 from .settings import KubernetesSettings
+from .watched import Watched
 
 # What a migration makes, in the order of its removal: users before what they use.
 KINDS: Mapping[str, str] = {
@@ -79,9 +80,15 @@ class KubernetesEngine(KubernetesSettings):
         super().__init__(**kwargs)
         self._api = Connection(self.kubeconfig, self.context)
         self._registry: Registry | None = None
+        self._all_nodes = Watched(self._api, "/api/v1/nodes", Node.from_json)
+        self._all_pods = Watched(self._api, "/api/v1/pods", record_of)
+        self._environments: Watched[Json] | None = None
 
     async def close(self) -> None:
         """Release connections."""
+        for watched in (self._all_nodes, self._all_pods, self._environments):
+            if watched is not None:
+                await watched.close()
         if self._registry is not None:
             await self._registry.close()
         await self._api.close()
@@ -168,19 +175,13 @@ class KubernetesEngine(KubernetesSettings):
     async def _nodes(self) -> Sequence[Node] | None:
         """Return all nodes with the sums of their pods, None if they may not be listed."""
         try:
-            nodes = [Node.from_json(row) for row in await self._api.list("/api/v1/nodes")]
+            nodes = await self._all_nodes.items()
         except errors.ClusterForbidden:
             return None
         try:
-            pods = [
-                record
-                async for page in self._api.pages("/api/v1/pods")
-                for row in page["items"]
-                if (record := record_of(row)) is not None
-            ]
+            return with_pods(nodes, await self._all_pods.items())
         except errors.ClusterForbidden:
             return with_pods(nodes, None)
-        return with_pods(nodes, pods)
 
     async def _bound(self, claims: Sequence[str]) -> Sequence[Volume] | None:
         """Return the volumes behind claims whose copies will be reached from the same nodes only."""
@@ -574,10 +575,19 @@ class KubernetesEngine(KubernetesSettings):
             restarts=int(statuses[0].get("restartCount") or 0),
         )
 
-    async def inspect(self, migration: str) -> Observation:
-        """Look at the launched environment."""
+    async def inspect(self, migration: str, *, fresh: bool = True) -> Observation:
+        """Look at the launched environment; without ``fresh`` as the last change told."""
         name = Names(migration).environment
-        pod = await self._api.get(await self._path("pod", name))
+        if fresh:
+            pod = await self._api.get(await self._path("pod", name))
+        else:
+            namespace = await self._namespace()
+            if self._environments is None:
+                marks = f"{MANAGED_BY}={MANAGER},{ROLE}=environment"
+                self._environments = Watched(
+                    self._api, await self._path("pod"), _seen_of, labelSelector=marks
+                )
+            pod = await self._environments.get(name, namespace)
         if pod is None:
             # Without its pod, but with what it is started from: stopped.
             secret = await self._api.get(await self._path("secret", name))
@@ -666,6 +676,25 @@ def _volume(name: str, claim: str, read_only: bool = False) -> Json:
 def _by_digest(reference: str, digest: str) -> str:
     host, repository, _ = split(reference)
     return f"{host}/{repository}@{digest}"
+
+
+def _seen_of(pod: Json) -> Json:
+    """Keep of an environment's pod what `KubernetesEngine.inspect` tells of it."""
+    metadata, spec = pod["metadata"], pod["spec"]
+    keys = ("name", "namespace", "deletionTimestamp")
+    container = spec["containers"][0]
+    return {
+        "metadata": {key: metadata[key] for key in keys if key in metadata},
+        "spec": {
+            "nodeName": spec.get("nodeName"),
+            "volumes": spec.get("volumes"),
+            "containers": [{"volumeMounts": container.get("volumeMounts")}],
+        },
+        "status": {
+            key: (pod.get("status") or {}).get(key)
+            for key in ("phase", "conditions", "containerStatuses")
+        },
+    }
 
 
 def _ready(pod: Json) -> bool:

@@ -1,0 +1,118 @@
+"""A small API server: pods in lists with pages and in watches, and what can go wrong with them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from jupyter_secxops_migrate.engines.kubernetes.connection import Connection
+
+Json = dict[str, Any]
+
+
+class ApiServer:
+    """Serves one path, ``/api/v1/pods``; told to fail, it does."""
+
+    def __init__(self) -> None:
+        self.version = 1
+        self.objects: dict[str, Json] = {}
+        self.changes: list[tuple[int, str, Json]] = []
+        self.asked: Counter[str] = Counter()
+        self.forbidden = False
+        self.forgotten = 0
+        """Changes up to this version are not known any more."""
+        self._new = asyncio.Event()
+        self._breaking = asyncio.Event()
+
+    def put(self, name: str, kind: str = "MODIFIED", **spec: Any) -> None:
+        self.version += 1
+        metadata = {"name": name, "namespace": "a", "resourceVersion": str(self.version)}
+        found = {"metadata": metadata, "spec": spec}
+        if kind == "DELETED":
+            self.objects.pop(name, None)
+        else:
+            self.objects[name] = found
+        self.changes.append((self.version, kind, found))
+        self._wake()
+
+    def disconnect(self) -> None:
+        """Break off every watch."""
+        self._breaking.set()
+        self._breaking = asyncio.Event()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._new.set()
+        self._new = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if self.forbidden:
+            said = {"kind": "Status", "message": "pods is forbidden", "code": 403}
+            return web.json_response(said, status=403)
+        if request.query.get("watch") == "true":
+            self.asked["watch"] += 1
+            return await self._watch(request)
+        self.asked["list"] += "continue" not in request.query
+        at = int(request.query.get("continue") or 0)
+        names = sorted(self.objects)
+        page = names[at : at + int(request.query["limit"])]
+        following = at + len(page)
+        metadata = {"resourceVersion": str(self.version)}
+        if following < len(names):
+            metadata["continue"] = str(following)
+        return web.json_response({"metadata": metadata, "items": [self.objects[n] for n in page]})
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        seen = int(request.query["resourceVersion"])
+        if seen < self.forgotten:
+            return web.json_response({"kind": "Status", "code": 410}, status=410)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        breaking = self._breaking
+        while not breaking.is_set():
+            new = self._new
+            for version, kind, found in self.changes:
+                if version > seen:
+                    seen = version
+                    line = json.dumps({"type": kind, "object": found})
+                    await response.write(line.encode() + b"\n")
+            await new.wait()
+        return response
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, handlers: Iterable[tuple[str, Callable[..., Any]]]
+) -> AsyncIterator[Connection]:
+    """Serve on loopback, and yield a connection by a kubeconfig of its own."""
+    application = web.Application()
+    for path, handler in handlers:
+        application.router.add_get(path, handler)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
+        "clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "users": [{"name": "me", "user": {"token": "secret"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(config))
+    connection = Connection(str(path))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+        await runner.cleanup()

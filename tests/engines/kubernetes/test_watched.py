@@ -1,0 +1,136 @@
+"""A list that keeps itself current: one list and one watch, whatever happens to the connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.kubernetes.watched import Watched
+
+from .apiserver import ApiServer, serving
+
+PATH = "/api/v1/pods"
+Scene = Callable[[ApiServer, Watched[Any]], Awaitable[None]]
+
+
+def play(folder: Path, scene: Scene, **settings: Any) -> None:
+    async def go() -> None:
+        server = ApiServer()
+        async with serving(folder, [(PATH, server.answer)]) as connection:
+            watched = Watched(connection, PATH, lambda pod: pod["spec"].get("node"), **settings)
+            try:
+                await asyncio.wait_for(scene(server, watched), 20)
+            finally:
+                server.disconnect()
+                await watched.close()
+
+    asyncio.run(go())
+
+
+async def until(ask: Callable[[], Awaitable[bool]]) -> None:
+    while not await ask():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+def test_a_thousand_questions_cost_one_list(tmp_path: Path) -> None:
+    async def scene(server: ApiServer, watched: Watched[Any]) -> None:
+        for number in range(1200):
+            server.put(f"pod-{number}", node=f"node-{number % 7}")
+
+        for number in range(1000):
+            assert await watched.get(f"pod-{number}", "a") == f"node-{number % 7}"
+
+        assert len(list(await watched.items())) == 1200
+        await asyncio.sleep(0.2)
+        assert (server.asked["list"], server.asked["watch"]) == (1, 1)
+
+    play(tmp_path, scene)
+
+
+def test_changes_are_seen_and_what_is_left_out_is_gone(tmp_path: Path) -> None:
+    async def scene(server: ApiServer, watched: Watched[Any]) -> None:
+        server.put("one", node="a")
+        assert await watched.get("one", "a") == "a"
+
+        server.put("two", "ADDED", node="b")
+        server.put("one", "DELETED")
+        server.put("three", "ADDED")
+
+        async def seen() -> bool:
+            return list(await watched.items()) == ["b"]
+
+        await until(seen)
+        assert server.asked["list"] == 1
+
+    play(tmp_path, scene)
+
+
+def test_a_broken_connection_goes_on_where_it_was_without_another_list(tmp_path: Path) -> None:
+    async def scene(server: ApiServer, watched: Watched[Any]) -> None:
+        server.put("one", node="a")
+        assert await watched.get("one", "a") == "a"
+        for number in range(3):
+            server.disconnect()
+            server.put("one", node=f"b{number}")
+
+            async def seen(wanted: str = f"b{number}") -> bool:
+                return await watched.get("one", "a") == wanted
+
+            await until(seen)
+        assert server.asked["list"] == 1
+
+    play(tmp_path, scene)
+
+
+def test_what_the_server_forgot_costs_one_more_list(tmp_path: Path) -> None:
+    async def scene(server: ApiServer, watched: Watched[Any]) -> None:
+        server.put("one", node="a")
+        assert await watched.get("one", "a") == "a"
+
+        server.put("two", node="b")
+        server.changes.clear()
+        server.forgotten = server.version
+        server.disconnect()
+
+        async def seen() -> bool:
+            return await watched.get("two", "a") == "b"
+
+        await until(seen)
+        assert server.asked["list"] == 2
+
+    play(tmp_path, scene)
+
+
+def test_what_may_not_be_listed_says_so_each_time_and_works_once_it_may(tmp_path: Path) -> None:
+    async def scene(server: ApiServer, watched: Watched[Any]) -> None:
+        server.forbidden = True
+        for _ in range(2):
+            with pytest.raises(errors.ClusterForbidden):
+                await watched.items()
+
+        server.forbidden = False
+        server.put("one", node="a")
+        assert list(await watched.items()) == ["a"]
+
+    play(tmp_path, scene)
+
+
+def test_nobody_asks_nobody_watches(tmp_path: Path) -> None:
+    async def scene(server: ApiServer, watched: Watched[Any]) -> None:
+        server.put("one", node="a")
+        assert await watched.get("one", "a") == "a"
+
+        await asyncio.sleep(0.2)
+        server.put("two", node="b")
+        await asyncio.sleep(1)
+        assert server.asked["watch"] == 1
+
+        assert await watched.get("two", "a") == "b"
+        assert server.asked["list"] == 2
+
+    play(tmp_path, scene, linger=0.1)
