@@ -103,6 +103,7 @@ function word(trans: TranslationBundle, value: string): string {
 /** Parameters that may be such words; a name or a path is what it is, even if it is `copy`. */
 const SPOKEN = new Set([
   'action',
+  'kind',
   'mounts',
   'reason',
   'state',
@@ -134,7 +135,12 @@ const WORDS: Record<string, Words> = {
   "the service's policy allows other folders only": trans =>
     trans.__("the service's policy allows other folders only"),
   'it ended at once': trans => trans.__('it ended at once'),
-  'it ran out of memory': trans => trans.__('it ran out of memory')
+  'it ran out of memory': trans => trans.__('it ran out of memory'),
+  'it is not running': trans => trans.__('it is not running'),
+  'it is not there': trans => trans.__('it is not there'),
+  "the container's own layer": trans => trans.__("the container's own layer"),
+  'a mount whose subPathExpr only the container knows': trans =>
+    trans.__('a mount whose subPathExpr only the container knows')
 };
 
 /** Rows of *Not copied* that no path names. */
@@ -362,6 +368,17 @@ const SENTENCES: Record<string, Sentences> = {
     ),
     trans.__('Share without a GPU, or ask your admin for a node with GPUs.')
   ],
+  no_node_fits: (trans, p) => [
+    trans.__(
+      "It fits on none of the cluster's %1 nodes; the closest, %2, lacks: %3.",
+      p('total'),
+      p('node'),
+      p('lacks')
+    ),
+    trans.__(
+      'Ask for less, stop something there, or ask your admin for a larger node.'
+    )
+  ],
   path_not_allowed: (trans, p) => [
     trans.__('%1 may not be copied: %2.', p('path'), p('reason')),
     trans.__('Choose a folder that belongs to the project or its data.')
@@ -484,6 +501,114 @@ const SENTENCES: Record<string, Sentences> = {
       'Name a base image with Python 3.10 or newer that this engine has or can pull (setting DockerEngine.tools_base), or a ready tools image (DockerEngine.tools_image).'
     )
   ],
+  strategy_unknown: (trans, p) => [
+    trans.__('%1.', p('reason')),
+    trans.__(
+      'Correct ResourcePolicy.strategy, or install what brings that strategy.'
+    )
+  ],
+  engine_unknown: (trans, p) => [
+    trans.__(
+      'There is no engine %1; installed are %2.',
+      p('engine'),
+      p('known')
+    ),
+    trans.__(
+      'Correct SecxopsService.engine (or SECXOPS_ENGINE), or install what brings that engine.'
+    )
+  ],
+  cluster_unavailable: (trans, p) => [
+    trans.__(
+      "The cluster's API server does not answer at %1: %2.",
+      p('endpoint'),
+      p('reason')
+    ),
+    trans.__(
+      'Check the kubeconfig (`kubectl get pods`) and the network, then retry.'
+    )
+  ],
+  cluster_forbidden: (trans, p) => [
+    trans.__(
+      'The cluster does not let this account %1: %2.',
+      p('action'),
+      p('reason')
+    ),
+    trans.__(
+      "Ask your admin for the Role of the operators' guide; `jupyter secxops doctor` names what is missing."
+    )
+  ],
+  cluster_refused: (trans, p) => [
+    trans.__('The cluster refused to %1: %2.', p('action'), p('reason')),
+    trans.__('Tell your admin what it said; nothing was changed.')
+  ],
+  quota_exceeded: (trans, p) => [
+    trans.__(
+      "The namespace's quota does not allow to %1: %2.",
+      p('action'),
+      p('reason')
+    ),
+    trans.__('Delete old shares, or ask your admin for a larger quota.')
+  ],
+  pod_security: (trans, p) => [
+    trans.__(
+      "The namespace's Pod Security does not allow to %1: %2.",
+      p('action'),
+      p('reason')
+    ),
+    trans.__(
+      "Ask your admin to set the level that the operators' guide names for this namespace."
+    )
+  ],
+  source_unusable: (trans, p) => [
+    trans.__("The pod %1 can't be shared: %2.", p('pod'), p('reason')),
+    trans.__(
+      'Name a running notebook pod (KubernetesEngine.source_pod, source_container).'
+    )
+  ],
+  not_on_claim: (trans, p) => [
+    trans.__(
+      '%1 lies on %2, which no other pod can mount.',
+      p('path'),
+      p('kind')
+    ),
+    trans.__(
+      'Move it to a folder on a persistent volume claim (%1).',
+      p('mounts')
+    )
+  ],
+  unschedulable: (trans, p) => [
+    trans.__('The scheduler finds no node for %1: %2', p('pod'), p('reason')),
+    trans.__('Ask for less, stop something there, or tell your admin.')
+  ],
+  image_unpullable: (trans, p) => [
+    trans.__(
+      "The node %1 can't pull %2: %3.",
+      p('node'),
+      p('image'),
+      p('reason')
+    ),
+    trans.__(
+      'Ask your admin to check the pull secret and that the nodes trust the registry.'
+    )
+  ],
+  registry_failed: (trans, p) => [
+    trans.__(
+      'The registry %1 could not %2: %3.',
+      p('registry'),
+      p('action'),
+      p('reason')
+    ),
+    trans.__(
+      'Retry; if it happens again, ask your admin about the registry and its quota.'
+    )
+  ],
+  builder_missing: (trans, p) => [
+    trans.__('No image builder is ready on node %1.', p('node')),
+    trans.__(
+      "Ask your admin to apply the builder of the operators' guide (namespace %1).",
+      p('namespace')
+    )
+  ],
   engine_unavailable: (trans, p) => [
     trans.__('No container engine answers at %1.', p('endpoint')),
     trans.__(
@@ -520,6 +645,67 @@ const SENTENCES: Record<string, Sentences> = {
       p('memory')
     ),
     ''
+  ],
+  fits_here: (trans, p) => [
+    trans.__(
+      'Here, on node %1: %2 CPU and %3 of memory are free.',
+      p('node'),
+      p('cpu'),
+      p('memory')
+    ),
+    ''
+  ],
+  here_unseen: (trans, p) => [
+    trans.__(
+      "Here, on node %1, if the scheduler agrees: its room can't be seen.",
+      p('node')
+    ),
+    ''
+  ],
+  gpu_asked: trans => [
+    trans.__('It asks for a GPU, so the scheduler chooses the node.'),
+    ''
+  ],
+  node_short: (trans, p) => [
+    trans.__('It does not fit on node %1: %2.', p('node'), p('lacks')),
+    ''
+  ],
+  node_gone: (trans, p) => [
+    trans.__('The node %1 of the source is not there any more.', p('node')),
+    ''
+  ],
+  stay_failed: (trans, p) => [
+    trans.__(
+      'The scheduler found no room for it on node %1 any more.',
+      p('node')
+    ),
+    ''
+  ],
+  moves: (trans, p) => [
+    trans.__(
+      'It moves: it fits on %1 of %2 nodes, and by %3 will be on %4.',
+      p('fitting'),
+      p('total'),
+      p('strategy'),
+      p('forecast')
+    ),
+    ''
+  ],
+  moves_unseen: (trans, p) => [
+    trans.__(
+      'It moves to a node that the scheduler chooses by %1.',
+      p('strategy')
+    ),
+    ''
+  ],
+  unseen: (trans, p) => [
+    trans.__(
+      'This account may not see %1 of the cluster: the scheduler decides.',
+      p('what')
+    ),
+    trans.__(
+      "An admin can allow it (ClusterRole secxops-placement of the operators' guide)."
+    )
   ],
   version_asked: (trans, p) => [
     trans.__(
