@@ -39,7 +39,13 @@ from jupyter_secxops_migrate.model import (
     Route,
     ShareRequest,
 )
+from jupyter_secxops_migrate.placement import choose
+from jupyter_secxops_migrate.placement import cluster as placement_cluster
+from jupyter_secxops_migrate.placement import policy as placement_policy
+from jupyter_secxops_migrate.placement.cluster import Cluster
+from jupyter_secxops_migrate.placement.nodes import Node
 from jupyter_secxops_migrate.placement.policy import GIB, OneNode, ResourcePolicy
+from jupyter_secxops_migrate.placement.requests import Resources
 
 MB = 1024**2
 PROJECT = "/home/me/dga"
@@ -80,6 +86,7 @@ def planned(
     bases=None,
     source=HOST,
     node=NODE,
+    on=None,
     name=None,
     **request,
 ) -> Plan:
@@ -88,7 +95,7 @@ def planned(
         ShareRequest(project=PROJECT, data=[f.path for f in survey.data], **request),
         survey,
         source,
-        OneNode(node),
+        on or OneNode(node),
         features=frozenset(features),
         bases={"debian:12": INFO} if bases is None else bases,
         policy=policy or ResourcePolicy(),
@@ -294,6 +301,42 @@ def test_a_second_look_judges_room_only():
     assert (third.refusals, codes(third.reasons)[0]) == ([], "stays_here")
 
 
+def test_a_plan_of_a_cluster_is_made_again_with_another_way():
+    def nodes(used: int) -> list[Node]:
+        whole = Resources(4000, 8 * GIB, 0, 110)
+        return [
+            Node("a", whole, used=Resources(0, used * GIB, 0, 1)),
+            Node("b", whole, used=Resources(0, GIB, 0, 1)),
+        ]
+
+    policy = ResourcePolicy()
+    first = planned(on=Cluster("a", nodes(used=2)), cpu=1, memory="4G")
+    assert (first.route, first.node, first.terms["nodeSelector"]) == (
+        Route.STAY,
+        "a",
+        {"kubernetes.io/hostname": "a"},
+    )
+    assert codes(first.reasons)[0] == "fits_here"
+
+    moved = observe_again(first, Cluster("a", nodes(used=6)), policy)
+    assert (moved.route, moved.node, moved.refusals) == (Route.MOVE, "b", [])
+    assert codes(moved.reasons)[:2] == ["node_short", "moves"]
+    assert not {"fits_here", "estimate"} & set(codes(moved.reasons))
+    assert moved.terms["nodeSelector"] == {} != first.terms["nodeSelector"]
+    assert moved.placement["considered"][0]["free"]["memory"] == 2 * GIB
+    assert Plan.model_validate_json(moved.model_dump_json()) == moved
+
+    # Where the scheduler did not let it stay, though there seemed to be room.
+    refused_there = observe_again(first, Cluster("a", nodes(used=2)), policy, stay=False)
+    assert codes(refused_there.reasons)[:2] == ["stay_failed", "moves"]
+    # What moves was built to move; it does not stay because there is room again.
+    assert observe_again(moved, Cluster("a", nodes(used=2)), policy).route is Route.MOVE
+    # And where nothing fits any more it is refused.
+    full = observe_again(first, Cluster("a", nodes(used=6)[:1]), policy)
+    assert codes(full.refusals) == ["no_node_fits"]
+    assert observe_again(full, Cluster("a", nodes(used=2)), policy).refusals == []
+
+
 # --------------------------------------------------------------------------- names and words
 
 
@@ -313,17 +356,41 @@ def test_the_default_name_is_the_projects_and_the_date(name, expected):
     assert default_name(name, datetime(2026, 11, 23)) == expected
 
 
-def test_every_reason_in_the_table_is_given_somewhere_and_no_other():
-    tree = ast.parse(Path(module.__file__).read_text())
-    given_codes = {
+def called(path: str, name: str) -> set[str]:
+    """The texts with which a function is called somewhere in a module."""
+    return {
         node.args[0].value
-        for node in ast.walk(tree)
+        for node in ast.walk(ast.parse(Path(path).read_text()))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
-        and node.func.id == "reason"
+        and node.func.id == name
+        and node.args
         and isinstance(node.args[0], ast.Constant)
     }
-    assert given_codes == set(REASONS)
+
+
+def given_by_placement() -> set[str]:
+    """The codes of `Decision.reasons`: pairs of a code and its parameters, or a choice's as they are."""
+    pairs = {
+        node.elts[0].value
+        for room in (placement_policy, placement_cluster)
+        for node in ast.walk(ast.parse(Path(room.__file__).read_text()))
+        if isinstance(node, ast.Tuple)
+        and len(node.elts) == 2
+        and isinstance(node.elts[0], ast.Constant)
+        and isinstance(node.elts[1], ast.Dict | ast.Name)
+    }
+    # The first has two sentences, by what can be seen; the second is a refusal.
+    as_they_are = called(choose.__file__, "Reason") - {"stays_on_node", "no_node_fits"}
+    return pairs | as_they_are
+
+
+def test_every_reason_in_the_table_is_given_somewhere_and_no_other():
+    assert called(module.__file__, "reason") | given_by_placement() == set(REASONS)
+
+
+def test_a_later_observation_replaces_every_reason_of_an_earlier_one():
+    assert given_by_placement() <= module._PLACED
 
 
 def test_no_reason_has_an_errors_code():

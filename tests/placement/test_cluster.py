@@ -1,0 +1,246 @@
+"""A cluster as it was observed decides where an environment runs, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.migration.plan import reason
+from jupyter_secxops_migrate.model import Route
+from jupyter_secxops_migrate.placement.cluster import Cluster, source_selector
+from jupyter_secxops_migrate.placement.nodes import (
+    HOSTNAME,
+    Node,
+    Requirement,
+    Taint,
+    Term,
+    Toleration,
+    Volume,
+)
+from jupyter_secxops_migrate.placement.policy import GIB, Decision, Needs, ResourcePolicy
+from jupyter_secxops_migrate.placement.requests import Resources
+
+GPU = "nvidia.com/gpu"
+FITS = Needs(cpu=1, memory=2 * GIB)
+LARGE = Needs(cpu=1, memory=6 * GIB)
+
+
+def node(
+    name: str, *, cpu: float = 4, memory: int = 8, gpu: int = 0, used: int = 0, **more
+) -> Node:
+    """A node of so many cores and GiB, whose pods asked for 1 core and ``used`` GiB."""
+    return Node(
+        name,
+        Resources(int(cpu * 1000), memory * GIB, 0, 110, ((GPU, gpu),) if gpu else ()),
+        labels={HOSTNAME: f"{name}.example.org", **more.pop("labels", {})},
+        used=Resources(1000, used * GIB, 0, 1),
+        **more,
+    )
+
+
+def bound_to(name: str) -> Volume:
+    """A volume that one node reaches, as those of local disks are."""
+    here = Requirement(HOSTNAME, "In", (f"{name}.example.org",))
+    return Volume("pv-7", (Term((here,), ()),))
+
+
+def cluster(nodes: Sequence[Node] | None, **more) -> Cluster:
+    return Cluster("a", nodes, **more)
+
+
+def decided(found: Cluster, needs: Needs, *, stay: bool = True, strategy="spread") -> Decision:
+    return found.decide(needs, ResourcePolicy(strategy=strategy), stay=stay)
+
+
+def said(decision: Decision) -> list[str]:
+    """The reasons as the plan says them: every parameter of a sentence is there."""
+    return [reason(code, **params).message for code, params in decision.reasons]
+
+
+def codes(decision: Decision) -> list[str]:
+    return [code for code, _ in decision.reasons]
+
+
+# --------------------------------------------------------------------------- stays
+
+
+def test_what_fits_beside_its_source_stays_there_pinned_by_the_nodes_label():
+    found = decided(cluster([node("a", used=4), node("b")]), FITS)
+    assert (found.route, found.node, found.fits) == (Route.STAY, "a", True)
+    assert said(found) == ["Here, on node a: 3 CPU and 4 GB of memory are free."]
+    # On some clouds the label is not the node's name.
+    assert found.terms == {"nodeSelector": {HOSTNAME: "a.example.org"}}
+
+
+def test_the_record_has_the_numbers_by_which_it_was_decided():
+    found = decided(cluster([node("a", used=4), node("b")]), FITS)
+    assert found.record is not None
+    assert (found.record["fitting"], found.record["total"]) == (2, 2)
+    assert found.record["considered"][0]["free"]["memory"] == 4 * GIB
+
+
+def test_what_was_observed_of_the_sources_node_is_kept():
+    here = cluster([node("a", gpu=2, used=3), node("b")]).here
+    assert (here.node, here.cpu, here.cpu_requested) == ("a", 4, 1)
+    assert (here.memory, here.memory_requested, here.gpu) == (8 * GIB, 3 * GIB, 2)
+    assert cluster(None).here.memory == 0
+
+
+# --------------------------------------------------------------------------- moves
+
+
+def test_what_lacks_memory_there_moves_to_where_the_scheduler_says():
+    found = decided(cluster([node("a", used=4), node("b"), node("c", used=7)]), LARGE)
+    assert (found.route, found.node, found.fits) == (Route.MOVE, "b", True)
+    assert said(found) == [
+        "It does not fit on node a: memory: 6 GB asked, 4 GB free.",
+        "It moves: it fits on 1 of 3 nodes, and by spread will be on b.",
+    ]
+    # It is not pinned: the strategy's terms are wishes.
+    assert found.terms["nodeSelector"] == {}
+    assert found.terms["topologySpreadConstraints"][0]["whenUnsatisfiable"] == "ScheduleAnyway"
+
+
+@pytest.mark.parametrize(("strategy", "expected"), [("spread", "b"), ("pack", "c")])
+def test_the_strategy_chooses_among_the_nodes_where_it_fits(strategy: str, expected: str):
+    nodes = [node("a", used=8), node("b"), node("c", ours=3)]
+    assert decided(cluster(nodes), FITS, strategy=strategy).node == expected
+
+
+def test_an_environment_with_a_gpu_moves_to_a_node_that_has_one_free():
+    found = decided(cluster([node("a"), node("b", gpu=1)]), replace(FITS, gpu=1))
+    assert (found.route, found.node) == (Route.MOVE, "b")
+    assert codes(found) == ["gpu_asked", "node_short", "moves"]
+    assert said(found)[1] == f"It does not fit on node a: {GPU}: 1 asked, 0 free."
+
+
+def test_a_gpu_is_left_to_the_scheduler_even_where_the_sources_node_has_one():
+    found = decided(cluster([node("a", gpu=1)]), replace(FITS, gpu=1))
+    assert (found.route, codes(found)) == (Route.MOVE, ["gpu_asked", "moves"])
+    assert HOSTNAME not in found.terms["nodeSelector"]
+
+
+def test_another_name_of_the_gpus_resource_is_asked_for():
+    there = node("a").allocatable._replace(extended=(("amd.com/gpu", 1),))
+    nodes = [replace(node("a"), allocatable=there)]
+    needs = replace(FITS, gpu=1)
+    assert decided(cluster(nodes, gpu_resource="amd.com/gpu"), needs).fits
+    assert not decided(cluster(nodes), needs).fits
+
+
+def test_it_moves_once_the_scheduler_found_no_room_where_it_was_to_stay():
+    found = decided(cluster([node("a"), node("b")]), FITS, stay=False)
+    assert (found.route, codes(found)) == (Route.MOVE, ["stay_failed", "moves"])
+    assert said(found)[0] == "The scheduler found no room for it on node a any more."
+
+
+def test_it_moves_when_the_sources_node_is_gone():
+    found = decided(cluster([node("b")]), FITS)
+    assert (found.route, found.node) == (Route.MOVE, "b")
+    assert codes(found) == ["node_gone", "moves"]
+
+
+def test_a_volume_that_all_nodes_reach_does_not_hold_it():
+    found = decided(cluster([node("a", used=8), node("b")], volumes=[Volume("pv-1")]), FITS)
+    assert (found.route, found.node) == (Route.MOVE, "b")
+
+
+# --------------------------------------------------------------------------- refused
+
+
+def test_what_fits_nowhere_is_refused_with_the_node_that_comes_closest():
+    found = decided(cluster([node("a", used=7), node("b", used=3)]), LARGE)
+    [refusal] = found.refusals
+    assert isinstance(refusal, errors.NoNodeFits)
+    assert refusal.params == {
+        "node": "b",
+        "total": 2,
+        "lacks": "memory: 6 GB asked, 5 GB free",
+    }
+    assert codes(found) == ["node_short"]
+
+
+def test_what_is_bound_to_a_full_node_is_refused():
+    """The copies of its volumes are there, and no other node reaches them."""
+    nodes = [node("a", used=7), node("b")]
+    found = decided(cluster(nodes, volumes=[bound_to("a")]), LARGE)
+    [refusal] = found.refusals
+    assert (refusal.code, refusal.params["node"]) == ("no_node_fits", "a")
+    # With room there it stays, as any other.
+    assert decided(cluster([node("a"), node("b")], volumes=[bound_to("a")]), LARGE).node == "a"
+
+
+def test_what_is_bound_to_another_node_is_refused_where_that_one_is_full():
+    nodes = [node("a"), node("b", used=7)]
+    found = decided(cluster(nodes, volumes=[bound_to("b")]), LARGE)
+    assert said(found) == ["It does not fit on node a: volume pv-7."]
+    [refusal] = found.refusals
+    assert refusal.params["lacks"] == "memory: 6 GB asked, 1 GB free"
+
+
+def test_a_cluster_without_nodes_is_refused_in_words():
+    [refusal] = decided(cluster([]), FITS).refusals
+    assert "the cluster's 0 nodes" in refusal.message
+
+
+# --------------------------------------------------------------------------- what the source brings
+
+
+def test_it_goes_only_where_its_source_may_be():
+    tainted = Taint("team", "red", "NoSchedule")
+    nodes = [node("a", used=8), node("b", taints=(tainted,)), node("c", unschedulable=True)]
+    assert [error.code for error in decided(cluster(nodes), FITS).refusals] == ["no_node_fits"]
+    tolerated = [Toleration("team", "Equal", "red", "")]
+    assert decided(cluster(nodes, tolerations=tolerated), FITS).node == "b"
+
+
+def test_the_sources_selector_goes_along_without_its_pin_to_a_node():
+    selector = source_selector({"nodeSelector": {HOSTNAME: "a.example.org", "zone": "1"}})
+    assert selector == {"zone": "1"}
+    nodes = [node("a", used=8), node("b"), node("c", labels={"zone": "1"})]
+    found = decided(cluster(nodes, selector=selector), FITS)
+    assert (found.node, found.terms["nodeSelector"]) == ("c", {"zone": "1"})
+
+
+# --------------------------------------------------------------------------- what can't be seen
+
+
+def test_without_a_sight_of_nodes_it_stays_if_the_scheduler_agrees():
+    found = decided(cluster(None), FITS)
+    assert (found.route, found.node) == (Route.STAY, "a")
+    assert said(found) == [
+        "Here, on node a, if the scheduler agrees: its room can't be seen.",
+        "This account may not see nodes, pods of the cluster: the scheduler decides.",
+    ]
+    assert found.terms == {"nodeSelector": {HOSTNAME: "a"}}
+
+
+def test_without_a_sight_of_nodes_nobody_can_say_where_it_moves():
+    found = decided(cluster(None), replace(FITS, gpu=1))
+    assert (found.route, found.node) == (Route.MOVE, "")
+    assert codes(found) == ["gpu_asked", "moves_unseen", "unseen"]
+    again = decided(cluster(None), FITS, stay=False)
+    assert codes(again) == ["stay_failed", "moves_unseen", "unseen"]
+    assert said(again)[1] == "It moves to a node that the scheduler chooses by spread."
+
+
+def test_without_a_sight_of_pods_no_room_is_promised():
+    nodes = [replace(node("a"), used=None), replace(node("b", memory=64), used=None)]
+    found = decided(cluster(nodes), FITS)
+    assert (found.route, codes(found)) == (Route.STAY, ["here_unseen", "unseen"])
+    assert said(found)[1].startswith("This account may not see pods ")
+    # More than the whole node can't be free, whatever runs there.
+    assert decided(cluster(nodes), replace(FITS, memory=32 * GIB)).node == "b"
+
+
+def test_volumes_that_cant_be_read_are_told():
+    found = decided(cluster([node("a")], volumes=None), FITS)
+    assert (found.route, codes(found)) == (Route.STAY, ["fits_here", "unseen"])
+
+
+def test_a_strategy_that_is_not_installed_is_an_error():
+    with pytest.raises(errors.StrategyUnknown, match="there are: image-warm, pack, spread"):
+        decided(cluster([node("a")]), FITS, strategy="tetris")
