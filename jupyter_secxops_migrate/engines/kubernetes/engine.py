@@ -242,7 +242,11 @@ class KubernetesEngine(KubernetesSettings):
     async def image(self, reference: str) -> ImageInfo | None:
         """Say whether the source's node has an image; its size is all that a node tells."""
         source = await self._source()
-        node = await self._api.get(f"/api/v1/nodes/{source.node}")
+        try:
+            node = await self._api.get(f"/api/v1/nodes/{source.node}")
+        except errors.ClusterForbidden:
+            # The plan says nothing then; "is not there yet" would be a guess.
+            return ImageInfo("", 0)
         for row in ((node or {}).get("status") or {}).get("images") or ():
             if reference in row["names"] or f"docker.io/library/{reference}" in row["names"]:
                 return ImageInfo("", int(row["sizeBytes"]))
