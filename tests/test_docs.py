@@ -8,6 +8,7 @@ command shown that nobody can type.
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -178,6 +180,28 @@ def test_every_environment_variable_is_explained() -> None:
     text = (DOCS / "operators" / "settings.md").read_text("utf-8")
     missing = {name for name in environment_variables() if f"`{name}`" not in text}
     assert not missing
+
+
+def test_every_right_on_a_cluster_is_explained() -> None:
+    """What a rule allows has its purpose in a table of the guide."""
+    text = (DOCS / "operators" / "kubernetes.md").read_text("utf-8")
+    rows = " ".join(re.findall(r"^\| (`[^|]+)\|", text, re.MULTILINE))
+    for name in ("cluster", "project"):
+        path = DOCS / "operators" / "kubernetes" / name / "rights.yaml"
+        for thing in yaml.safe_load_all(path.read_text("utf-8")):
+            for rule in thing.get("rules", ()):
+                assert {r for r in rule["resources"] if f"`{r}`" not in rows} == set(), name
+
+
+def test_the_objects_of_the_guide_to_kubernetes_can_be_read() -> None:
+    """They are YAML, and the settings in them exist."""
+    text = (DOCS / "operators" / "kubernetes.md").read_text("utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    things = [yaml.safe_load(block) for block in blocks]
+    assert [thing["kind"] for thing in things] == ["Kustomization", "ConfigMap", "Pod"]
+    known = {cls.__name__: fromcode.traits_of(cls) for cls in fromcode.configurables()}
+    for name, written in json.loads(things[1]["data"]["jupyter_secxops_config.json"]).items():
+        assert set(written) <= set(known[name])
 
 
 def test_every_command_and_option_is_explained(built: Path) -> None:
