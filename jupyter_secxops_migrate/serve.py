@@ -133,7 +133,16 @@ class SecxopsService(JupyterApp):
         found = {row.name: row for row in entry_points(group=ENGINES)}
         if self.engine not in found:
             raise EngineUnknown(engine=self.engine, known=sorted(found))
-        engine: Engine = found[self.engine].load()(parent=self)
+        try:
+            kind = found[self.engine].load()
+        except ImportError as error:
+            raise EngineUnknown(
+                f"What {self.engine} needs is missing ({error.name}): "
+                f"pip install 'jupyter-secxops-migrate[{self.engine}]'.",
+                engine=self.engine,
+                known=sorted(found),
+            ) from None
+        engine: Engine = kind(parent=self)
         return engine
 
     def start(self) -> None:

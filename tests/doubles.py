@@ -66,6 +66,7 @@ class DirectoryEngine:
     """An engine whose objects are files below ``root``."""
 
     name = "directories"
+    reads_projects = False
 
     def __init__(self, root: Path) -> None:
         self.root = root

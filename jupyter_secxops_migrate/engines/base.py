@@ -395,6 +395,9 @@ class Engine(Protocol):
 
     name: str
 
+    reads_projects: bool
+    """Whether it makes build contexts itself, beside the project (`BuildOrder.place`)."""
+
     async def close(self) -> None:
         """Release connections."""
         ...
@@ -456,7 +459,10 @@ class Engine(Protocol):
         ...
 
     def read_volume(self, migration: str, owner: str, volume: str) -> Iterator[bytes]:
-        """Read a volume of ours as a tar stream (blocking; entries are named from ``./``)."""
+        """Read a volume of ours as a tar stream (blocking; entries are named from ``./``).
+
+        Not asked of an engine that makes build contexts itself.
+        """
         ...
 
     async def launch(self, order: LaunchOrder) -> Observation:

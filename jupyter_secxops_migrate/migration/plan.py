@@ -159,9 +159,9 @@ def needs_of(
     """Return the cores and bytes of memory that the new environment is to have.
 
     As asked for, else as the source has, else the policy's defaults, but then never more CPU than
-    the node has.
+    the node has, where that can be seen.
     """
-    cpu = request.cpu or source.cpu or min(policy.default_cpu, here.cpu)
+    cpu = request.cpu or source.cpu or min(policy.default_cpu, here.cpu or policy.default_cpu)
     memory = request.memory or source.memory or policy.default_memory
     return cpu, memory
 

@@ -323,9 +323,11 @@ class Steps:
         source = await self._source(migration)
         found = source.survey
         assert found.dockerfile is not None
-        context = await asyncio.to_thread(
-            BuildContext, Path(found.project.path), found.dockerfile.source, found.commit
-        )
+        context = None
+        if not self.engine.reads_projects:
+            context = await asyncio.to_thread(
+                BuildContext, Path(found.project.path), found.dockerfile.source, found.commit
+            )
         place = source.places[found.project.path]
         assert isinstance(place, SourcePlace)
         await self._build(migration, context, source, place, found.commit)
@@ -336,11 +338,13 @@ class Steps:
         owner = self._owner(migration)
         volume = Names(migration).volume("code")
         assert source.survey.dockerfile is not None
-        context = await asyncio.to_thread(
-            BuildContext.from_tar,
-            lambda: self.engine.read_volume(migration, owner, volume),
-            source.survey.dockerfile.source,
-        )
+        context = None
+        if not self.engine.reads_projects:
+            context = await asyncio.to_thread(
+                BuildContext.from_tar,
+                lambda: self.engine.read_volume(migration, owner, volume),
+                source.survey.dockerfile.source,
+            )
         await self._build(migration, context, source, SourcePlace("volume", volume))
         with self.store.edit(migration) as draft:
             draft.facts["rebuilt"] = True
@@ -348,7 +352,7 @@ class Steps:
     async def _build(
         self,
         migration: str,
-        context: BuildContext,
+        context: BuildContext | None,
         found: Source,
         place: SourcePlace,
         commit: str | None = None,
@@ -363,11 +367,11 @@ class Steps:
             tag = source.version.commit[:7] + "-{digest:.8}"
         order = BuildOrder(
             migration=migration,
-            context=context.chunks,
+            context=context.chunks if context else lambda: iter(()),
             dockerfile="Dockerfile",
             repository=f"secxops/{owner_hash(owner)}/{slug(source.project.name)}",
             tag=tag,
-            digest=lambda: context.digest,
+            digest=lambda: context.digest if context else "",
             labels=labels(owner, "environment"),
             owner=owner,
             place=place,
@@ -381,7 +385,7 @@ class Steps:
         )
         async with self._step(migration, StepName.BUILD) as recorder:
             built = await recorder.follow(self.engine.build(order), BuildResult)
-            sent = context.digests if built.sent is None else built.sent
+            sent = context.digests if context else built.sent or {}
             self._write(migration, "context.json", json.dumps(dict(sent)))
             with self.store.edit(migration) as draft:
                 # Kept before anything else can fail: what cleans up must know of it.

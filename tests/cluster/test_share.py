@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -181,6 +181,89 @@ def test_what_lies_on_no_claim_is_refused_with_the_reason(
 
     assert (code, said["error"]["params"]["codes"]) == (3, ["not_on_claim"])
     assert PROJECT in said["error"]["params"]["hints"]
+
+
+def test_a_node_that_fills_up_meanwhile_makes_a_second_plan(
+    stage: Stage, files: dict[str, str]
+) -> None:
+    stage.notebook("shared")
+    stage.fill(files, MEGABYTES)
+    words = ("share", PROJECT, "--data", DATA, "--cpu", "0.2", "--memory", "4G", "--no-wait")
+    code, queued = stage.secxops(*words)
+    assert code == 0
+
+    def step(name: str) -> str:
+        _, said = stage.secxops("show", queued["id"])
+        return str(next(s["state"] for s in said["steps"] if s["name"] == name))
+
+    ends = time.monotonic() + 60
+    while step("copy") == "waiting":
+        assert time.monotonic() < ends
+    stage.occupy("node-1", "21Gi")
+    said = ended(stage, queued["id"])
+
+    assert said["state"] == "succeeded", said["error"]
+    assert [plan["route"] for plan in said["plans"]] == ["stay", "move"]
+    assert said["result"]["place"]["node"] == "node-2"
+    assert codes(said)[:2] == ["node_short", "moves"]
+
+
+def test_a_pod_that_finds_no_room_here_moves_even_where_nodes_cannot_be_seen(
+    cluster: Cluster, clients: Mapping[str, str], notebook_image: str, files: dict[str, str]
+) -> None:
+    stage = Stage(cluster, clients, notebook_image, sight=False)
+    try:
+        stage.notebook("shared")
+        stage.fill(files)
+        stage.occupy("node-1", "21Gi")
+
+        code, said = stage.secxops("share", PROJECT, "--cpu", "0.2", "--memory", "4G")
+
+        assert code == 0, said["error"]
+        assert [plan["route"] for plan in said["plans"]] == ["stay", "move"]
+        assert [r["code"] for r in said["plans"][0]["reasons"]][:2] == ["here_unseen", "unseen"]
+        assert codes(said)[0] == "stay_failed"
+        assert said["result"]["place"]["node"] == "node-2"
+    finally:
+        stage.close()
+
+
+def test_a_version_is_what_image_and_code_get(stage: Stage, files: dict[str, str]) -> None:
+    stage.notebook("node-local")
+    stage.fill(files)
+    git = (
+        "git",
+        "-C",
+        PROJECT,
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@b",
+        "-c",
+        "safe.directory=*",
+    )
+    stage.run(*git, "init", "-q")
+    stage.run(*git, "add", ".")
+    stage.run(*git, "commit", "-q", "-m", "one")
+    stage.run("sh", "-c", f"echo later >> {PROJECT}/tools.txt")
+
+    code, said = stage.secxops("share", PROJECT, "--version", "HEAD", "--memory", "256M")
+
+    assert code == 0, said["error"]
+    pod = said["result"]["place"]["name"]
+    for path in (f"{PROJECT}/tools.txt", "/opt/tools.txt"):
+        assert stage.run("cat", path, pod=pod) == files["tools.txt"]
+
+
+def ended(stage: Stage, migration: str, seconds: float = 120) -> Any:
+    """Wait for the end of a share and return its record."""
+    ends = time.monotonic() + seconds
+    while True:
+        _, said = stage.secxops("show", migration)
+        if said["state"] in ("succeeded", "failed", "cancelled"):
+            return said
+        assert time.monotonic() < ends, said["steps"]
+        time.sleep(0.5)
 
 
 def left(stage: Stage, migration: str) -> list[str]:

@@ -85,6 +85,7 @@ class DockerEngine(DockerSettings):
     """
 
     name = "docker"
+    reads_projects = False
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

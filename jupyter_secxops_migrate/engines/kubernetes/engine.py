@@ -17,6 +17,7 @@ from ...model import Check, EnvironmentStatus, NotCopiedItem, Orphan
 from ...placement.cluster import Cluster, source_selector
 from ...placement.nodes import Node, Volume, needs_of_pod, with_pods
 from ...placement.requests import record_of
+from ...placement.strategies import full_name
 from ...registries import OciRegistry, Registry
 from ...registries.oci import credentials, split
 from ..base import (
@@ -75,6 +76,7 @@ class KubernetesEngine(KubernetesSettings):
     """
 
     name = "kubernetes"
+    reads_projects = True
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -240,17 +242,14 @@ class KubernetesEngine(KubernetesSettings):
         return self._registry
 
     async def image(self, reference: str) -> ImageInfo | None:
-        """Say whether the source's node has an image; its size is all that a node tells."""
+        """Say whether the source's node has an image; more than that a node does not tell."""
         source = await self._source()
         try:
-            node = await self._api.get(f"/api/v1/nodes/{source.node}")
+            node = await self._all_nodes.get(source.node)
         except errors.ClusterForbidden:
-            # The plan says nothing then; "is not there yet" would be a guess.
-            return ImageInfo("", 0)
-        for row in ((node or {}).get("status") or {}).get("images") or ():
-            if reference in row["names"] or f"docker.io/library/{reference}" in row["names"]:
-                return ImageInfo("", int(row["sizeBytes"]))
-        return None
+            return None  # it will be pulled if need be
+        there = node is not None and not node.images.isdisjoint({reference, full_name(reference)})
+        return ImageInfo("", 0) if there else None
 
     def _builders(self) -> Builders:
         return Builders(self._api, self)

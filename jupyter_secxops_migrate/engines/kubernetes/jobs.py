@@ -194,7 +194,13 @@ class Jobs:
             await self.remove(job.name)
             there = None
         if there is None:
-            await self.api.create(self.path, manifest(job, self.settings), f"start {job.name}")
+            body = manifest(job, self.settings)
+            # What quota and Pod Security say of a Job's pods, only events would tell later.
+            template = body["spec"]["template"]
+            metadata = {**template["metadata"], "name": job.name}
+            pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": metadata}
+            await self.api.call("POST", self.pods, pod, action=f"start {job.name}", dryRun="All")
+            await self.api.create(self.path, body, f"start {job.name}")
 
     def _usable(self, there: Json, job: Job) -> bool:
         status = there.get("status") or {}
