@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -82,6 +83,7 @@ class KubernetesEngine(KubernetesSettings):
         super().__init__(**kwargs)
         self._api = Connection(self.kubeconfig, self.context)
         self._registry: Registry | None = None
+        self._probed: dict[tuple[str, int | None], ImageProbe] = {}
         self._all_nodes = Watched(self._api, "/api/v1/nodes", Node.from_json)
         self._all_pods = Watched(self._api, "/api/v1/pods", record_of)
         self._environments: Watched[Json] | None = None
@@ -291,8 +293,14 @@ class KubernetesEngine(KubernetesSettings):
     async def probe(
         self, migration: str, owner: str, image: str, reference: str, node: str
     ) -> ImageProbe:
-        """Run the image once, without rights, to learn its user and its JupyterLab."""
+        """Run the image once, without rights, to learn its user and its JupyterLab.
+
+        One digest always answers the same, so it is not asked again.
+        """
         source = await self._source()
+        known = self._probed.get((image, source.user))
+        if known is not None:
+            return known
         name = Names(migration).job("probe")
         path = await self._path("pod")
         body = objects.probe(
@@ -314,7 +322,9 @@ class KubernetesEngine(KubernetesSettings):
             ):
                 if pod["status"].get("phase") in ("Succeeded", "Failed"):
                     break
-            return probe_of(await self._api.tail(await self._namespace(), name, "job"))
+            found = probe_of(await self._api.tail(await self._namespace(), name, "job"))
+            self._probed[image, source.user] = found
+            return found
         finally:
             await self._api.delete(f"{path}/{name}", grace=0)
 
@@ -371,8 +381,11 @@ class KubernetesEngine(KubernetesSettings):
             },
             seconds=self.job_seconds,
         )
-        async for item in (await self._jobs()).run(job):
+        jobs = await self._jobs()
+        async for item in jobs.run(job):
             if isinstance(item, JobResult):
+                # It starts while the build still runs, and waits for its manifest.
+                await jobs.start(self._checking(order.migration, order.owner, volume, source))
                 fields = item.fields
                 uid, gid = fields["owner"]
                 yield CopyResult(
@@ -393,12 +406,12 @@ class KubernetesEngine(KubernetesSettings):
         """Hand the copied files to the image's user."""
         before, after = (f"{u}:{g}" for u, g in (order.before, order.after))
         more = ("--before", before, "--after", after)
-        async for item in self._each(order, "own", more, COPY_RIGHTS, read_only=False):
+        async for item in self._each(order, "own", more, COPY_RIGHTS):
             yield item
 
     async def verify(self, order: VerifyOrder) -> AsyncIterator[Progress | VerifyResult]:
         """Check volumes against their manifests; the claims of those that are equal say so."""
-        async for item in self._each(order, "verify", (), READ_RIGHTS, read_only=True):
+        async for item in self._each(order, "verify", (), READ_RIGHTS):
             yield item
         for check in order.volumes:
             await self._api.call(
@@ -414,28 +427,19 @@ class KubernetesEngine(KubernetesSettings):
         what: str,
         more: Sequence[str],
         rights: Sequence[str],
-        *,
-        read_only: bool,
     ) -> AsyncIterator[Progress | VerifyResult]:
         """Run a Job for each volume, side by side; yield their progress and, last, their sum."""
         jobs = await self._jobs()
-        names = Names(order.migration)
         source = await self._source()
 
         def job(check: VolumeCheck) -> Job:
             meta = check.manifest.with_name(check.manifest.name + ".meta")
-            return Job(
-                name=names.job(f"{what}-{check.volume.removeprefix(names.volume(''))}"),
-                labels=labels(order.owner, "job", order.migration),
-                module=f"copying.{what}",
-                arguments=["--manifest", f"{WORK}/manifest", "--json", *more, "--", "/volume"],
-                volumes=[_volume("volume", check.volume, read_only)],
-                mounts=[{"name": "volume", "mountPath": "/volume", "readOnly": read_only}],
-                tolerations=source.tolerations,
-                rights=rights,
+            return replace(
+                self._checking(
+                    order.migration, order.owner, check.volume, source, what, more, rights
+                ),
                 files={"manifest": check.manifest, "manifest.meta": meta},
-                results={} if read_only else {"manifest.meta": meta},
-                seconds=self.job_seconds,
+                results={} if what == "verify" else {"manifest.meta": meta},
             )
 
         done = [Measure(0, files=0)] * len(order.volumes)
@@ -454,6 +458,33 @@ class KubernetesEngine(KubernetesSettings):
             else:
                 yield item
         yield total
+
+    def _checking(
+        self,
+        migration: str,
+        owner: str,
+        volume: str,
+        source: SourcePod,
+        what: str = "verify",
+        more: Sequence[str] = (),
+        rights: Sequence[str] = READ_RIGHTS,
+    ) -> Job:
+        """Return the Job that checks a volume, or does something else to it, by its manifest."""
+        names = Names(migration)
+        read_only = what == "verify"
+        return Job(
+            name=names.job(f"{what}-{volume.removeprefix(names.volume(''))}"),
+            labels=labels(owner, "job", migration),
+            module=f"copying.{what}",
+            arguments=["--manifest", f"{WORK}/manifest", "--json", *more, "--", "/volume"],
+            volumes=[_volume("volume", volume, read_only)],
+            mounts=[{"name": "volume", "mountPath": "/volume", "readOnly": read_only}],
+            tolerations=source.tolerations,
+            rights=rights,
+            # By these names alone; the files themselves are brought when there are any.
+            files={"manifest": Path(), "manifest.meta": Path()},
+            seconds=self.job_seconds,
+        )
 
     def read_volume(self, migration: str, owner: str, volume: str) -> Iterator[bytes]:
         """Not needed: builds read the volume themselves (`BuildOrder.place`)."""
@@ -701,9 +732,13 @@ def _seen_of(pod: Json) -> Json:
 
 
 def _ready(pod: Json) -> bool:
+    """Whether JupyterLab answers: its startup probe said so, or the pod is ready."""
     return any(
         row["type"] == "Ready" and row["status"] == "True"
         for row in pod["status"].get("conditions") or ()
+    ) or any(
+        row.get("started") and (row.get("state") or {}).get("running")
+        for row in pod["status"].get("containerStatuses") or ()
     )
 
 

@@ -24,6 +24,7 @@ from .settings import KubernetesSettings
 
 WORK = "/work"
 HOLD_SECONDS = 600
+WAIT_SECONDS = 4 * 3600
 RUNNER = ("python3", "-m", "jupyter_secxops_migrate.copying.job")
 _BY_CODE = {kind.code: kind for kind in errors.SecxopsError.catalogue()}
 _CHUNK = 256 * 1024
@@ -84,7 +85,7 @@ def security(rights: Sequence[str], user: int) -> Json:
 
 def manifest(job: Job, settings: KubernetesSettings) -> Json:
     """Return the Job's object."""
-    wait = ("--wait", str(HOLD_SECONDS)) if job.files else ()
+    wait = ("--wait", str(WAIT_SECONDS)) if job.files else ()
     hold = ("--hold", str(HOLD_SECONDS)) if job.results else ()
     pod: Json = {
         "restartPolicy": "Never",
@@ -152,7 +153,7 @@ class Jobs:
 
     async def run(self, job: Job) -> AsyncIterator[Progress | JobResult]:
         """Run a Job, or adopt the one that is there; yield progress and, last, its result."""
-        await self._start(job)
+        await self.start(job)
         pod = await self._running(job)
         name = pod["metadata"]["name"]
         fields: Mapping[str, Any] | None = None
@@ -188,7 +189,8 @@ class Jobs:
             raise failure or _ended_badly(job.name, ended)
         yield JobResult(fields)
 
-    async def _start(self, job: Job) -> None:
+    async def start(self, job: Job) -> None:
+        """Make the Job, unless a usable one is there; one that needs files waits for them."""
         there = await self.api.get(f"{self.path}/{job.name}")
         if there is not None and not self._usable(there, job):
             await self.remove(job.name)

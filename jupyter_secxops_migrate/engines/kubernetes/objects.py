@@ -116,7 +116,7 @@ def pod(
                 "securityContext": context,
                 # The first may take long; from then on it is asked seldom.
                 "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": 600},
-                "readinessProbe": {**probe, "periodSeconds": 10, "timeoutSeconds": 5},
+                "readinessProbe": {**probe, "periodSeconds": 5, "timeoutSeconds": 5},
                 "volumeMounts": [
                     {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True},
                     *(
