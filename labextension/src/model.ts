@@ -92,6 +92,8 @@ export interface IPlan {
   memory: number | null;
   gpu: number;
   estimate_seconds: number | null;
+  /** The numbers of a cluster's nodes; null where there is one place only. */
+  placement?: object | null;
 }
 
 export type StepName =
@@ -117,6 +119,8 @@ export type EnvironmentStatus = 'starting' | 'running' | 'stopped' | 'gone';
 
 export interface IResult {
   url: string | null;
+  /** The command that makes the address reachable, run where the browser is. */
+  connect?: string | null;
   place: { engine: string; node: string; name: string } | null;
   image: { reference: string; digest: string; size: number } | null;
   volumes: {
@@ -146,6 +150,7 @@ export interface IMigration {
   attempt: number;
   request: IShareRequest;
   plan: IPlan | null;
+  plans?: IPlan[];
   steps: IStep[];
   environment: { status: EnvironmentStatus } | null;
   result: IResult | null;

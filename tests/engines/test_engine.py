@@ -182,7 +182,7 @@ class TestLaunch:
             built = await result_of(
                 engine.build(build_order(migration, tmp_path, text)), BuildResult
             )
-            probe = await engine.probe(migration, OWNER, built.info.digest)
+            probe = await engine.probe(migration, OWNER, built.info.digest, built.reference, "")
             volume = Names(migration).volume("code")
             marks = labels(OWNER, "code", migration)
             await engine._connection.call(
@@ -194,6 +194,7 @@ class TestLaunch:
                     OWNER,
                     "test",
                     built.info.digest,
+                    built.reference,
                     probe,
                     [VolumeMount(volume, "/home/jovyan/code")],
                     "/home/jovyan",

@@ -102,7 +102,7 @@ def test_a_disk_that_becomes_full_while_the_context_is_sent(
     for n in range(5):
         (folder / f"{n}.bin").write_bytes(os.urandom(40 * MB))
     context = BuildContext(folder, dockerfile)
-    order = BuildOrder("mfull11111", context.chunks, "Dockerfile", "full", lambda: "1", {})
+    order = BuildOrder("mfull11111", context.chunks, "Dockerfile", "full", "1", lambda: "", {})
 
     async def build() -> None:
         engine = DockerEngine(endpoint=own_engine.endpoint)

@@ -8,6 +8,7 @@ import json
 import os
 import tarfile
 from collections.abc import Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,13 @@ def product_image(docker_client: docker.DockerClient, lab_image: str) -> str:
             rm=True,
         )
     return tag
+
+
+def metadata() -> Path:
+    """The folder that says of this installation what it is."""
+    found = distribution("jupyter-secxops-migrate")
+    (entry,) = (f for f in found.files or () if f.name == "entry_points.txt")
+    return Path(str(found.locate_file(entry))).parent
 
 
 class Inside:
@@ -96,6 +104,8 @@ def inside(
                 "bind": "/product/jupyter_secxops_migrate",
                 "mode": "ro",
             },
+            # So that its entry points are found.
+            str(metadata()): {"bind": f"/product/{metadata().name}", "mode": "ro"},
             str(on_host): {"bind": "/home/jovyan/bound", "mode": "rw"},
             volume.name: {"bind": "/home/jovyan/work", "mode": "rw"},
             data.name: {"bind": "/home/jovyan/work/mounted/detector/data", "mode": "rw"},

@@ -68,6 +68,32 @@ export function Warning(props: {
   );
 }
 
+/** Where it will run, and why. */
+export function Reasons(props: {
+  trans: TranslationBundle;
+  plan: IPlan;
+}): React.ReactElement {
+  const { trans, plan } = props;
+  return (
+    <>
+      {plan.placement && (
+        <p className="jp-secxops-Route">
+          {plan.route === 'stay'
+            ? trans.__('Stays on node %1', plan.node)
+            : plan.node
+              ? trans.__('Moves to node %1', plan.node)
+              : trans.__('Moves to another node')}
+        </p>
+      )}
+      <ul className="jp-secxops-Reasons">
+        {plan.reasons.map((reason, n) => (
+          <li key={n}>{messageOf(trans, reason)}</li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
 export function PlanView(props: {
   trans: TranslationBundle;
   plan: IPlan;
@@ -75,11 +101,7 @@ export function PlanView(props: {
   const { trans, plan } = props;
   return (
     <>
-      <ul className="jp-secxops-Reasons">
-        {plan.reasons.map((reason, n) => (
-          <li key={n}>{messageOf(trans, reason)}</li>
-        ))}
-      </ul>
+      <Reasons trans={trans} plan={plan} />
       {plan.warnings.map((warning, n) => (
         <Warning key={n} trans={trans} finding={warning} />
       ))}

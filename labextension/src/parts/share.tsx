@@ -10,7 +10,7 @@ import { IFinding, IMigration, IPlan, isBusy } from '../model';
 import { Shares } from '../shares';
 import { count, files, size, when } from '../units';
 import { Button, CopyButton, Path, Problem } from './common';
-import { NotCopied } from './plan';
+import { NotCopied, Reasons } from './plan';
 import { progressLabel, Steps } from './progress';
 
 const LAST_LINES = 20;
@@ -237,16 +237,25 @@ function Tunnel(props: {
   const { trans, item } = props;
   const url = item.result?.url;
   const here = window.location.hostname;
-  const tunnel = url ? tunnelTo(url, here) : null;
+  const connect = item.result?.connect;
+  const tunnel = connect
+    ? { command: connect }
+    : url
+      ? tunnelTo(url, here)
+      : null;
   if (!tunnel) {
     return null;
   }
   return (
     <div className="jp-secxops-Tunnel">
       <p>
-        {trans.__(
-          'This environment opens only on the machine that it runs on. On another one, run this in a terminal first and leave it open, then open the environment:'
-        )}
+        {connect
+          ? trans.__(
+              'This environment runs in the cluster. On the machine where your browser is, run this in a terminal and leave it open, then open the environment:'
+            )
+          : trans.__(
+              'This environment opens only on the machine that it runs on. On another one, run this in a terminal first and leave it open, then open the environment:'
+            )}
       </p>
       <pre
         tabIndex={0}
@@ -311,6 +320,9 @@ export async function openShare(
 /** Whether a click on *Open* can lead there from this browser. */
 export function opensHere(item: IMigration): boolean {
   const url = item.result?.url;
+  if (item.result?.connect) {
+    return false;
+  }
   return (
     !url ||
     !isLoopback(new URL(url).hostname) ||
@@ -487,6 +499,16 @@ export const ShareItem = React.memo(function ShareItem(props: {
                 item={item}
                 last={LAST_LINES}
               />
+            )}
+            {item.plan?.placement && (
+              <>
+                {item.plans && item.plans.length > 1 && (
+                  <p>
+                    {trans.__('Planned again, as it could not stay as planned.')}
+                  </p>
+                )}
+                <Reasons trans={trans} plan={item.plan} />
+              </>
             )}
             <Result trans={trans} item={item} />
             {tunnel && (
