@@ -223,6 +223,7 @@ class Stage:
                 "--IdentityProvider.token=source",
             ],
             "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
+            "readinessProbe": {"httpGet": {"path": "/api", "port": 8888}, "periodSeconds": 1},
             "volumeMounts": [
                 settings,
                 *(

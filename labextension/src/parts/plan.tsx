@@ -68,12 +68,27 @@ export function Warning(props: {
   );
 }
 
-/** Where it will run, and why. */
+/** Codes of the reasons for the place. */
+const PLACED = new Set([
+  'fits_here',
+  'here_unseen',
+  'gpu_asked',
+  'node_short',
+  'node_gone',
+  'stay_failed',
+  'moves',
+  'moves_unseen',
+  'unseen'
+]);
+
+/** Where it will run, and why; with `only`, nothing else of the plan. */
 export function Reasons(props: {
   trans: TranslationBundle;
   plan: IPlan;
+  only?: boolean;
 }): React.ReactElement {
-  const { trans, plan } = props;
+  const { trans, plan, only } = props;
+  const reasons = plan.reasons.filter(({ code }) => !only || PLACED.has(code));
   return (
     <>
       {plan.placement && (
@@ -86,7 +101,7 @@ export function Reasons(props: {
         </p>
       )}
       <ul className="jp-secxops-Reasons">
-        {plan.reasons.map((reason, n) => (
+        {reasons.map((reason, n) => (
           <li key={n}>{messageOf(trans, reason)}</li>
         ))}
       </ul>

@@ -507,7 +507,7 @@ export const ShareItem = React.memo(function ShareItem(props: {
                     {trans.__('Planned again, as it could not stay as planned.')}
                   </p>
                 )}
-                <Reasons trans={trans} plan={item.plan} />
+                <Reasons trans={trans} plan={item.plan} only />
               </>
             )}
             <Result trans={trans} item={item} />

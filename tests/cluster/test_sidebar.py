@@ -1,0 +1,172 @@
+"""A person at the sidebar of a JupyterLab in the cluster: where a share goes, why, how to reach it.
+
+With ``SECXOPS_PICTURES`` naming a folder, the pictures for the documentation are left there, in the theme
+that ``SECXOPS_THEME`` names (light or dark).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from harness import faults
+from harness.cluster import Cluster
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from stage import DATA, PROJECT, Stage
+
+GPU = "nvidia.com/gpu"
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+PICTURES = os.environ.get("SECXOPS_PICTURES", "")
+THEME = os.environ.get("SECXOPS_THEME", "light")
+NOTEBOOK = {
+    "cells": [],
+    "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+    "nbformat": 4,
+    "nbformat_minor": 5,
+}
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    program = os.environ.get("SECXOPS_CHROMIUM") or shutil.which("chromium")
+    assert program, "no Chromium here; `apt install chromium`"
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=flags)
+        yield browser
+        browser.close()
+
+
+class Panel:
+    """The panel in the notebook pod's own JupyterLab."""
+
+    def __init__(self, page: Page, stage: Stage) -> None:
+        self.page = page
+        address = stage.get("pods", "notebook")["status"]["podIP"]
+        self.lab = f"http://{address}:8888"
+        self.region = page.get_by_role("region", name="Share environment", exact=True)
+
+    def open(self) -> None:
+        self._choose("themes", theme=THEMES[THEME])
+        self._choose("notification", fetchNews="false")
+        path = f"{PROJECT.removeprefix('/home/jovyan/')}/detector.ipynb"
+        self.page.goto(f"{self.lab}/lab/tree/{path}?token=source")
+        expect(self.page.get_by_role("tab", name="detector.ipynb")).to_be_visible(timeout=60_000)
+        tab = self.page.get_by_role("tab", name="Share environment")
+        if tab.get_attribute("aria-selected") != "true":
+            tab.click()
+        expect(self.region).to_be_visible()
+
+    def _choose(self, setting: str, **values: str) -> None:
+        self.page.request.put(
+            f"{self.lab}/lab/api/settings/@jupyterlab/apputils-extension:{setting}",
+            headers={"Authorization": "token source"},
+            data={"raw": json.dumps(values)},
+        )
+
+    def button(self, name: str) -> Locator:
+        return self.region.get_by_role("button", name=name, exact=True)
+
+    def plan(self, memory: str, gpu: str) -> Locator:
+        """Fill in the form, and return what will happen."""
+        self.button("Share environment…").click()
+        form = self.region.get_by_role("region", name=re.compile("^Share ."))
+        form.get_by_role("textbox", name="Data folder").fill(DATA)
+        self.button("Add folder").click()
+        expect(form.get_by_role("checkbox")).to_be_checked()
+        for name, value in (("CPU", "0.2"), ("Memory (GB)", memory), ("GPU", gpu)):
+            form.get_by_label(name).fill(value)
+        form.get_by_role("textbox", name="Name", exact=True).fill("second")
+        expect(form.get_by_role("status").last).to_have_text("The plan is ready.", timeout=30_000)
+        return form.get_by_role("group", name="What will happen")
+
+    def picture(self, name: str) -> None:
+        """Leave a picture where pictures are wanted."""
+        if not PICTURES:
+            return
+        self.page.mouse.move(1300, 800)
+        lowest = self.region.evaluate(
+            """panel => Math.max(...[...panel.querySelectorAll('*')]
+                .filter(e => !e.childElementCount && e.getClientRects().length)
+                .map(e => e.getBoundingClientRect().bottom))"""
+        )
+        box = self.region.bounding_box()
+        assert box is not None
+        clip = {**box, "height": min(box["height"], lowest + 12 - box["y"])}
+        self.page.screenshot(path=Path(PICTURES) / f"cluster-{THEME}-{name}.png", clip=clip)
+
+
+@pytest.mark.parametrize(
+    ("kind", "memory", "gpu", "route", "reasons"),
+    [
+        ("stay", "0.25", "0", "Stays on node node-1", ["Here, on node node-1"]),
+        (
+            "memory",
+            "4",
+            "0",
+            "Moves to node node-2",
+            ["It does not fit on node node-1: memory", "It moves: it fits on 1 of 2 nodes"],
+        ),
+        (
+            "gpu",
+            "0.25",
+            "1",
+            "Moves to node node-2",
+            ["It asks for a GPU", "It moves: it fits on 1 of 2 nodes"],
+        ),
+    ],
+)
+def test_the_panel_says_where_it_goes_and_why(
+    kind: str,
+    memory: str,
+    gpu: str,
+    route: str,
+    reasons: list[str],
+    stage: Stage,
+    own: Cluster,
+) -> None:
+    stage.notebook("node-local" if kind == "stay" else "shared")
+    stage.fill(
+        {
+            "Dockerfile": f"FROM {own.images['jupyter']}\n",
+            "detector.ipynb": json.dumps(NOTEBOOK),
+        },
+        10,
+    )
+    if kind == "memory":
+        stage.occupy("node-1", "21Gi")
+    if kind == "gpu":
+        faults.advertise(own, "node-2", GPU, 1)
+    try:
+        with chromium() as browser:
+            page = browser.new_page(viewport={"width": 1400, "height": 1500})
+            panel = Panel(page, stage)
+            panel.open()
+            plan = panel.plan(memory, gpu)
+            expect(plan).to_contain_text(route)
+            for reason in reasons:
+                expect(plan).to_contain_text(reason)
+            panel.picture(f"{kind}-plan")
+
+            panel.button("Share").click()
+            item = panel.region.get_by_role("listitem", name="second", exact=True)
+            expect(item.get_by_role("button", name="Open: second")).to_be_visible(timeout=120_000)
+            head = item.get_by_role("button", name="second", exact=True)
+            if head.get_attribute("aria-expanded") != "true":
+                head.click()
+            expect(item).to_contain_text(route)
+            expect(item).to_contain_text("node node-1" if kind == "stay" else "node node-2")
+            item.get_by_role("button", name="Open: second").click()
+            expect(item.get_by_label("Command for a tunnel")).to_contain_text(
+                f"kubectl port-forward --namespace={stage.namespace} service/secxops-"
+            )
+            panel.picture(kind)
+    finally:
+        if kind == "gpu":
+            faults.advertise(own, "node-2", GPU, 0)
