@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -33,6 +34,8 @@ def main() -> int:
     ]
     if is_root():
         runs += [["benchmarks.copy", "--xfs"], ["benchmarks.share", "--base", IMAGE]]
+        if shutil.which("go"):
+            runs += [["benchmarks.cluster"]]
         with step("Building an image with JupyterLab for the whole share"):
             docker.from_env().images.build(
                 path=str(ROOT / "examples" / "dga-detector"),

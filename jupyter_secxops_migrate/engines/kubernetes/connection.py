@@ -28,6 +28,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 PAGE = 500
 _ANSWER = aiohttp.ClientTimeout(total=60, sock_connect=10)
 _STREAM = aiohttp.ClientTimeout(total=None, sock_connect=10)
+_AGAIN = (0.2, 0.5, 1, 2, 4)
 # Server-side time limit of a watch, in seconds; the API server spreads its own at random.
 WATCH_SECONDS = 300
 
@@ -307,16 +308,21 @@ class Connection:
         session = rest.pool_manager or rest._create_pool_manager()
         rest.pool_manager = session
         url = _url(api.configuration.host, path, query).replace("http", "ws", 1)
-        try:
-            found: aiohttp.ClientWebSocketResponse[bool] = await session.ws_connect(
-                url, headers=headers, protocols=[protocol], max_msg_size=0, heartbeat=30
-            )
-        except aiohttp.WSServerHandshakeError as error:
-            raise failure(error.status, b"", f"reach {path}") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise errors.ClusterUnavailable(
-                endpoint=api.configuration.host, reason=str(error)
-            ) from None
+        # A kubelet that is busy refuses before anything has begun: so it can be asked again.
+        for pause in (*_AGAIN, None):
+            try:
+                found: aiohttp.ClientWebSocketResponse[bool] = await session.ws_connect(
+                    url, headers=headers, protocols=[protocol], max_msg_size=0, heartbeat=30
+                )
+                break
+            except aiohttp.WSServerHandshakeError as error:
+                if pause is None or error.status < 500:
+                    raise failure(error.status, b"", f"reach {path}") from None
+                await asyncio.sleep(pause)
+            except (aiohttp.ClientError, OSError) as error:
+                raise errors.ClusterUnavailable(
+                    endpoint=api.configuration.host, reason=str(error)
+                ) from None
         return found
 
     async def execute(

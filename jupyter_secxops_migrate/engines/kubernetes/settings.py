@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from traitlets import Bool, Dict, Enum, Float, Integer, List, Unicode, default
+from traitlets import Bool, Dict, Float, Integer, Unicode, default
 from traitlets.config import Configurable
 
 
@@ -53,12 +53,6 @@ class KubernetesSettings(Configurable):
         help="The secret with ca.crt, tls.crt and tls.key, by which a build's client and the builder "
         "know each other.",
     ).tag(config=True)
-    builder_store = Enum(
-        ["registry", "node"],
-        "registry",
-        help="Where builders put images: ``registry``, for rootless builders; ``node``, for builders with the "
-        "containerd worker, which put them into the node's own store.",
-    ).tag(config=True)
     build_seconds = Integer(3600, help="How long a build may take, in seconds.").tag(config=True)
     build_args = Dict(
         key_trait=Unicode(),
@@ -84,10 +78,6 @@ class KubernetesSettings(Configurable):
         key_trait=Unicode(),
         value_trait=Unicode(),
         help="Storage class of a copy by the storage class of its source. Default: the same class.",
-    ).tag(config=True)
-    clone_drivers = List(
-        Unicode(),
-        help="CSI drivers that are known to clone volumes; what they clone is verified all the same.",
     ).tag(config=True)
 
     gpu_resource = Unicode("nvidia.com/gpu", help="The extended resource that a GPU is.").tag(

@@ -22,6 +22,10 @@ USER = "secxops"
 _HASTY = ("--kube-api-qps=300", "--kube-api-burst=300")
 
 
+AUDIT = "audit.log"
+"""What service accounts asked of the API server, one JSON object a line."""
+
+
 def start(site: Site, programs: Programs, holder: int) -> None:
     """Start what the API needs, and the registry; `start_controllers` starts the rest."""
     certificates = pki(site)
@@ -54,6 +58,8 @@ def start(site: Site, programs: Programs, holder: int) -> None:
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged=true",
+            f"--audit-policy-file={_audit_policy(site)}",
+            f"--audit-log-path={site.folder / AUDIT}",
             f"--client-ca-file={certificates}/ca.crt",
             f"--tls-cert-file={certificates}/apiserver.crt",
             f"--tls-private-key-file={certificates}/apiserver.key",
@@ -73,6 +79,23 @@ def start(site: Site, programs: Programs, holder: int) -> None:
             f"--proxy-client-key-file={certificates}/front.key",
         ],
     )
+
+
+def _audit_policy(site: Site) -> Path:
+    """Have everything noted that service accounts of ours do, so that a test sees what rights are used."""
+    policy = {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+            {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+            {"level": "None"},
+        ],
+    }
+    path = site.folder / "audit-policy.json"
+    path.write_text(json.dumps(policy))
+    return path
 
 
 def start_controllers(site: Site, programs: Programs, holder: int) -> None:
