@@ -27,7 +27,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.what == "build":
         cluster.prepare()
-        images.make(components.build(*components.NEEDED, *components.OPTIONAL))
+        images.make(components.build())
     elif arguments.what == "up":
         cluster.up(arguments.name)
     elif arguments.what == "down":

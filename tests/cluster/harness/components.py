@@ -23,9 +23,8 @@ FOLDER = Path(__file__).resolve().parents[1] / "components"
 KEPT = (
     Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "secxops-migrate" / "cluster"
 )
-# Without a cluster's own there is no cluster; the images need BuildKit's; the rest is asked for.
+# The last one is for an image; the others make the cluster.
 NEEDED = ("etcd", "kubernetes", "provisioner", "csifix", "buildkit")
-OPTIONAL = ("kwok",)
 ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
 SECONDS_TO_BUILD = 3600
 # A module whose path ends in its version gives its program that name.
