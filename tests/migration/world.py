@@ -117,8 +117,7 @@ class World:
 
     def hangs_in(self, call: str) -> None:
         """Wait until a call of the engine stands still in its middle."""
-        before = self.engine.calls(call)
-        eventually(lambda: self.engine.calls(call) > before)
+        eventually(lambda: self.engine.hanging[call])
 
 
 async def _live(world: World, projects: list[str]) -> None:
