@@ -7,19 +7,19 @@ import base64
 import json
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ... import errors
 from ...copying.reasons import code_of
-from ...model import Check, EnvironmentStatus, NotCopiedItem, Orphan
+from ...model import Check, NotCopiedItem, Orphan
 from ...placement.cluster import Cluster, source_selector
 from ...placement.nodes import Node, Volume, needs_of_pod, with_pods
 from ...placement.requests import record_of
 from ...placement.strategies import full_name
-from ...registries import OciRegistry, Registry
+from ...registries import Registry
 from ...registries.oci import credentials, split
 from ..base import (
     MANAGED_BY,
@@ -54,20 +54,11 @@ from . import objects
 from .build import Builders, build_job, read_build
 from .connection import Connection, Json
 from .jobs import COPY_RIGHTS, READ_RIGHTS, WORK, Job, JobResult, Jobs, wait_for_pod
+from .launcher import Launcher, by_digest
+from .namespace import KINDS, Namespace
 from .place import SourcePod, environment, locate, source_pod
 from .settings import KubernetesSettings
 from .watched import Watched
-
-# What a migration makes, in the order of its removal: users before what they use.
-KINDS: Mapping[str, str] = {
-    "job": "/apis/batch/v1/namespaces/{}/jobs",
-    "pod": "/api/v1/namespaces/{}/pods",
-    "ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
-    "policy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
-    "service": "/api/v1/namespaces/{}/services",
-    "secret": "/api/v1/namespaces/{}/secrets",
-    "claim": "/api/v1/namespaces/{}/persistentvolumeclaims",
-}
 
 
 class KubernetesEngine(KubernetesSettings):
@@ -86,35 +77,28 @@ class KubernetesEngine(KubernetesSettings):
         self._probed: dict[tuple[str, int | None], ImageProbe] = {}
         self._all_nodes = Watched(self._api, "/api/v1/nodes", Node.from_json)
         self._all_pods = Watched(self._api, "/api/v1/pods", record_of)
-        self._environments: Watched[Json] | None = None
+        self._space = Namespace(self._api, self)
+        launcher: Any = self.launcher_class
+        self._launcher: Launcher = launcher(self._space, self)
 
     async def close(self) -> None:
         """Release connections."""
-        for watched in (self._all_nodes, self._all_pods, self._environments):
-            if watched is not None:
-                await watched.close()
+        for watched in (self._all_nodes, self._all_pods, self._launcher):
+            await watched.close()
         if self._registry is not None:
             await self._registry.close()
         await self._api.close()
 
     # ------------------------------------------------------------------ surroundings
 
-    async def _namespace(self) -> str:
-        await self._api.open()
-        return self.namespace or self._api.namespace
-
-    async def _path(self, kind: str, name: str = "") -> str:
-        path = KINDS[kind].format(await self._namespace())
-        return f"{path}/{name}" if name else path
-
     async def _jobs(self) -> Jobs:
-        return Jobs(self._api, self, await self._namespace())
+        return Jobs(self._api, self, await self._space.name())
 
     async def doctor(self) -> list[Check]:
         """Check that the cluster answers and has what a share needs; never raises."""
         try:
             version = await self._api.get("/version") or {}
-            namespace = await self._namespace()
+            namespace = await self._space.name()
         except errors.SecxopsError as error:
             return [Check(name="engine", state="failed", message=error.message, hint=error.hint)]
         found = [
@@ -148,7 +132,7 @@ class KubernetesEngine(KubernetesSettings):
 
     async def _source(self) -> SourcePod:
         name = self.source_pod or os.environ.get("HOSTNAME", "")
-        pod = await self._api.get(await self._path("pod", name)) if name else None
+        pod = await self._api.get(await self._space.path("pod", name)) if name else None
         if pod is None:
             raise errors.SourceUnusable(pod=name or "?", reason="it is not there")
         return source_pod(pod, self.source_container)
@@ -192,7 +176,7 @@ class KubernetesEngine(KubernetesSettings):
         found = []
         try:
             for name in dict.fromkeys(claims):
-                claim = await self._api.get(await self._path("claim", name))
+                claim = await self._api.get(await self._space.path("claim", name))
                 spec = (claim or {}).get("spec") or {}
                 given = str(spec.get("storageClassName") or "")
                 if not spec.get("volumeName") or self.storage_classes.get(given, given) != given:
@@ -225,10 +209,10 @@ class KubernetesEngine(KubernetesSettings):
                     action="be used",
                     reason="none is set (KubernetesEngine.registry_address)",
                 )
-            namespace = await self._namespace()
+            namespace = await self._space.name()
             user = password = ca = ""
             if secret := self.registry_secret or self.pull_secret:
-                found = await self._api.get(await self._path("secret", secret))
+                found = await self._api.get(await self._space.path("secret", secret))
                 if found is None:
                     raise errors.RegistryFailed(
                         registry=self.registry_address,
@@ -240,7 +224,8 @@ class KubernetesEngine(KubernetesSettings):
             if self.registry_ca:
                 path = f"/api/v1/namespaces/{namespace}/configmaps/{self.registry_ca}"
                 ca = ((await self._api.get(path) or {}).get("data") or {}).get("ca.crt", "")
-            self._registry = OciRegistry(self.registry_address, user, password, ca)
+            make: Any = self.registry_class
+            self._registry = make(self.registry_address, user, password, ca)
         return self._registry
 
     async def image(self, reference: str) -> ImageInfo | None:
@@ -302,11 +287,11 @@ class KubernetesEngine(KubernetesSettings):
         if known is not None:
             return known
         name = Names(migration).job("probe")
-        path = await self._path("pod")
+        path = await self._space.path("pod")
         body = objects.probe(
             name,
             labels(owner, "job", migration),
-            _by_digest(reference, image),
+            by_digest(reference, image),
             PROBE,
             self,
             pull="IfNotPresent",
@@ -314,7 +299,7 @@ class KubernetesEngine(KubernetesSettings):
             user=source.user,
             tolerations=source.tolerations,
         )
-        await self._remove_pod(name)  # what a killed service left
+        await self._space.remove_pod(name)  # what a killed service left
         await self._api.create(path, body, "run the image once")
         try:
             async for pod in wait_for_pod(
@@ -322,22 +307,11 @@ class KubernetesEngine(KubernetesSettings):
             ):
                 if pod["status"].get("phase") in ("Succeeded", "Failed"):
                     break
-            found = probe_of(await self._api.tail(await self._namespace(), name, "job"))
+            found = probe_of(await self._api.tail(await self._space.name(), name, "job"))
             self._probed[image, source.user] = found
             return found
         finally:
             await self._api.delete(f"{path}/{name}", grace=0)
-
-    async def _remove_pod(self, name: str) -> None:
-        """Remove a pod and wait until it is gone; absent is success."""
-        path = await self._path("pod")
-        if await self._api.get(f"{path}/{name}") is None:
-            return
-        await self._api.delete(f"{path}/{name}", grace=1)
-        async for now in self._api.until(path, name, 60):
-            if now is None:
-                return
-        raise errors.EngineFailed(action=f"remove {name}", reason="it does not end")
 
     # ------------------------------------------------------------------ volumes
 
@@ -347,7 +321,7 @@ class KubernetesEngine(KubernetesSettings):
         names = Names(order.migration)
         marks = labels(order.owner, order.role, order.migration)
         volume = names.volume(order.key)
-        claims = await self._path("claim")
+        claims = await self._space.path("claim")
         there = await self._api.get(f"{claims}/{order.place.source}")
         if there is None:
             raise errors.CopyFailed(
@@ -416,7 +390,7 @@ class KubernetesEngine(KubernetesSettings):
         for check in order.volumes:
             await self._api.call(
                 "PATCH",
-                await self._path("claim", check.volume),
+                await self._space.path("claim", check.volume),
                 {"metadata": {"labels": {"secxops.io/state": "verified"}}},
                 action="mark a claim as verified",
             )
@@ -493,192 +467,37 @@ class KubernetesEngine(KubernetesSettings):
     # ------------------------------------------------------------------ the environment
 
     async def launch(self, order: LaunchOrder) -> Observation:
-        """Create and release the pod, with its Service, and wait until JupyterLab answers."""
-        source = await self._source()
-        name = Names(order.migration).environment
-        body = objects.pod(
-            order,
-            self,
-            _by_digest(order.reference, order.image),
-            user=source.user,
-            tolerations=source.tolerations,
-        )
-        made = {
-            "service": objects.service(body),
-            "policy": objects.policy(body),
-        }
-        if self.link:
-            host = self._link(name).partition("://")[2].partition("/")[0]
-            made["ingress"] = objects.ingress(body, host, self.ingress_class)
-        # Of an earlier launch: the pod in it is another one.
-        secret = objects.secret(order, body)
-        await self._api.delete(await self._path("secret", name))
-        await self._api.create(await self._path("secret"), secret, "make the environment's secret")
-        for kind, thing in made.items():
-            await self._api.create(await self._path(kind), thing, f"make the environment's {kind}")
-        await self._release(body)
-        return await self._wait_until_answers(order)
-
-    async def _release(self, body: Json) -> None:
-        """Create the pod, unless it is there, and let the scheduler have it."""
-        name = body["metadata"]["name"]
-        pods = await self._path("pod")
-        there = await self._api.get(f"{pods}/{name}")
-        if there is not None and (
-            there["metadata"].get("deletionTimestamp")
-            or there["status"].get("phase") in ("Failed", "Succeeded")
-        ):
-            await self._remove_pod(name)
-        made = await self._api.create(pods, body, "start the environment")
-        if made["spec"].get("schedulingGates"):
-            await self._api.call(
-                "PATCH",
-                f"{pods}/{name}",
-                {"spec": {"schedulingGates": None}},
-                action="start the environment",
-            )
-
-    async def _wait_until_answers(self, order: LaunchOrder) -> Observation:
-        name = Names(order.migration).environment
-        pods, namespace = await self._path("pod"), await self._namespace()
-        marks = f"{MIGRATION}={order.migration},{ROLE}=environment"
-        async for pod in wait_for_pod(self._api, pods, marks, self, name):
-            if _ended(pod):
-                log = await self._api.tail(namespace, name, "notebook")
-                last = log.replace(order.token, "…").strip().splitlines()[-5:]
-                raise errors.LaunchFailed(
-                    reason=" / ".join(last) or "it ended at once", id=order.migration
-                )
-            if _ready(pod):
-                await self._insist_on_token(order)
-                return self._observation(pod)
-        raise errors.LaunchFailed(reason="its pod was removed", id=order.migration)
-
-    async def _insist_on_token(self, order: LaunchOrder) -> None:
-        """Fail unless JupyterLab lets in who has the token, and nobody else."""
-        name, namespace = Names(order.migration).environment, await self._namespace()
-
-        async def status(headers: Mapping[str, str]) -> int:
-            return await self._api.ask(namespace, name, objects.PORT, "/api/status", headers)
-
-        with_token = {"Authorization": f"token {order.token}"}
-        if await status(with_token) != 200 or await status({}) != 403:
-            raise errors.LaunchFailed(
-                reason="its JupyterLab does not go by the environment's own token: remove the token "
-                "from the image's Jupyter configuration",
-                id=order.migration,
-            )
-
-    def _link(self, name: str) -> str:
-        return self.link.replace("{name}", name)
-
-    def _observation(self, pod: Json, log: str = "") -> Observation:
-        name = pod["metadata"]["name"]
-        status = EnvironmentStatus.STARTING
-        if pod["status"].get("phase") in ("Succeeded", "Failed"):
-            status = EnvironmentStatus.STOPPED
-        elif _ready(pod):
-            status = EnvironmentStatus.RUNNING
-        claims = {
-            v["name"]: v["persistentVolumeClaim"]["claimName"]
-            for v in pod["spec"].get("volumes") or ()
-            if "persistentVolumeClaim" in v
-        }
-        container = pod["spec"]["containers"][0]
-        statuses = pod["status"].get("containerStatuses") or [{}]
-        image = str(statuses[0].get("imageID") or "").rpartition("@")[2]
-        url, connect = self._link(name), None
-        if not self.link:
-            port = objects.PORT
-            url = f"http://127.0.0.1:{port}"
-            space = pod["metadata"]["namespace"]
-            connect = f"kubectl port-forward --namespace={space} service/{name} {port}:{port}"
-        return Observation(
-            status,
-            name,
-            url=f"{url.rstrip('/')}/lab",
-            connect=connect,
-            node=pod["spec"].get("nodeName") or "",
-            image=image or None,
-            mounts={
-                m["mountPath"]: claims[m["name"]]
-                for m in container.get("volumeMounts") or ()
-                if m["name"] in claims
-            },
-            log=log,
-            restarts=int(statuses[0].get("restartCount") or 0),
-        )
+        """Start the environment and wait until JupyterLab answers."""
+        return await self._launcher.launch(order, await self._source())
 
     async def inspect(self, migration: str, *, fresh: bool = True) -> Observation:
         """Look at the launched environment; without ``fresh`` as the last change told."""
-        name = Names(migration).environment
-        if fresh:
-            pod = await self._api.get(await self._path("pod", name))
-        else:
-            namespace = await self._namespace()
-            if self._environments is None:
-                marks = f"{MANAGED_BY}={MANAGER},{ROLE}=environment"
-                self._environments = Watched(
-                    self._api, await self._path("pod"), _seen_of, labelSelector=marks
-                )
-            pod = await self._environments.get(name, namespace)
-        if pod is None:
-            # Without its pod, but with what it is started from: stopped.
-            secret = await self._api.get(await self._path("secret", name))
-            status = EnvironmentStatus.GONE if secret is None else EnvironmentStatus.STOPPED
-            return Observation(status, name)
-        log = ""
-        if _ended(pod):
-            log = await self._api.tail(await self._namespace(), name, "notebook")
-        return self._observation(pod, log)
+        return await self._launcher.inspect(migration, fresh=fresh)
 
     async def stop(self, migration: str) -> None:
         """Stop the environment; absent is success."""
-        await self._remove_pod(Names(migration).environment)
+        await self._launcher.stop(migration)
 
     async def start(self, migration: str) -> Observation:
         """Start a stopped environment again."""
-        name = Names(migration).environment
-        secret = await self._api.get(await self._path("secret", name))
-        if secret is None:
-            raise errors.EngineFailed(action="start the environment", reason="it is gone")
-        await self._release(json.loads(base64.b64decode(secret["data"]["pod"])))
-        return await self.inspect(migration)
+        return await self._launcher.start(migration)
 
     async def end_jobs(self, migration: str) -> None:
         """End and remove the migration's Jobs."""
-        await self._remove_all(f"{MIGRATION}={migration},{ROLE}=job", ("job", "pod"))
+        await self._space.remove_all(f"{MIGRATION}={migration},{ROLE}=job", ("job", "pod"))
 
     async def delete(self, migration: str, image: str | None = None) -> None:
         """Remove environment, Jobs and claims; and ``image`` from the registry."""
-        await self._remove_all(f"{MIGRATION}={migration}", tuple(KINDS))
+        await self._space.remove_all(f"{MIGRATION}={migration}", self._space.kinds)
         if image:
             await (await self.registry()).delete(image)
-
-    async def _remove_all(self, selector: str, kinds: Sequence[str]) -> None:
-        for kind in kinds:
-            if kind == "ingress" and not self.link:
-                continue
-            path = await self._path(kind)
-            names = [
-                row["metadata"]["name"]
-                for row in await self._api.list(path, labelSelector=selector)
-            ]
-            await asyncio.gather(
-                *(
-                    self._remove_pod(name) if kind == "pod" else self._api.delete(f"{path}/{name}")
-                    for name in names
-                )
-            )
 
     async def owned(self, owner: str) -> list[Orphan]:
         """List all objects of this owner that carry our labels."""
         mine = f"{MANAGED_BY}={MANAGER},{OWNER}={owner_hash(owner)}"
         found = []
-        for kind in KINDS:
-            if kind == "ingress" and not self.link:
-                continue
-            for row in await self._api.list(await self._path(kind), labelSelector=mine):
+        for kind in self._space.kinds:
+            for row in await self._api.list(await self._space.path(kind), labelSelector=mine):
                 marks = row["metadata"]["labels"]
                 found.append(
                     Orphan(
@@ -694,7 +513,7 @@ class KubernetesEngine(KubernetesSettings):
     async def remove(self, objects: Sequence[Orphan]) -> None:
         """Remove listed objects; absent is success."""
         for found in sorted(objects, key=lambda o: list(KINDS).index(o.kind)):
-            await self._api.delete(await self._path(found.kind, found.name))
+            await self._api.delete(await self._space.path(found.kind, found.name))
 
 
 def source_mount(place: SourcePlace) -> Json:
@@ -705,46 +524,3 @@ def source_mount(place: SourcePlace) -> Json:
 
 def _volume(name: str, claim: str, read_only: bool = False) -> Json:
     return {"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": read_only}}
-
-
-def _by_digest(reference: str, digest: str) -> str:
-    host, repository, _ = split(reference)
-    return f"{host}/{repository}@{digest}"
-
-
-def _seen_of(pod: Json) -> Json:
-    """Keep of an environment's pod what `KubernetesEngine.inspect` tells of it."""
-    metadata, spec = pod["metadata"], pod["spec"]
-    keys = ("name", "namespace", "deletionTimestamp")
-    container = spec["containers"][0]
-    return {
-        "metadata": {key: metadata[key] for key in keys if key in metadata},
-        "spec": {
-            "nodeName": spec.get("nodeName"),
-            "volumes": spec.get("volumes"),
-            "containers": [{"volumeMounts": container.get("volumeMounts")}],
-        },
-        "status": {
-            key: (pod.get("status") or {}).get(key)
-            for key in ("phase", "conditions", "containerStatuses")
-        },
-    }
-
-
-def _ready(pod: Json) -> bool:
-    """Whether JupyterLab answers: its startup probe said so, or the pod is ready."""
-    return any(
-        row["type"] == "Ready" and row["status"] == "True"
-        for row in pod["status"].get("conditions") or ()
-    ) or any(
-        row.get("started") and (row.get("state") or {}).get("running")
-        for row in pod["status"].get("containerStatuses") or ()
-    )
-
-
-def _ended(pod: Json) -> bool:
-    """Whether the environment ended, or had to be started again: it does not run well."""
-    rows = pod["status"].get("containerStatuses") or ()
-    return pod["status"].get("phase") in ("Succeeded", "Failed") or any(
-        row.get("restartCount") or (row.get("lastState") or {}).get("terminated") for row in rows
-    )

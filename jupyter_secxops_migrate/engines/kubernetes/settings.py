@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from traitlets import Bool, Dict, Float, Integer, Unicode, default
+from traitlets import Bool, Dict, Float, Integer, Type, Unicode, default
 from traitlets.config import Configurable
+
+from ...registries import OciRegistry
 
 
 class KubernetesSettings(Configurable):
@@ -74,6 +76,13 @@ class KubernetesSettings(Configurable):
         help="The configmap whose ca.crt the registry's certificate is signed with, for a private one."
     ).tag(config=True)
 
+    registry_class = Type(
+        OciRegistry,
+        klass=object,
+        help="The class that speaks to the registry, as package.module.Class. Default: any registry of "
+        "the OCI distribution protocol.",
+    ).tag(config=True)
+
     storage_classes = Dict(
         key_trait=Unicode(),
         value_trait=Unicode(),
@@ -105,6 +114,11 @@ class KubernetesSettings(Configurable):
     ).tag(config=True)
     launch_seconds = Float(
         120.0, help="How long JupyterLab may take to answer after its start, in seconds."
+    ).tag(config=True)
+    launcher_class = Type(
+        "jupyter_secxops_migrate.engines.kubernetes.launcher.PodLauncher",
+        klass=object,
+        help="The class that starts environments, as package.module.Class. Default: as pods of their own.",
     ).tag(config=True)
     link = Unicode(
         help="The address of an environment behind an Ingress, with {name} for its Service, such as "

@@ -1,0 +1,75 @@
+"""The objects of ours in one namespace: where they are, and how they are removed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from ... import errors
+from .connection import Connection
+from .settings import KubernetesSettings
+
+# What a migration makes, in the order of its removal: users before what they use.
+KINDS: Mapping[str, str] = {
+    "job": "/apis/batch/v1/namespaces/{}/jobs",
+    "pod": "/api/v1/namespaces/{}/pods",
+    "ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
+    "policy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "service": "/api/v1/namespaces/{}/services",
+    "secret": "/api/v1/namespaces/{}/secrets",
+    "claim": "/api/v1/namespaces/{}/persistentvolumeclaims",
+}
+
+
+class Namespace:
+    """The namespace of the settings, else the connection's own."""
+
+    def __init__(self, api: Connection, settings: KubernetesSettings) -> None:
+        self.api = api
+        self.settings = settings
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """The kinds that these settings make: Ingresses only for links."""
+        return [kind for kind in KINDS if kind != "ingress" or self.settings.link]
+
+    async def name(self) -> str:
+        """Return its name."""
+        await self.api.open()
+        return self.settings.namespace or self.api.namespace
+
+    async def path(self, kind: str, name: str = "") -> str:
+        """Return the path of a kind's objects, or of one of them."""
+        path = KINDS[kind].format(await self.name())
+        return f"{path}/{name}" if name else path
+
+    async def remove_pod(self, name: str) -> None:
+        """Remove a pod and wait until it is gone; absent is success.
+
+        Raises
+        ------
+        errors.EngineFailed
+            It does not end.
+        """
+        path = await self.path("pod")
+        if await self.api.get(f"{path}/{name}") is None:
+            return
+        await self.api.delete(f"{path}/{name}", grace=1)
+        async for now in self.api.until(path, name, 60):
+            if now is None:
+                return
+        raise errors.EngineFailed(action=f"remove {name}", reason="it does not end")
+
+    async def remove_all(self, selector: str, kinds: Sequence[str]) -> None:
+        """Remove what has these labels, kind after kind."""
+        for kind in kinds:
+            path = await self.path(kind)
+            names = [
+                row["metadata"]["name"] for row in await self.api.list(path, labelSelector=selector)
+            ]
+            await asyncio.gather(
+                *(
+                    self.remove_pod(name) if kind == "pod" else self.api.delete(f"{path}/{name}")
+                    for name in names
+                )
+            )
