@@ -244,13 +244,24 @@ class Dockerfile:
 
     def binds_context(self) -> bool:
         """Return whether a RUN mounts the build context itself (``--mount=type=bind``)."""
+        return any(
+            options.get("type", "bind") == "bind" and "from" not in options
+            for _, options in self._run_mounts()
+        )
+
+    def secret_mounts(self) -> list[tuple[int, str]]:
+        """Return ``(line, type)`` of every RUN that mounts a ``secret`` or an ``ssh`` agent."""
+        return [
+            (line, options["type"])
+            for line, options in self._run_mounts()
+            if options.get("type") in ("secret", "ssh")
+        ]
+
+    def _run_mounts(self) -> Iterator[tuple[int, dict[str, str]]]:
         for item in self.instructions:
             for name, value in item.flags:
                 if item.keyword == "RUN" and name == "mount":
-                    options = dict(part.partition("=")[::2] for part in value.split(","))
-                    if options.get("type", "bind") == "bind" and "from" not in options:
-                        return True
-        return False
+                    yield item.line, dict(part.partition("=")[::2] for part in value.split(","))
 
     def needs_buildkit(self) -> list[tuple[int, str]]:
         """Return ``(line, feature)`` of everything that the classic builder does not know.

@@ -10,13 +10,14 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
 from .. import errors
 from ..engines.base import ImageInfo, ImageProbe, SourceEnvironment, SourcePlace, slug
+from ..environment.dockerfile import Dockerfile
 from ..environment.survey import Survey
 from ..model import (
     CopiedItem,
@@ -535,36 +536,41 @@ def _judge_dockerfile(
             refusals.append(
                 finding(errors.NeedsBuildKit(line=line, instruction=shown, feature=feature))
             )
-    if policy.allowed_bases:
-        for line, image in dockerfile.images():
-            if not any(fnmatch.fnmatchcase(image, pattern) for pattern in policy.allowed_bases):
-                refusals.append(
-                    finding(
-                        errors.BadDockerfile(
-                            reason=f"the image {image[:100]} is not among those allowed here",
-                            line=line,
-                        )
-                    )
-                )
-    if dockerfile.syntax and not _KNOWN_SYNTAX.fullmatch(dockerfile.syntax):
-        refusals.append(
-            finding(
-                errors.BadDockerfile(
-                    reason=f"it is to be read by the image {dockerfile.syntax[:100]}, not by Docker",
-                    line=int(dockerfile.directives["syntax.line"]),
-                )
-            )
-        )
+    refusals += [
+        finding(errors.BadDockerfile(reason=why, line=line))
+        for line, why in _not_allowed(dockerfile, policy)
+    ]
     for baked in survey.baked:
         error = errors.ImageHoldsProject(
             line=baked.line, files=baked.files, size=human_size(baked.bytes)
         )
         (refusals if policy.bake == "refuse" else warnings).append(finding(error))
-    warnings += [
-        reason("remote_add", line=line, url=_without_secrets(url))
-        for line, url in dockerfile.remote_adds()
-    ]
+    if policy.remote_add == "warn":
+        warnings += [
+            reason("remote_add", line=line, url=_without_secrets(url))
+            for line, url in dockerfile.remote_adds()
+        ]
     return refusals, warnings
+
+
+def _not_allowed(dockerfile: Dockerfile, policy: ResourcePolicy) -> Iterator[tuple[int, str]]:
+    """Yield the lines that no builder here may be given, with the reason."""
+    syntax = dockerfile.syntax
+    images = dockerfile.images()
+    if syntax:
+        line = int(dockerfile.directives["syntax.line"])
+        if _KNOWN_SYNTAX.fullmatch(syntax):
+            images = [(line, syntax), *images]  # it is pulled, and run by the builder
+        else:
+            yield line, f"it is to be read by the image {syntax[:100]}, not by Docker"
+    for line, image in images if policy.allowed_bases else ():
+        if not any(fnmatch.fnmatchcase(image, pattern) for pattern in policy.allowed_bases):
+            yield line, f"the image {image[:100]} is not among those allowed here"
+    for line, kind in dockerfile.secret_mounts():
+        yield line, f"it asks for a mount of the type {kind}, and builds get no secrets here"
+    if policy.remote_add == "refuse":
+        for line, url in dockerfile.remote_adds():
+            yield line, f"it downloads {_without_secrets(url)}, which is not allowed here"
 
 
 def _outside_policy(folder: Folder, policy: ResourcePolicy) -> list[errors.Refusal]:

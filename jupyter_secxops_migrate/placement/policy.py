@@ -109,6 +109,11 @@ class ResourcePolicy(Configurable):
         "warn",
         help="What to do with a Dockerfile that copies project code or data into the image.",
     ).tag(config=True)
+    remote_add = Enum(
+        ("warn", "refuse"),
+        "warn",
+        help="What to do with a Dockerfile whose ADD downloads something from elsewhere.",
+    ).tag(config=True)
     strategy = Unicode(
         "spread",
         help="How an environment that moves is placed on a cluster: spread, pack, image-warm, or another "
@@ -116,7 +121,8 @@ class ResourcePolicy(Configurable):
     ).tag(config=True)
     allowed_bases = List(
         Unicode(),
-        help="Patterns (fnmatch) of the images a Dockerfile may start FROM; empty allows all.",
+        help="Patterns (fnmatch) of the images a Dockerfile may name: those it starts FROM or copies "
+        "from, and that of its syntax line; empty allows all.",
     ).tag(config=True)
     allowed_roots = List(
         Unicode(), help="Folders below which projects and data must lie; empty allows all."

@@ -202,6 +202,36 @@ def test_images_must_be_among_those_allowed_wherever_they_are_named():
         assert codes(planned(surveyed(line), policy=policy).refusals) == ["bad_dockerfile"], line
 
 
+def test_the_image_of_the_syntax_line_must_be_allowed_too():
+    survey = surveyed("# syntax=docker/dockerfile:1\nFROM debian:12")
+    assert planned(survey, features=["buildkit"]).refusals == []
+    policy = ResourcePolicy(allowed_bases=["debian:*"])
+    (refusal,) = planned(survey, policy=policy, features=["buildkit"]).refusals
+    assert (refusal.code, refusal.params["line"]) == ("bad_dockerfile", 1)
+
+
+@pytest.mark.parametrize("kind", ["secret", "ssh"])
+def test_a_build_that_asks_for_a_secret_is_refused(kind):
+    survey = surveyed(f"FROM debian:12\nRUN --mount=type={kind},id=key pip install private")
+    (refusal,) = planned(survey, features=["buildkit"]).refusals
+    assert (refusal.code, refusal.params["line"]) == ("bad_dockerfile", 2)
+    assert f"a mount of the type {kind}" in refusal.message
+
+
+def test_other_mounts_of_a_build_are_not_refused():
+    text = "FROM debian:12\nRUN --mount=type=cache,target=/c --mount=type=tmpfs,target=/t true"
+    assert planned(surveyed(text), features=["buildkit"]).refusals == []
+
+
+def test_a_download_by_add_is_a_warning_or_by_policy_a_refusal():
+    survey = surveyed("FROM debian:12\nADD https://user:word@example.org/tool /usr/bin/tool")
+    found = planned(survey)
+    assert (codes(found.warnings), found.refusals) == (["remote_add"], [])
+    found = planned(survey, policy=ResourcePolicy(remote_add="refuse"))
+    assert (found.warnings, codes(found.refusals)) == ([], ["bad_dockerfile"])
+    assert "word" not in found.model_dump_json() and found.refusals[0].params["line"] == 2
+
+
 def test_a_base_that_is_not_here_is_said():
     found = planned(bases={"debian:12": None})
     assert "The image debian:12, which" in found.reasons[-2].message
