@@ -100,13 +100,22 @@ class Stage:
         The image of notebooks, with the product in it.
     sight
         Whether the service may see the cluster's nodes, pods and volumes.
+    more
+        Settings besides those of the guide, by class.
     """
 
     def __init__(
-        self, cluster: Cluster, client: Mapping[str, str], notebook: str, *, sight: bool = True
+        self,
+        cluster: Cluster,
+        client: Mapping[str, str],
+        notebook: str,
+        *,
+        sight: bool = True,
+        more: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         assert cluster.registry is not None
         self.cluster = cluster
+        self.more = more or {}
         self.image = notebook
         self.namespace = f"share-{secrets.token_hex(4)}"
         registry = cluster.registry
@@ -158,14 +167,16 @@ class Stage:
     def settings(self) -> dict[str, Any]:
         """What an admin sets for notebooks of this cluster."""
         assert self.cluster.registry is not None
+        engine = {
+            "tools_image": self.cluster.images["tools"],
+            "pull_secret": "registry",
+            "registry_address": self.cluster.registry.address,
+            "registry_ca": "registry-ca",
+        }
         return {
             "SecxopsService": {"engine": "kubernetes"},
-            "KubernetesEngine": {
-                "tools_image": self.cluster.images["tools"],
-                "pull_secret": "registry",
-                "registry_address": self.cluster.registry.address,
-                "registry_ca": "registry-ca",
-            },
+            **self.more,
+            "KubernetesEngine": {**engine, **self.more.get("KubernetesEngine", {})},
         }
 
     def like(self, kind: str, name: str, **more: Any) -> dict[str, Any]:

@@ -53,6 +53,7 @@ from ..streams import side_by_side
 from . import objects
 from .build import Builders, build_job, read_build
 from .connection import Connection, Json
+from .doctor import examine
 from .jobs import COPY_RIGHTS, READ_RIGHTS, WORK, Job, JobResult, Jobs, wait_for_pod
 from .launcher import Launcher, by_digest
 from .namespace import KINDS, Namespace
@@ -96,39 +97,7 @@ class KubernetesEngine(KubernetesSettings):
 
     async def doctor(self) -> list[Check]:
         """Check that the cluster answers and has what a share needs; never raises."""
-        try:
-            version = await self._api.get("/version") or {}
-            namespace = await self._space.name()
-        except errors.SecxopsError as error:
-            return [Check(name="engine", state="failed", message=error.message, hint=error.hint)]
-        found = [
-            Check(
-                name="engine",
-                state="ok",
-                message=f"Kubernetes {version.get('gitVersion', '')} answers, namespace {namespace}.",
-            )
-        ]
-        found.append(
-            Check(name="tools image", state="ok", message=f"Jobs run {self.tools_image}.")
-            if self.tools_image
-            else Check(
-                name="tools image",
-                state="failed",
-                message="No tools image is set.",
-                hint="Push one as the operators' guide says and set KubernetesEngine.tools_image.",
-            )
-        )
-        try:
-            source = await self._source()
-            await self._builders().address(source.node)
-            found.append(
-                Check(name="builder", state="ok", message=f"A builder is ready on {source.node}.")
-            )
-        except errors.SecxopsError as error:
-            found.append(
-                Check(name="builder", state="failed", message=error.message, hint=error.hint)
-            )
-        return found
+        return await examine(self._api, self._space, self, self._source, self.registry)
 
     async def _source(self) -> SourcePod:
         name = self.source_pod or os.environ.get("HOSTNAME", "")

@@ -197,11 +197,7 @@ class Jobs:
             there = None
         if there is None:
             body = manifest(job, self.settings)
-            # What quota and Pod Security say of a Job's pods, only events would tell later.
-            template = body["spec"]["template"]
-            metadata = {**template["metadata"], "name": job.name}
-            pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": metadata}
-            await self.api.call("POST", self.pods, pod, action=f"start {job.name}", dryRun="All")
+            await try_pod(self.api, self.pods, body)
             await self.api.create(self.path, body, f"start {job.name}")
 
     def _usable(self, there: Json, job: Job) -> bool:
@@ -274,6 +270,24 @@ class Jobs:
             async for now in self.api.until(self.pods, pod["metadata"]["name"], 30):
                 if now is None:
                     break
+
+
+async def try_pod(api: Connection, pods: str, job: Json) -> None:
+    """Have the API server judge a Job's pod: what it says of one later, only events would tell.
+
+    Raises
+    ------
+    errors.QuotaExceeded, errors.PodSecurityForbids, errors.ClusterForbidden, errors.ClusterRefused
+        Such a pod would not be made.
+    """
+    template, name = job["spec"]["template"], job["metadata"]["name"]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        **template,
+        "metadata": {**template["metadata"], "name": name},
+    }
+    await api.call("POST", pods, pod, action=f"start {name}", dryRun="All")
 
 
 async def wait_for_pod(

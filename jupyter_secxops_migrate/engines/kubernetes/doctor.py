@@ -1,0 +1,240 @@
+"""What ``doctor`` says of a cluster: whether a share would find what it needs.
+
+Asks and tries on trial (``dryRun``), and makes nothing. An admin reads its lines from the top: each
+rests on those before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+from ... import errors
+from ...model import Check
+from ...registries import Registry
+from ...registries.oci import split
+from ..base import labels
+from . import jobs
+from .build import Builders
+from .connection import Connection
+from .namespace import Namespace
+from .place import SourcePod
+from .settings import KubernetesSettings
+
+Rights = Mapping[tuple[str, str], Sequence[str]]
+"""Verbs by API group and resource, subresources after a slash."""
+
+IN_NAMESPACE: Rights = {
+    ("", "pods"): ("get", "list", "watch", "create", "patch", "delete"),
+    ("", "pods/log"): ("get",),
+    ("", "pods/exec"): ("get", "create"),
+    ("", "pods/portforward"): ("get", "create"),
+    ("", "persistentvolumeclaims"): ("get", "list", "create", "patch", "delete"),
+    ("", "secrets"): ("get", "list", "create", "delete"),
+    ("", "services"): ("get", "list", "create", "delete"),
+    ("", "configmaps"): ("get",),
+    ("batch", "jobs"): ("get", "list", "create", "delete"),
+    ("networking.k8s.io", "networkpolicies"): ("get", "list", "create", "delete"),
+}
+"""What a share uses in its own namespace."""
+
+FOR_LINKS: Rights = {("networking.k8s.io", "ingresses"): ("get", "list", "create", "delete")}
+"""Besides, where environments are reached through an Ingress."""
+
+OF_CLUSTER: Rights = {
+    ("", "nodes"): ("list", "watch"),
+    ("", "pods"): ("list", "watch"),
+    ("", "persistentvolumes"): ("get",),
+}
+"""What a plan sees of the cluster; without these it leaves the place to the scheduler."""
+
+_GUIDE = "the operators' guide (Kubernetes)"
+_TLS = ("ca.crt", "tls.crt", "tls.key")
+
+
+async def examine(
+    api: Connection,
+    space: Namespace,
+    settings: KubernetesSettings,
+    source: Callable[[], Awaitable[SourcePod]],
+    registry: Callable[[], Awaitable[Registry]],
+) -> list[Check]:
+    """Check that the cluster answers and has what a share needs; never raises."""
+    doctor = _Doctor(api, space, settings, source, registry)
+    try:
+        first = await doctor.engine()
+    except errors.SecxopsError as error:
+        return [_failed("engine", error)]
+    found = [first]
+    for name, part in doctor.parts().items():
+        try:
+            found += [check async for check in part()]
+        except errors.SecxopsError as error:
+            found.append(_failed(name, error))
+    return found
+
+
+class _Doctor:
+    def __init__(
+        self,
+        api: Connection,
+        space: Namespace,
+        settings: KubernetesSettings,
+        source: Callable[[], Awaitable[SourcePod]],
+        registry: Callable[[], Awaitable[Registry]],
+    ) -> None:
+        self.api = api
+        self.space = space
+        self.settings = settings
+        self.source = source
+        self.registry = registry
+
+    def parts(self) -> Mapping[str, Callable[[], AsyncIterator[Check]]]:
+        return {
+            "rights": self.rights,
+            "sight": self.sight,
+            "source": self.notebook,
+            "secrets": self.secrets,
+            "tools image": self.tools_image,
+            "jobs": self.jobs,
+            "builder": self.builder,
+            "registry": self.answers,
+        }
+
+    async def engine(self) -> Check:
+        version = (await self.api.get("/version") or {}).get("gitVersion", "")
+        namespace = await self.space.name()
+        return _ok("engine", f"Kubernetes {version} answers, namespace {namespace}.")
+
+    async def rights(self) -> AsyncIterator[Check]:
+        namespace = await self.space.name()
+        wanted = {**IN_NAMESPACE, **(FOR_LINKS if self.settings.link else {})}
+        if lacking := await self._lacking(wanted, namespace):
+            yield Check(
+                name="rights",
+                state="failed",
+                message=f"This account may not: {', '.join(lacking)}.",
+                hint=f"Ask your admin for the Role of {_GUIDE}.",
+            )
+        else:
+            yield _ok("rights", f"This account may do in {namespace} what a share does.")
+
+    async def sight(self) -> AsyncIterator[Check]:
+        if lacking := await self._lacking(OF_CLUSTER, ""):
+            yield Check(
+                name="sight",
+                state="warning",
+                message=f"A plan can't see all: this account may not {', '.join(lacking)}.",
+                hint=f"The scheduler decides. An admin may grant the ClusterRole of {_GUIDE}.",
+            )
+        else:
+            yield _ok("sight", "A plan sees all nodes, pods and volumes of the cluster.")
+
+    async def notebook(self) -> AsyncIterator[Check]:
+        source = await self.source()
+        yield _ok("source", f"The notebook is {source.name} on {source.node}.")
+
+    async def secrets(self) -> AsyncIterator[Check]:
+        settings = self.settings
+        wanted: dict[str, Sequence[str]] = {settings.builder_secret: _TLS}
+        for name in filter(None, (settings.pull_secret, settings.registry_secret)):
+            wanted[name] = (".dockerconfigjson",)
+        for name, keys in wanted.items():
+            found = await self.api.get(await self.space.path("secret", name))
+            missing = [key for key in keys if key not in ((found or {}).get("data") or {})]
+            if found is None or missing:
+                what = "is not there" if found is None else f"has no {', '.join(missing)}"
+                yield Check(
+                    name="secrets",
+                    state="failed",
+                    message=f"The secret {name} {what}.",
+                    hint=f"Ask your admin to make it, as in {_GUIDE}.",
+                )
+                return
+        yield _ok("secrets", f"{', '.join(wanted)} are there.")
+
+    async def tools_image(self) -> AsyncIterator[Check]:
+        image, name = self.settings.tools_image, "tools image"
+        hint = "Push one as the operators' guide says and set KubernetesEngine.tools_image."
+        if not image:
+            yield Check(name=name, state="failed", message="No tools image is set.", hint=hint)
+            return
+        address = self.settings.registry_address
+        if address and split(address)[0] == split(image)[0]:
+            registry = await self.registry()
+            if await registry.find(image) is None:
+                message = f"The registry has no {image}."
+                yield Check(name=name, state="failed", message=message, hint=hint)
+                return
+        if "@sha256:" not in image:
+            yield Check(
+                name=name,
+                state="warning",
+                message=f"Jobs run {image}, whatever that is next time.",
+                hint="Name it by digest (NAME@sha256:…), so that nobody can put another one there.",
+            )
+            return
+        yield _ok(name, f"Jobs run {image}.")
+
+    async def jobs(self) -> AsyncIterator[Check]:
+        """Try the pod of a copy, which needs more than any other of ours."""
+        job = jobs.Job(
+            name="secxops-doctor",
+            labels=labels("doctor", "job"),
+            module="copying.__main__",
+            arguments=(),
+            rights=jobs.COPY_RIGHTS,
+        )
+        pods = await self.space.path("pod")
+        await jobs.try_pod(self.api, pods, jobs.manifest(job, self.settings))
+        yield _ok("jobs", "The namespace lets Jobs run that copy.")
+
+    async def builder(self) -> AsyncIterator[Check]:
+        source = await self.source()
+        await Builders(self.api, self.settings).address(source.node)
+        yield _ok("builder", f"A builder is ready on {source.node}.")
+
+    async def answers(self) -> AsyncIterator[Check]:
+        registry = await self.registry()
+        await registry.find(f"{registry.reference('secxops/doctor')}:none")
+        yield _ok("registry", f"{self.settings.registry_address} answers and lets us in.")
+
+    async def _lacking(self, wanted: Rights, namespace: str) -> Sequence[str]:
+        """Return what this account may not do, as ``verb resource``; empty ``namespace``: in all."""
+
+        async def may(group: str, resource: str, verb: str) -> bool:
+            name, _, part = resource.partition("/")
+            asked = {
+                "namespace": namespace,
+                "group": group,
+                "resource": name,
+                "subresource": part,
+                "verb": verb,
+            }
+            said = await self.api.call(
+                "POST",
+                "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+                {
+                    "apiVersion": "authorization.k8s.io/v1",
+                    "kind": "SelfSubjectAccessReview",
+                    "spec": {"resourceAttributes": asked},
+                },
+                action="ask for this account's rights",
+            )
+            return bool(((said or {}).get("status") or {}).get("allowed"))
+
+        rows = [(*key, verb) for key, verbs in wanted.items() for verb in verbs]
+        allowed = await asyncio.gather(*(may(*row) for row in rows))
+        lacking: dict[str, list[str]] = {}
+        for (_, resource, verb), granted in zip(rows, allowed, strict=True):
+            if not granted:
+                lacking.setdefault(resource, []).append(verb)
+        return [f"{'/'.join(verbs)} {resource}" for resource, verbs in lacking.items()]
+
+
+def _ok(name: str, message: str) -> Check:
+    return Check(name=name, state="ok", message=message)
+
+
+def _failed(name: str, error: errors.SecxopsError) -> Check:
+    return Check(name=name, state="failed", message=error.message, hint=error.hint)
