@@ -5,8 +5,8 @@
 it, in its container, by whoever ordered it: their input has no end, so its size is told.
 
     python -m jupyter_secxops_migrate.copying.job run --hold 600 copying SOURCE DESTINATION …
-    python -m jupyter_secxops_migrate.copying.job put NAME SIZE < FILE
-    python -m jupyter_secxops_migrate.copying.job get NAME > FILE
+    python -m jupyter_secxops_migrate.copying.job put NAME=SIZE … < FILES
+    python -m jupyter_secxops_migrate.copying.job get NAME … > SIZE, FILE, SIZE, FILE …
 """
 
 from __future__ import annotations
@@ -35,23 +35,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("module")
     run.add_argument("rest", nargs=argparse.REMAINDER)
     put = what.add_parser("put")
-    put.add_argument("name")
-    put.add_argument("size", type=int)
+    put.add_argument("files", nargs="+", metavar="NAME=SIZE")
+    put.add_argument("--begin", action="store_true", help="then let the command begin")
     get = what.add_parser("get")
-    get.add_argument("name")
+    get.add_argument("names", nargs="+", metavar="NAME")
     for name in ("begin", "end"):
         what.add_parser(name)
     given = parser.parse_args(arguments)
     if given.what == "run":
         return _run(given.module, given.rest, given.wait, given.hold)
-    if given.what == "put":
-        return _put(given.name, given.size)
     if given.what == "get":
-        with open(_path(given.name), "rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
-        return 0
-    with open(_path(BEGIN if given.what == "begin" else END), "wb"):
-        return 0
+        return _get(given.names)
+    if given.what == "put":
+        for told in given.files:
+            name, _, size = told.rpartition("=")
+            if status := _put(name, int(size)):
+                return status
+    if given.what in ("begin", "end") or given.begin:
+        with open(_path(END if given.what == "end" else BEGIN), "wb"):
+            pass
+    return 0
 
 
 def _run(module: str, rest: Sequence[str], wait: float, hold: float) -> int:
@@ -81,6 +84,15 @@ def _put(name: str, size: int) -> int:
                 return 1
             file.write(chunk)
             size -= len(chunk)
+    return 0
+
+
+def _get(names: Sequence[str]) -> int:
+    """Print each file behind a line with its size."""
+    for name in names:
+        with open(_path(name), "rb") as file:
+            sys.stdout.buffer.write(b"%d\n" % os.fstat(file.fileno()).st_size)
+            shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
     return 0
 
 

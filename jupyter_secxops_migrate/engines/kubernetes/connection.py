@@ -332,7 +332,7 @@ class Connection:
         container: str,
         command: Sequence[str],
         stdin: AsyncIterator[bytes] | None = None,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Run a command in a container, and yield its standard output.
 
         The WebSocket has no end of input: the command must know how much it is to read.

@@ -74,6 +74,7 @@ class KubernetesEngine(KubernetesSettings):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._api = Connection(self.kubeconfig, self.context)
+        self._started: Jobs | None = None
         self._registry: Registry | None = None
         self._probed: dict[tuple[str, int | None], ImageProbe] = {}
         self._all_nodes = Watched(self._api, "/api/v1/nodes", Node.from_json)
@@ -84,6 +85,8 @@ class KubernetesEngine(KubernetesSettings):
 
     async def close(self) -> None:
         """Release connections."""
+        if self._started is not None:
+            await self._started.close()
         for watched in (self._all_nodes, self._all_pods, self._launcher):
             await watched.close()
         if self._registry is not None:
@@ -93,7 +96,10 @@ class KubernetesEngine(KubernetesSettings):
     # ------------------------------------------------------------------ surroundings
 
     async def _jobs(self) -> Jobs:
-        return Jobs(self._api, self, await self._space.name())
+        name = await self._space.name()
+        if self._started is None:
+            self._started = Jobs(self._api, self, name)
+        return self._started
 
     async def doctor(self) -> list[Check]:
         """Check that the cluster answers and has what a share needs; never raises."""

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,7 @@ class Jobs:
         self.namespace = namespace
         self.path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self.pods = f"/api/v1/namespaces/{namespace}/pods"
+        self._releasing: set[asyncio.Task[None]] = set()
 
     async def run(self, job: Job) -> AsyncIterator[Progress | JobResult]:
         """Run a Job, or adopt the one that is there; yield progress and, last, its result."""
@@ -159,30 +160,32 @@ class Jobs:
         fields: Mapping[str, Any] | None = None
         failure: errors.SecxopsError | None = None
         if job.files and pod["status"]["phase"] == "Running":
-            for file, source in job.files.items():
-                await self.put(name, file, source)
-            await self._tell(name, "begin")
-        async for line in self._lines(name):
-            try:
-                said = json.loads(line)
-                kind = said["type"]
-            except (ValueError, TypeError, KeyError):
-                yield LogLine(line)
-                continue
-            if kind == "progress":
-                yield Measure(
-                    int(said["bytes"]), said.get("total_bytes"), "bytes", files=int(said["files"])
-                )
-            elif kind == "build":
-                yield JobResult(said)
-            elif kind == "error":
-                failure = error_of(said)
-            elif kind == "result":
-                fields = said
-                for file, target in job.results.items():
-                    await self._fetch(name, file, target)
-                if job.results:
-                    await self._tell(name, "end")
+            await self.put(name, job.files)
+        async with contextlib.aclosing(self._lines(name)) as lines:
+            async for line in lines:
+                try:
+                    said = json.loads(line)
+                    kind = said["type"]
+                except (ValueError, TypeError, KeyError):
+                    yield LogLine(line)
+                    continue
+                if kind == "progress":
+                    yield Measure(
+                        int(said["bytes"]),
+                        said.get("total_bytes"),
+                        "bytes",
+                        files=int(said["files"]),
+                    )
+                elif kind == "build":
+                    yield JobResult(said)
+                elif kind == "error":
+                    failure = error_of(said)
+                elif kind == "result":
+                    fields = said
+                    if job.results:
+                        await self._fetch(name, job.results)
+                        self._release(name)
+                    break  # how its pod ends is not waited for
         if failure is not None or fields is None:
             ended = await self.api.get(f"{self.pods}/{name}")
             await self.remove(job.name)
@@ -221,7 +224,7 @@ class Jobs:
                 return pod
         raise errors.EngineFailed(action=f"start {job.name}", reason="its pod is gone")
 
-    async def _lines(self, pod: str) -> AsyncIterator[str]:
+    async def _lines(self, pod: str) -> AsyncGenerator[str, None]:
         """Yield the log's lines, each once, also over a broken connection."""
         seen = 0
         for _ in range(20):
@@ -236,30 +239,70 @@ class Jobs:
                 return
             await asyncio.sleep(0.1)
 
-    async def put(self, pod: str, name: str, source: Path) -> None:
-        """Put a file into a Job's /work."""
+    async def put(self, pod: str, files: Mapping[str, Path]) -> None:
+        """Put files into a Job's /work, and let it begin."""
+        # A moment each, as reading them is.
+        sizes = {name: os.stat(path).st_size for name, path in files.items()}  # noqa: PTH116
 
         async def chunks() -> AsyncIterator[bytes]:
-            with source.open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    yield chunk
+            for path in files.values():
+                with path.open("rb") as file:
+                    while chunk := file.read(_CHUNK):
+                        yield chunk
 
-        size = os.stat(source).st_size  # noqa: PTH116 - a moment, as reading it is
-        command = [*RUNNER, "put", name, str(size)]
+        told = [f"{name}={size}" for name, size in sizes.items()]
+        command = [*RUNNER, "put", "--begin", *told]
         async for _ in self.api.execute(self.namespace, pod, "job", command, chunks()):
             pass
 
-    async def _fetch(self, pod: str, name: str, target: Path) -> None:
-        fresh = target.with_name(target.name + ".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            async for chunk in self.api.execute(self.namespace, pod, "job", [*RUNNER, "get", name]):
-                file.write(chunk)
-        fresh.replace(target)
+    async def _fetch(self, pod: str, results: Mapping[str, Path]) -> None:
+        """Fetch files from a Job's /work; those here are replaced once all have come."""
+        fresh = {name: path.with_name(path.name + ".new") for name, path in results.items()}
+        command = [*RUNNER, "get", *results]
+        async with contextlib.aclosing(
+            self.api.execute(self.namespace, pod, "job", command)
+        ) as chunks:
 
-    async def _tell(self, pod: str, what: str) -> None:
-        async for _ in self.api.execute(self.namespace, pod, "job", [*RUNNER, what]):
-            pass
+            async def more() -> bytes:
+                if not (chunk := await anext(chunks, b"")):
+                    raise errors.EngineFailed(action=f"read from {pod}", reason="it ended early")
+                return chunk
+
+            rest = b""
+            for path in fresh.values():
+                while b"\n" not in rest:
+                    rest += await more()
+                told, _, rest = rest.partition(b"\n")
+                left = int(told)
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                with os.fdopen(descriptor, "wb") as file:
+                    while left:
+                        rest = rest or await more()
+                        piece, rest = rest[:left], rest[left:]
+                        left -= file.write(piece)
+            async for _ in chunks:
+                pass  # its status comes last
+        for name, path in results.items():
+            fresh[name].replace(path)
+
+    def _release(self, pod: str) -> None:
+        """Let a Job whose results are here end, beside what comes next; else it ends by itself."""
+
+        async def tell() -> None:
+            with contextlib.suppress(errors.SecxopsError):
+                command = [*RUNNER, "end"]
+                async for _ in self.api.execute(self.namespace, pod, "job", command):
+                    pass
+
+        task = asyncio.create_task(tell())
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
+
+    async def close(self) -> None:
+        """Do not wait for the end of Jobs any more."""
+        for task in self._releasing:
+            task.cancel()
+        await asyncio.gather(*self._releasing, return_exceptions=True)
 
     async def remove(self, name: str) -> None:
         """Remove a Job and wait until its pods are gone; absent is success."""

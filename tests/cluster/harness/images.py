@@ -120,10 +120,14 @@ def recipes(programs: Programs) -> dict[str, Image]:
     )
     tools = Layer(
         Layer(
-            Layer(base, script=f"{_PIP} blake3 pathspec pydantic pygit2"),
-            files={"/usr/local/bin/buildctl": programs["buildctl"]},
+            Layer(
+                Layer(base, script=f"{_PIP} blake3 pathspec pydantic pygit2"),
+                files={"/usr/local/bin/buildctl": programs["buildctl"]},
+            ),
+            files={f"/opt/secxops/{PACKAGE.name}": PACKAGE},
         ),
-        files={f"/opt/secxops/{PACKAGE.name}": PACKAGE},
+        # As pip does at an installation: a Job can't keep what it compiles.
+        script="python3 -m compileall -q --invalidation-mode unchecked-hash /opt/secxops",
     )
     pause = Layer(files={"/pause": Path("/usr/bin/catatonit")})
     return {
