@@ -2,7 +2,9 @@
 
 ``run`` runs a module's command in ``/work``: with ``--wait`` once ``begin`` was called, and with
 ``--hold`` it stays for its results to be fetched until ``end`` is called. The others are run beside
-it, in its container, by whoever ordered it: their input has no end, so its size is told.
+it, in its container, by whoever ordered it: their input has no end, so its size is told. ``first``
+runs another module's command while the Job still waits, one at a time: a connection that broke leaves
+the one before at work.
 
     python -m jupyter_secxops_migrate.copying.job run --hold 600 copying SOURCE DESTINATION …
     python -m jupyter_secxops_migrate.copying.job put NAME=SIZE … < FILES
@@ -12,6 +14,7 @@ it, in its container, by whoever ordered it: their input has no end, so its size
 from __future__ import annotations
 
 import argparse
+import fcntl
 import importlib
 import os
 import shutil
@@ -20,7 +23,7 @@ import time
 from collections.abc import Sequence
 
 WORK = os.environ.get("SECXOPS_WORK", "/work")
-BEGIN, END = ".begin", ".end"
+BEGIN, END, FIRST = ".begin", ".end", ".first"
 LOOK_SECONDS = 0.02
 PACKAGE = (__package__ or "").rpartition(".")[0]
 
@@ -39,11 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     put.add_argument("--begin", action="store_true", help="then let the command begin")
     get = what.add_parser("get")
     get.add_argument("names", nargs="+", metavar="NAME")
+    first = what.add_parser("first")
+    first.add_argument("module")
+    first.add_argument("rest", nargs=argparse.REMAINDER)
     for name in ("begin", "end"):
         what.add_parser(name)
     given = parser.parse_args(arguments)
     if given.what == "run":
         return _run(given.module, given.rest, given.wait, given.hold)
+    if given.what == "first":
+        with open(_path(FIRST), "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return _main(given.module, given.rest)
     if given.what == "get":
         return _get(given.names)
     if given.what == "put":
@@ -60,11 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(module: str, rest: Sequence[str], wait: float, hold: float) -> int:
     if wait and not _appears(BEGIN, wait):
         return 1
-    status = int(importlib.import_module(f"{PACKAGE}.{module}").main(rest))
+    status = _main(module, rest)
     if hold and status == 0 and not _appears(END, hold):
         print("nobody came for the results", file=sys.stderr)
         return 1
     return status
+
+
+def _main(module: str, rest: Sequence[str]) -> int:
+    return int(importlib.import_module(f"{PACKAGE}.{module}").main(rest))
 
 
 def _appears(name: str, seconds: float) -> bool:

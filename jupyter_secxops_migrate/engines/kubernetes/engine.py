@@ -8,7 +8,6 @@ import json
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -54,7 +53,7 @@ from . import objects
 from .build import Builders, build_job, read_build
 from .connection import Connection, Json
 from .doctor import examine
-from .jobs import COPY_RIGHTS, READ_RIGHTS, WORK, Job, JobResult, Jobs, wait_for_pod
+from .jobs import COPY_RIGHTS, WORK, Job, JobResult, Jobs, wait_for_pod
 from .launcher import Launcher, by_digest
 from .namespace import KINDS, Namespace
 from .place import SourcePod, environment, locate, source_pod
@@ -334,7 +333,8 @@ class KubernetesEngine(KubernetesSettings):
         async for item in jobs.run(job):
             if isinstance(item, JobResult):
                 # It starts while the build still runs, and waits for its manifest.
-                await jobs.start(self._checking(order.migration, order.owner, volume, source))
+                check = VolumeCheck(volume, order.manifest)
+                await jobs.start(self._check(order.migration, order.owner, check, source))
                 fields = item.fields
                 uid, gid = fields["owner"]
                 yield CopyResult(
@@ -352,15 +352,33 @@ class KubernetesEngine(KubernetesSettings):
                 yield item
 
     async def own(self, order: OwnOrder) -> AsyncIterator[Progress | VerifyResult]:
-        """Hand the copied files to the image's user."""
+        """Hand the copied files to the image's user, in the Jobs that wait to check them."""
+        jobs = await self._jobs()
+        source = await self._source()
         before, after = (f"{u}:{g}" for u, g in (order.before, order.after))
-        more = ("--before", before, "--after", after)
-        async for item in self._each(order, "own", more, COPY_RIGHTS):
+        arguments = [*("--manifest", f"{WORK}/manifest", "--json"), "--before", before]
+        arguments += ["--after", after, "--", "/volume"]
+        streams = [
+            jobs.run_first(
+                self._check(order.migration, order.owner, check, source),
+                "copying.own",
+                arguments,
+                {"manifest.meta": _meta(check)},
+            )
+            for check in order.volumes
+        ]
+        async for item in _summed(streams):
             yield item
 
     async def verify(self, order: VerifyOrder) -> AsyncIterator[Progress | VerifyResult]:
         """Check volumes against their manifests; the claims of those that are equal say so."""
-        async for item in self._each(order, "verify", (), READ_RIGHTS):
+        jobs = await self._jobs()
+        source = await self._source()
+        streams = [
+            jobs.run(self._check(order.migration, order.owner, check, source))
+            for check in order.volumes
+        ]
+        async for item in _summed(streams):
             yield item
         for check in order.volumes:
             await self._api.call(
@@ -370,68 +388,26 @@ class KubernetesEngine(KubernetesSettings):
                 action="mark a claim as verified",
             )
 
-    async def _each(
-        self,
-        order: OwnOrder | VerifyOrder,
-        what: str,
-        more: Sequence[str],
-        rights: Sequence[str],
-    ) -> AsyncIterator[Progress | VerifyResult]:
-        """Run a Job for each volume, side by side; yield their progress and, last, their sum."""
-        jobs = await self._jobs()
-        source = await self._source()
+    def _check(self, migration: str, owner: str, check: VolumeCheck, source: SourcePod) -> Job:
+        """Return the Job that checks a volume by its manifest, read-only at ``/check``.
 
-        def job(check: VolumeCheck) -> Job:
-            meta = check.manifest.with_name(check.manifest.name + ".meta")
-            return replace(
-                self._checking(
-                    order.migration, order.owner, check.volume, source, what, more, rights
-                ),
-                files={"manifest": check.manifest, "manifest.meta": meta},
-                results={} if what == "verify" else {"manifest.meta": meta},
-            )
-
-        done = [Measure(0, files=0)] * len(order.volumes)
-        total = VerifyResult(0, 0)
-        streams = [jobs.run(job(check)) for check in order.volumes]
-        async for number, item in side_by_side(streams):
-            if isinstance(item, Measure):
-                done[number] = item
-                yield Measure(
-                    sum(m.done for m in done), None, "bytes", sum(m.files or 0 for m in done)
-                )
-            elif isinstance(item, JobResult):
-                total = VerifyResult(
-                    total.files + item.fields["files"], total.bytes + item.fields["bytes"]
-                )
-            else:
-                yield item
-        yield total
-
-    def _checking(
-        self,
-        migration: str,
-        owner: str,
-        volume: str,
-        source: SourcePod,
-        what: str = "verify",
-        more: Sequence[str] = (),
-        rights: Sequence[str] = READ_RIGHTS,
-    ) -> Job:
-        """Return the Job that checks a volume, or does something else to it, by its manifest."""
+        It starts as soon as the volume is there and waits for the manifest. While it does, the files
+        are handed over at ``/volume``: so one pod serves both.
+        """
         names = Names(migration)
-        read_only = what == "verify"
         return Job(
-            name=names.job(f"{what}-{volume.removeprefix(names.volume(''))}"),
+            name=names.job(f"check-{check.volume.removeprefix(names.volume(''))}"),
             labels=labels(owner, "job", migration),
-            module=f"copying.{what}",
-            arguments=["--manifest", f"{WORK}/manifest", "--json", *more, "--", "/volume"],
-            volumes=[_volume("volume", volume, read_only)],
-            mounts=[{"name": "volume", "mountPath": "/volume", "readOnly": read_only}],
+            module="copying.verify",
+            arguments=["--manifest", f"{WORK}/manifest", "--json", "--", "/check"],
+            volumes=[_volume("volume", check.volume)],
+            mounts=[
+                {"name": "volume", "mountPath": "/volume"},
+                {"name": "volume", "mountPath": "/check", "readOnly": True},
+            ],
             tolerations=source.tolerations,
-            rights=rights,
-            # By these names alone; the files themselves are brought when there are any.
-            files={"manifest": Path(), "manifest.meta": Path()},
+            rights=COPY_RIGHTS,
+            files={"manifest": check.manifest, "manifest.meta": _meta(check)},
             seconds=self.job_seconds,
         )
 
@@ -495,6 +471,29 @@ def source_mount(place: SourcePlace) -> Json:
     """Return a Job's read-only mount of a source's folder, and of nothing else in its claim."""
     mount: Json = {"name": "source", "mountPath": "/source", "readOnly": True}
     return {**mount, "subPath": place.subpath} if place.subpath else mount
+
+
+async def _summed(
+    streams: Sequence[AsyncIterator[Progress | JobResult]],
+) -> AsyncIterator[Progress | VerifyResult]:
+    """Follow Jobs side by side; yield their progress and, last, the sum of what they found."""
+    done = [Measure(0, files=0)] * len(streams)
+    total = VerifyResult(0, 0)
+    async for number, item in side_by_side(streams):
+        if isinstance(item, Measure):
+            done[number] = item
+            yield Measure(sum(m.done for m in done), None, "bytes", sum(m.files or 0 for m in done))
+        elif isinstance(item, JobResult):
+            files, size = item.fields["files"], item.fields["bytes"]
+            total = VerifyResult(total.files + files, total.bytes + size)
+        else:
+            yield item
+    yield total
+
+
+def _meta(check: VolumeCheck) -> Path:
+    """The side file beside a manifest."""
+    return check.manifest.with_name(check.manifest.name + ".meta")
 
 
 def _volume(name: str, claim: str, read_only: bool = False) -> Json:

@@ -33,7 +33,6 @@ _NO_IMAGE = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _NO_START = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 # What the verified copy of files of any owner needs; Pod Security's *baseline* level allows these.
 COPY_RIGHTS = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID")
-READ_RIGHTS = ("DAC_OVERRIDE",)
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,26 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """The ``result`` line of the Job, or one of a build's ``build`` lines."""
+    """The ``result`` line of the Job, its ``error``, or one of a build's ``build`` lines."""
 
     fields: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """What it is."""
+        return str(self.fields["type"])
+
+
+def said(line: str) -> Progress | JobResult:
+    """Read a line that one of our commands printed; any other is for the log."""
+    try:
+        found = json.loads(line)
+        if found["type"] == "progress":
+            total = found.get("total_bytes")
+            return Measure(int(found["bytes"]), total, "bytes", files=int(found["files"]))
+        return JobResult(found)
+    except (ValueError, TypeError, KeyError):
+        return LogLine(line)
 
 
 def security(rights: Sequence[str], user: int) -> Json:
@@ -160,28 +176,16 @@ class Jobs:
         fields: Mapping[str, Any] | None = None
         failure: errors.SecxopsError | None = None
         if job.files and pod["status"]["phase"] == "Running":
-            await self.put(name, job.files)
+            await self._put(name, job.files, "--begin")
         async with contextlib.aclosing(self._lines(name)) as lines:
             async for line in lines:
-                try:
-                    said = json.loads(line)
-                    kind = said["type"]
-                except (ValueError, TypeError, KeyError):
-                    yield LogLine(line)
-                    continue
-                if kind == "progress":
-                    yield Measure(
-                        int(said["bytes"]),
-                        said.get("total_bytes"),
-                        "bytes",
-                        files=int(said["files"]),
-                    )
-                elif kind == "build":
-                    yield JobResult(said)
-                elif kind == "error":
-                    failure = error_of(said)
-                elif kind == "result":
-                    fields = said
+                item = said(line)
+                if not isinstance(item, JobResult) or item.kind == "build":
+                    yield item
+                elif item.kind == "error":
+                    failure = error_of(item.fields)
+                elif item.kind == "result":
+                    fields = item.fields
                     if job.results:
                         await self._fetch(name, job.results)
                         self._release(name)
@@ -191,6 +195,30 @@ class Jobs:
             await self.remove(job.name)
             raise failure or _ended_badly(job.name, ended)
         yield JobResult(fields)
+
+    async def run_first(
+        self, job: Job, module: str, arguments: Sequence[str], results: Mapping[str, Path]
+    ) -> AsyncIterator[Progress | JobResult]:
+        """Run another module's command in the container of a Job that waits for its files, with these."""
+        await self.start(job)
+        name = (await self._running(job))["metadata"]["name"]
+        await self._put(name, job.files)
+        command = [*RUNNER, "first", module, *arguments]
+        failure: errors.SecxopsError | None = None
+        rest = b""
+        try:
+            async for chunk in self.api.execute(self.namespace, name, "job", command):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    item = said(line.decode("utf-8", "replace"))
+                    if isinstance(item, JobResult) and item.kind == "error":
+                        failure = error_of(item.fields)
+                        continue
+                    if isinstance(item, JobResult):
+                        await self._fetch(name, results)
+                    yield item
+        except errors.EngineFailed as error:
+            raise failure or error from None
 
     async def start(self, job: Job) -> None:
         """Make the Job, unless a usable one is there; one that needs files waits for them."""
@@ -239,8 +267,8 @@ class Jobs:
                 return
             await asyncio.sleep(0.1)
 
-    async def put(self, pod: str, files: Mapping[str, Path]) -> None:
-        """Put files into a Job's /work, and let it begin."""
+    async def _put(self, pod: str, files: Mapping[str, Path], *options: str) -> None:
+        """Put files into a Job's /work; with ``--begin``, let it begin."""
         # A moment each, as reading them is.
         sizes = {name: os.stat(path).st_size for name, path in files.items()}  # noqa: PTH116
 
@@ -251,7 +279,7 @@ class Jobs:
                         yield chunk
 
         told = [f"{name}={size}" for name, size in sizes.items()]
-        command = [*RUNNER, "put", "--begin", *told]
+        command = [*RUNNER, "put", *options, *told]
         async for _ in self.api.execute(self.namespace, pod, "job", command, chunks()):
             pass
 
