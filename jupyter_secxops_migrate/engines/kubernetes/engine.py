@@ -435,7 +435,8 @@ class KubernetesEngine(KubernetesSettings):
 
     async def end_jobs(self, migration: str) -> None:
         """End and remove the migration's Jobs."""
-        await self._space.remove_all(f"{MIGRATION}={migration},{ROLE}=job", ("job", "pod"))
+        marks = f"{MIGRATION}={migration},{ROLE}=job"
+        await self._space.remove_all(marks, ("job", "pod"), wait=False)
 
     async def delete(self, migration: str, image: str | None = None) -> None:
         """Remove environment, Jobs and claims; and ``image`` from the registry."""

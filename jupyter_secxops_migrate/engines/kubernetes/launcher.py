@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Mapping
@@ -100,10 +101,13 @@ class PodLauncher:
         await self._api.create(
             await self._space.path("secret"), secret, "make the environment's secret"
         )
-        for kind, thing in made.items():
-            await self._api.create(
-                await self._space.path(kind), thing, f"make the environment's {kind}"
+        paths = {kind: await self._space.path(kind) for kind in made}
+        await asyncio.gather(
+            *(
+                self._api.create(paths[kind], thing, f"make the environment's {kind}")
+                for kind, thing in made.items()
             )
+        )
         await self._release(body)
         return await self._wait_until_answers(order)
 
@@ -150,7 +154,8 @@ class PodLauncher:
             return await self._api.ask(namespace, name, objects.PORT, "/api/status", headers)
 
         with_token = {"Authorization": f"token {order.token}"}
-        if await status(with_token) != 200 or await status({}) != 403:
+        known, stranger = await asyncio.gather(status(with_token), status({}))
+        if (known, stranger) != (200, 403):
             raise errors.LaunchFailed(
                 reason="its JupyterLab does not go by the environment's own token: remove the token "
                 "from the image's Jupyter configuration",

@@ -60,8 +60,8 @@ class Namespace:
                 return
         raise errors.EngineFailed(action=f"remove {name}", reason="it does not end")
 
-    async def remove_all(self, selector: str, kinds: Sequence[str]) -> None:
-        """Remove what has these labels, kind after kind."""
+    async def remove_all(self, selector: str, kinds: Sequence[str], *, wait: bool = True) -> None:
+        """Remove what has these labels, kind after kind; ``wait`` until its pods are gone."""
         for kind in kinds:
             path = await self.path(kind)
             names = [
@@ -69,7 +69,9 @@ class Namespace:
             ]
             await asyncio.gather(
                 *(
-                    self.remove_pod(name) if kind == "pod" else self.api.delete(f"{path}/{name}")
+                    self.remove_pod(name)
+                    if kind == "pod" and wait
+                    else self.api.delete(f"{path}/{name}")
                     for name in names
                 )
             )
