@@ -24,6 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--subfolder", default="", metavar="REL", help="with --commit: only this folder of it"
     )
+    parser.add_argument(
+        "--cloned",
+        type=float,
+        metavar="TIME",
+        help="the destination is a clone of the source, ordered then (seconds since 1970)",
+    )
     parser.add_argument("--workers", type=int, metavar="N")
     parser.add_argument("--sync", action="store_true", help="force all to disk")
     parser.add_argument("--json", action="store_true", dest="as_json")
@@ -33,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     if given.subfolder and given.commit is None:
         parser.error("--subfolder goes with --commit")
+    if given.cloned is not None and (given.commit is not None or given.exclude):
+        parser.error("--cloned goes without --commit and --exclude")
 
     def work(report: Report) -> None:
         result = copy_tree(
@@ -45,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sync=given.sync,
             commit=given.commit,
             subfolder=given.subfolder,
+            cloned=given.cloned,
         )
         report.result(
             f"{result.files} files, {result.bytes} bytes copied and compared; manifest {result.digest}",
@@ -54,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             owner=list(result.owner),
             skipped=[row._asdict() for row in result.skipped],
             notes=list(result.notes),
+            kept=result.kept,
         )
 
     return run(given.as_json, work)

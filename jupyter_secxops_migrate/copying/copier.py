@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import never
+from .clone import Aside
 from .content import Content, Mismatch, SourceError, Writer, settle
 from .git import is_lfs_pointer, open_repository, scrubbed
 from .manifest import entry_line, manifest_line, skipped_line, xattrs_digest
@@ -49,7 +50,8 @@ class Options(NamedTuple):
 
     ``privileged`` keeps numeric owners; otherwise what is made belongs to ``maker`` (uid, gid).
     ``granularity`` is the unit in which the destination keeps times, nanoseconds. ``staging`` is a
-    folder below the destination for what has to be made before it is copied.
+    folder below the destination for what has to be made before it is copied. ``cloned`` is since when
+    the destination is a clone of the source, nanoseconds; None where it began empty.
     """
 
     privileged: bool
@@ -58,6 +60,7 @@ class Options(NamedTuple):
     staging: bytes
     write: Writer = os.write
     commit: Commit | None = None
+    cloned: int | None = None
 
 
 class Spool:
@@ -101,6 +104,10 @@ class _Changing(Exception):
     """The file did not hold still."""
 
 
+class _Short(Exception):
+    """The clone has not what was there before it."""
+
+
 class _Skip(Exception):
     """The entry is left out; the argument says why."""
 
@@ -123,7 +130,10 @@ class Copier:
         self._spool, self._options, self._send = spool, options, send
         self._content = Content(options.write, self._tick)
         self._ticked = time.monotonic()
-        self._early = self._unsent = 0
+        self._early = self._unsent = self._kept = 0
+        self._aside = None
+        if options.cloned is not None:
+            self._aside = Aside(destination, options.staging)
         self._first_descent = Descent(destination)
         self._repository: Any = None
         self._instead: dict[int, tuple[bytes, str]] = {}
@@ -136,7 +146,7 @@ class Copier:
         """Copy one batch: ``(number, only_look, [(folder, [entry, …]), …])``."""
         number, only_look, segments = batch
         self._manifest, self._meta, self._primaries = [], [], []
-        files = copied = self._early = self._unsent = 0
+        files = copied = self._early = self._unsent = self._kept = 0
         for folder, entries in segments:
             try:
                 # A commit's folders need not be in the work tree, and its entries not the work tree's.
@@ -177,13 +187,16 @@ class Copier:
                     self._source_error(path, error.error)
                 except Mismatch:
                     self._send(("differs", path))
+                except _Short:
+                    self._send(("short", path))
                 except OSError as error:
                     if error.errno in FULL:
                         self._send(("full",))
                     else:
                         self._send(("failed", path, os.strerror(error.errno or 0)))
         at = self._spool.put(b"".join(self._manifest), b"".join(self._meta))
-        self._send(("done", number, at, files, copied - self._early, self._primaries))
+        done = (number, at, files, copied - self._early, self._primaries, self._kept)
+        self._send(("done", *done))
 
     # ------------------------------------------------------------------ one entry
 
@@ -198,9 +211,15 @@ class Copier:
             mode = 0o600
             if self._with_mode:
                 mode = os.fstat(descriptor).st_mode & 0o777
-            made = os.open(name, CREATE, mode, dir_fd=destination)
+            kept = self._from_clone(descriptor, destination, name, path, special)
+            if kept is None:
+                made = os.open(name, CREATE, mode, dir_fd=destination)
+            else:
+                made, mode = kept, ANY_MODE
             try:
-                state, digest, flags = self._settled(descriptor, made, source, name, path, special)
+                state, digest, flags = self._settled(
+                    descriptor, made, source, name, path, special, kept is not None
+                )
                 attributes = self._attributes(descriptor, path)
                 self._dress(made, state, attributes, path, mode)
             except BaseException:
@@ -228,8 +247,51 @@ class Copier:
             self._primaries.append((inode_key(state), digest))
         return size, digest
 
+    def _from_clone(
+        self, descriptor: int, destination: int, name: bytes, path: bytes, special: int
+    ) -> int | None:
+        """Bring the clone's file into place, if it may be equal to the source's; else None."""
+        if self._aside is None:
+            return None
+        folder = path[: -len(name) - 1]
+        state = os.fstat(descriptor)
+        if special or not stat.S_ISREG(state.st_mode) or state.st_nlink != 1:
+            self._aside.drop(folder, name)
+            return None
+        found = self._aside.take(folder, name, destination, state.st_size)
+        if found is None:
+            self._insist(state)
+        elif _attributes_of(found) != _attributes_of(descriptor):
+            os.close(found)
+            os.unlink(name, dir_fd=destination)
+            return None
+        return found
+
+    def _insist(self, state: os.stat_result) -> None:
+        """Raise `_Short` if the source has not changed since it was cloned, and so can't differ."""
+        if self._options.cloned is not None and state.st_ctime_ns < self._options.cloned:
+            raise _Short
+
+    def _equal(self, descriptor: int, made: int, state: os.stat_result) -> str | None:
+        """Hash both ends of a file that the clone brought; None where they differ."""
+        size = state.st_size
+        sparse = state.st_blocks * 512 < size
+        digest = self._content.digest(descriptor, size, sparse, of_source=True)
+        arrived = self._content.digest(made, size, True) if os.fstat(made).st_size == size else None
+        if digest is not None and digest != arrived:
+            self._insist(state)
+            return None
+        return digest
+
     def _settled(
-        self, descriptor: int, made: int, folder: int, name: bytes, path: bytes, special: int
+        self,
+        descriptor: int,
+        made: int,
+        folder: int,
+        name: bytes,
+        path: bytes,
+        special: int,
+        kept: bool = False,
     ) -> tuple[os.stat_result, str, list[bytes]]:
         """Copy the content until the source holds still; return its state, digest and flags."""
         pause = 0.02
@@ -248,10 +310,13 @@ class Copier:
                 digest = self._back_up(descriptor, made, folder, name)
                 flags.append(b"sqlite-backup")
                 return self._as_made(state, made), digest, flags
+            elif kept and not attempt:
+                digest = self._equal(descriptor, made, state)
             else:
                 sparse = state.st_blocks * 512 < state.st_size
                 digest = self._content.copy(descriptor, made, state.st_size, sparse)
             if digest is not None and _unchanged(state, os.fstat(descriptor)):
+                self._kept += kept and not attempt
                 return (self._as_made(state, made) if flags else state), digest, flags
             os.ftruncate(made, 0)
             os.lseek(made, 0, os.SEEK_SET)
@@ -520,6 +585,8 @@ class Copier:
 
 
 EXAMINED_MOST = 64 << 20
+ANY_MODE = -1
+"""Of what was there before: its mode and owner are set in any case."""
 
 
 def _read_whole(descriptor: int, size: int) -> bytes:
@@ -542,6 +609,10 @@ def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
 def inode_key(state: os.stat_result) -> int:
     """Return one number that stands for a file, whatever its names are."""
     return state.st_dev << 64 | state.st_ino
+
+
+def _attributes_of(descriptor: int) -> list[tuple[str, bytes]]:
+    return sorted(read_attributes(descriptor, lambda reason: None))
 
 
 def read_attributes(descriptor: int, lost: Callable[[str], None]) -> list[tuple[str, bytes]]:
@@ -574,7 +645,7 @@ def dress(
     made_mode: int = 0o600,
 ) -> None:
     """Give what was made its owner, mode, attributes and times, in the order that keeps them."""
-    if owner is not None and owner != OURSELVES:
+    if owner is not None and (owner != OURSELVES or made_mode == ANY_MODE):
         os.chown(made, *owner)
     # Without privileges, attributes want a file that may be written; an ACL outlives only a chmod
     # that comes before it, because it keeps its mask in the group's bits.

@@ -26,9 +26,10 @@ from typing import Any, NamedTuple
 from blake3 import blake3
 
 from ..errors import CopyFailed, DiskFull, FileChanging, FileUnreadable, VerifyFailed
-from . import git, never, sqlite
+from . import clone, git, never, sqlite
 from .content import Writer
 from .copier import (
+    ANY_MODE,
     BLOB,
     FILE,
     LINE,
@@ -91,7 +92,8 @@ class Skipped(NamedTuple):
 class CopyResult(NamedTuple):
     """``digest`` is the BLAKE3 (hex) of the manifest, ``owner`` uid and gid of the source's root.
 
-    ``skipped`` holds the first thousand; the metadata side file has all.
+    ``skipped`` holds the first thousand; the metadata side file has all. ``kept`` is how many of the
+    files a clone had brought.
     """
 
     files: int
@@ -100,6 +102,7 @@ class CopyResult(NamedTuple):
     owner: tuple[int, int]
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...] = ()
+    kept: int = 0
 
 
 def copy_tree(
@@ -113,6 +116,7 @@ def copy_tree(
     sync: bool = False,
     commit: str | None = None,
     subfolder: str | bytes = b"",
+    cloned: float | None = None,
     write: Writer = os.write,
 ) -> CopyResult:
     """Copy the content of one folder into another and prove it.
@@ -140,6 +144,9 @@ def copy_tree(
     subfolder
         With ``commit``: only this folder of it, without ``.git``, for a project that is a part of
         its repository. ``source`` is the repository's root.
+    cloned
+        Not with ``commit``: the destination is a clone of the source (see `clone`) that was ordered at
+        this time, in seconds since 1970. What it has and should not have is removed.
     write
         Writes to the copied files; for tests that show that a bad write is found.
 
@@ -152,7 +159,8 @@ def copy_tree(
     FileUnreadable, FileChanging
         With the number of such files and the first.
     VerifyFailed
-        What was read back from the destination differs from what was read from the source.
+        What was read back from the destination differs from what was read from the source; or a clone
+        has not what has been there since before it was ordered.
     """
     try:
         with contextlib.ExitStack() as stack:
@@ -165,6 +173,7 @@ def copy_tree(
                 progress,
                 sync,
                 write,
+                None if cloned is None or commit else int(cloned * 1e9),
                 stack,
             ).run(commit, _inside(subfolder) if subfolder else b"")
     except OSError as error:
@@ -227,6 +236,7 @@ class _Copy:
         progress: Callable[[Progress], None] | None,
         sync: bool,
         write: Writer,
+        cloned: int | None,
         stack: contextlib.ExitStack,
     ) -> None:
         self._where, self._manifest, self._exclude = source, manifest, exclude
@@ -240,14 +250,14 @@ class _Copy:
             raise CopyFailed(path=source, reason="source and destination are the same folder")
         self._made_state = os.fstat(self._made)
         self._folder = self._opened(os.path.dirname(manifest))
-        self._write = write
+        self._write, self._cloned = write, cloned
         self._from, self._to = Descent(self._root), Descent(self._made)
         stack.callback(self._from.close)
         stack.callback(self._to.close)
         # counted
         self._files = self._bytes = self._total_files = self._total_bytes = 0
         self._skipped: list[Skipped] = []
-        self._skipped_more = 0
+        self._skipped_more = self._kept = 0
         self._notes: list[str] = []
         self._unreadable = self._changing = 0
         self._first_unreadable: bytes | None = None
@@ -320,6 +330,8 @@ class _Copy:
         digest = self._write_manifest(spools)
         if self._sync:
             self._to_disk()
+        if self._cloned is not None:
+            _remove(self._made, MARKER, clone.FOLDER)
         os.rmdir(MARKER, dir_fd=self._made)
         dress(self._made, *root)
         self._tell(last=True)
@@ -333,21 +345,35 @@ class _Copy:
             self._owner,
             tuple(self._skipped),
             tuple(self._notes),
+            self._kept,
         )
 
     def _prepare(self) -> Options:
         """Make the destination empty but for the mark that it is incomplete."""
         names = [name for name in os.listdir(self._made) if name != os.fsdecode(FILE_SYSTEMS_OWN)]
-        if names and os.fsdecode(MARKER) not in names:
+        interrupted = os.fsdecode(MARKER) in names
+        if names and not interrupted and self._cloned is None:
             raise CopyFailed(path=self._where, reason="the destination is not empty")
-        if names:
-            _empty(self._made)
-        else:
+        if not interrupted:
             os.mkdir(MARKER, 0o700, dir_fd=self._made)
+        if self._cloned is not None and os.fsdecode(MARKER) in os.listdir(self._root):
+            # What is written there shows here: nothing of it may be moved or removed.
+            if not interrupted:
+                os.rmdir(MARKER, dir_fd=self._made)
+            raise CopyFailed(path=self._where, reason="the clone is not a volume of its own")
+        if interrupted:
+            _empty(self._made)
+        if self._cloned is not None:
+            clone.set_aside(self._made, MARKER, FILE_SYSTEMS_OWN)
         state = os.stat(MARKER, dir_fd=self._made)
         privileged = os.geteuid() == 0
         return Options(
-            privileged, (state.st_uid, state.st_gid), self._granularity(), MARKER, self._write
+            privileged,
+            (state.st_uid, state.st_gid),
+            self._granularity(),
+            MARKER,
+            self._write,
+            cloned=self._cloned,
         )
 
     def _granularity(self) -> int:
@@ -646,10 +672,11 @@ class _Copy:
         """Take a message from whoever copies."""
         kind = message[0]
         if kind == "done":
-            _, number, at, files, copied, primaries = message
+            _, number, at, files, copied, primaries, kept = message
             self._index[number * 5 : number * 5 + 5] = array("Q", at)
             self._files += files
             self._bytes += copied
+            self._kept += kept
             self._links.digest.update(primaries)
         elif kind == "bytes":
             self._bytes += message[1]
@@ -671,6 +698,14 @@ class _Copy:
         elif kind == "differs":
             raise VerifyFailed(
                 "What was read back is not what was written.",
+                count=1,
+                path=self._where,
+                first=printable(message[1]),
+                node=os.uname().nodename,
+            )
+        elif kind == "short":
+            raise VerifyFailed(
+                "The clone has not what was there before it.",
                 count=1,
                 path=self._where,
                 first=printable(message[1]),
@@ -725,14 +760,13 @@ class _Copy:
         def lost(reason: str) -> None:
             self._take(("skipped", path, reason))
 
-        # No mode is -1: a folder's is always set.
         return (
             tuple(owner) if options.privileged else None,
             mode,
             tuple(times),
             attributes,
             lost,
-            -1,
+            ANY_MODE,
         )
 
     def _write_manifest(self, spools: Sequence[Spool]) -> str:
@@ -801,8 +835,17 @@ def _read(descriptor: int, offset: int, length: int) -> bytes:
     return data
 
 
-def _empty(root: int) -> None:
-    """Remove everything below a folder but `MARKER`, which is emptied."""
+def _remove(root: int, *path: bytes) -> None:
+    """Remove a folder with everything in it."""
+    parent = b"/".join(path[:-1])
+    descent = Descent(root)
+    _empty(descent.to(b"/".join(path)), spare=())
+    os.rmdir(path[-1], dir_fd=descent.to(parent))
+    descent.close()
+
+
+def _empty(root: int, spare: Sequence[bytes] = (MARKER, FILE_SYSTEMS_OWN)) -> None:
+    """Remove everything below a folder but `MARKER`, which is emptied, and the file system's own."""
     descent = Descent(root)
     stack: list[tuple[bytes, list[bytes]]] = [(b"", listing(root))]
     while stack:
@@ -810,12 +853,12 @@ def _empty(root: int) -> None:
         descriptor = descent.to(folder)
         if not names:
             stack.pop()
-            if folder and folder != MARKER:
+            if folder and folder not in spare:
                 parent, _, name = folder.rpartition(b"/")
                 os.rmdir(name, dir_fd=descent.to(parent))
             continue
         name = names.pop()
-        if not folder and name == FILE_SYSTEMS_OWN + b"/":
+        if not folder and name == FILE_SYSTEMS_OWN + b"/" and FILE_SYSTEMS_OWN in spare:
             continue
         if name.endswith(b"/"):
             with contextlib.suppress(PermissionError):
