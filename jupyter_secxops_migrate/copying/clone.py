@@ -21,13 +21,14 @@ FOLDER = b"clone"
 CHANGE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-def set_aside(root: int, marker: bytes, file_systems_own: bytes) -> None:
-    """Move what lies in ``root`` into ``marker``/clone.
+def set_aside(root: int, marker: bytes, file_systems_own: bytes) -> int:
+    """Move what lies in ``root`` into ``marker``/clone; return how many names that were.
 
     The file system's own folder stays; what a repair put into it is moved too.
     """
     top = marker + b"/" + FOLDER
     os.mkdir(top, 0o700, dir_fd=root)
+    moved = 0
     for name in listing(root):
         if name == file_systems_own + b"/":
             os.mkdir(top + b"/" + file_systems_own, 0o700, dir_fd=root)
@@ -40,6 +41,8 @@ def set_aside(root: int, marker: bytes, file_systems_own: bytes) -> None:
             paths = [path for path in (name.rstrip(b"/"),) if path != marker]
         for path in paths:
             os.rename(path, top + b"/" + path, src_dir_fd=root, dst_dir_fd=root)
+        moved += len(paths)
+    return moved
 
 
 class Aside:

@@ -364,7 +364,10 @@ class _Copy:
         if interrupted:
             _empty(self._made)
         if self._cloned is not None:
-            clone.set_aside(self._made, MARKER, FILE_SYSTEMS_OWN)
+            brought = clone.set_aside(self._made, MARKER, FILE_SYSTEMS_OWN)
+            if not brought and set(listing(self._root)) - {FILE_SYSTEMS_OWN + b"/"}:
+                # Whoever forgets the source's content may have forgotten more.
+                raise self._bad_clone("The clone came back empty.", b"")
         state = os.stat(MARKER, dir_fd=self._made)
         privileged = os.geteuid() == 0
         return Options(
@@ -704,15 +707,18 @@ class _Copy:
                 node=os.uname().nodename,
             )
         elif kind == "short":
-            raise VerifyFailed(
-                "The clone has not what was there before it.",
-                count=1,
-                path=self._where,
-                first=printable(message[1]),
-                node=os.uname().nodename,
-            )
+            raise self._bad_clone("The clone has not what was there before it.", message[1])
         else:
             raise CopyFailed(path=printable(message[1]), reason=message[2])
+
+    def _bad_clone(self, sentence: str, path: bytes) -> VerifyFailed:
+        return VerifyFailed(
+            sentence,
+            count=1,
+            path=self._where,
+            first=printable(path),
+            node=os.uname().nodename,
+        )
 
     def _link_all(self, copier: Copier) -> None:
         """Make the hard links, now that what they lead to is there."""
