@@ -571,6 +571,17 @@ class NotOnClaim(Refusal):
     hint_text = "Move it to a folder on a persistent volume claim ({mounts})."
 
 
+class ClaimUnusable(Refusal):
+    """The claim of the project or data can't be copied, or its copy would get no volume."""
+
+    code = "claim_unusable"
+    text = "The volume claim {claim} can't be copied: {reason}."
+    hint_text = (
+        "Move the files to a folder on another claim, or ask your admin (KubernetesEngine.storage_classes "
+        "chooses the class of copies)."
+    )
+
+
 class Unschedulable(StepFailed):
     """The scheduler finds no node for a pod."""
 

@@ -343,7 +343,11 @@ class ImageResult(_Record):
 
 
 class VolumeResult(_Record):
-    """A volume that was copied. ``manifest`` is the BLAKE3 digest of its manifest, in hex."""
+    """A volume that was copied. ``manifest`` is the BLAKE3 digest of its manifest, in hex.
+
+    ``route`` is ``clone`` where the storage made it and it was then compared, as every copy is;
+    ``route_reason`` says why a cluster's volume was not cloned.
+    """
 
     role: Literal["code", "data"]
     name: str
@@ -353,6 +357,8 @@ class VolumeResult(_Record):
     manifest: str
     source: str | None = None
     skipped: list[NotCopiedItem] = Field(default_factory=list)
+    route: Literal["copy", "clone"] = "copy"
+    route_reason: str = ""
 
 
 class Evidence(_Record):

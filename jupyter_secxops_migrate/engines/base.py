@@ -228,7 +228,8 @@ class CopyOrder:
 @dataclass(frozen=True)
 class CopyResult:
     """What was copied. ``digest`` is the BLAKE3 of the manifest file, hex. ``owner`` is the source
-    root's numeric uid and gid."""
+    root's numeric uid and gid. ``route`` says whether the storage cloned the volume before it was
+    compared, ``why`` why it did not; an engine without clones says nothing."""
 
     volume: str
     files: int
@@ -236,6 +237,8 @@ class CopyResult:
     digest: str
     owner: tuple[int, int]
     skipped: Sequence[NotCopiedItem] = ()
+    route: Literal["copy", "clone"] = "copy"
+    why: str = ""
 
 
 @dataclass(frozen=True)

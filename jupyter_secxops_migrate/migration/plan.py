@@ -59,6 +59,10 @@ REASONS: Mapping[str, tuple[str, str]] = {
         "This account may not see {what} of the cluster: the scheduler decides.",
         "An admin can allow it (ClusterRole secxops-placement of the operators' guide).",
     ),
+    "storage_unseen": (
+        "This account may not see {what}: whether the copies get their storage shows when they are made.",
+        "An admin can allow it (Role secxops and ClusterRole secxops-placement of the operators' guide).",
+    ),
     "version_asked": ("The files of version {version} ({commit}) are shared.", ""),
     "version_as_is": ("The files are shared as they are now ({label}).", ""),
     "defaults_used": (

@@ -462,6 +462,8 @@ class Steps:
                 "manifest": copied.digest,
                 "owner": list(copied.owner),
                 "skipped": [item.model_dump() for item in copied.skipped],
+                "route": copied.route,
+                "route_reason": copied.why,
             }
 
     async def image_and_code_agree(self, migration: str) -> bool:
@@ -625,6 +627,9 @@ class Steps:
                 manifest=copied["manifest"],
                 source=copied["source"],
                 skipped=copied["skipped"],
+                # A share that an earlier version began does not say.
+                route=copied.get("route", "copy"),
+                route_reason=copied.get("route_reason", ""),
             )
             for key, copied in sorted(facts["copies"].items(), key=lambda row: row[0])
         ]

@@ -14,6 +14,7 @@ from .choose import Choice, choose
 from .nodes import HOSTNAME, Node, PodNeeds, Reason, Toleration, Volume, free
 from .policy import Decision, Needs, ResourcePolicy
 from .requests import Resources
+from .storage import Storage
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Cluster:
         What the image starts from.
     gpu_resource
         The extended resource that a GPU is.
+    storage
+        What the copies' claims meet; nothing once they are made.
     """
 
     source: str
@@ -44,6 +47,7 @@ class Cluster:
     selector: Mapping[str, str] = field(default_factory=dict)
     images: frozenset[str] = frozenset()
     gpu_resource: str = "nvidia.com/gpu"
+    storage: Storage = field(default_factory=Storage)
 
     @property
     def here(self) -> NodeCapacity:
@@ -94,7 +98,13 @@ class Cluster:
             gpu=bool(needs.gpu),
             stay=stay,
         )
-        refusals = [] if choice.refusal is None else [_refusal(choice.refusal)]
+        refusals: list[errors.SecxopsError] = []
+        if choice.refusal is not None:
+            refusals.append(_refusal(choice.refusal))
+        refusals += self.storage.judge(needs, self.gpu_resource)
+        reasons = [self._said(reason, choice) for reason in choice.reasons]
+        if self.storage.unseen:
+            reasons.append(("storage_unseen", {"what": ", ".join(self.storage.unseen)}))
         terms: dict[str, Any] = {"nodeSelector": {**self.selector, **choice.selector}}
         if choice.terms.affinity:
             terms["affinity"] = choice.terms.affinity
@@ -104,7 +114,7 @@ class Cluster:
             refusals,
             route=choice.route,
             node=choice.node or choice.forecast or "",
-            reasons=[self._said(reason, choice) for reason in choice.reasons],
+            reasons=reasons,
             terms=terms,
             record=choice.as_dict(),
         )

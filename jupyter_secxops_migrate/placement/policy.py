@@ -39,7 +39,7 @@ class Decision:
     engine's launch, ``record`` has all numbers, as JSON.
     """
 
-    refusals: Sequence[errors.Refusal] = ()
+    refusals: Sequence[errors.SecxopsError] = ()
     warnings: Sequence[errors.Refusal] = ()
     route: Route = Route.STAY
     node: str = ""

@@ -565,6 +565,16 @@ const SENTENCES: Record<string, Sentences> = {
       'Name a running notebook pod (KubernetesEngine.source_pod, source_container).'
     )
   ],
+  claim_unusable: (trans, p) => [
+    trans.__(
+      "The volume claim %1 can't be copied: %2.",
+      p('claim'),
+      p('reason')
+    ),
+    trans.__(
+      'Move the files to a folder on another claim, or ask your admin (KubernetesEngine.storage_classes chooses the class of copies).'
+    )
+  ],
   not_on_claim: (trans, p) => [
     trans.__(
       '%1 lies on %2, which no other pod can mount.',
@@ -673,6 +683,15 @@ const SENTENCES: Record<string, Sentences> = {
   node_gone: (trans, p) => [
     trans.__('The node %1 of the source is not there any more.', p('node')),
     ''
+  ],
+  storage_unseen: (trans, p) => [
+    trans.__(
+      'This account may not see %1: whether the copies get their storage shows when they are made.',
+      p('what')
+    ),
+    trans.__(
+      "An admin can allow it (Role secxops and ClusterRole secxops-placement of the operators' guide)."
+    )
   ],
   stay_failed: (trans, p) => [
     trans.__(

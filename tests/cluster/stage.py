@@ -194,13 +194,15 @@ class Stage:
     def get(self, *words: str) -> Any:
         return self.cluster.get("-n", self.namespace, *words)
 
-    def claim(self, name: str, storage_class: str, size: str = "1Gi") -> None:
+    def claim(
+        self, name: str, storage_class: str, size: str = "1Gi", mode: str = "ReadWriteOnce"
+    ) -> None:
         self.apply(
             self.like(
                 "PersistentVolumeClaim",
                 name,
                 spec={
-                    "accessModes": ["ReadWriteOnce"],
+                    "accessModes": [mode],
                     "storageClassName": storage_class,
                     "resources": {"requests": {"storage": size}},
                 },
@@ -213,11 +215,12 @@ class Stage:
         *,
         node: str = "node-1",
         mounts: Sequence[Mapping[str, str]] = MOUNTS,
+        modes: Mapping[str, str] | None = None,
     ) -> None:
-        """Start a notebook pod as a hub makes them."""
+        """Start a notebook pod as a hub makes them; ``modes`` has other access modes of claims."""
         claims = sorted({m["claim"] for m in mounts})
         for name in claims:
-            self.claim(name, storage_class)
+            self.claim(name, storage_class, mode=(modes or {}).get(name, "ReadWriteOnce"))
         settings = {
             "name": "settings",
             "mountPath": "/usr/local/etc/jupyter/jupyter_secxops_config.json",

@@ -7,7 +7,7 @@ import base64
 import json
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -34,6 +34,7 @@ from ..base import (
     ImageInfo,
     ImageProbe,
     LaunchOrder,
+    LogLine,
     Measure,
     Names,
     Observation,
@@ -51,6 +52,7 @@ from ..base import (
 from ..streams import side_by_side
 from . import objects
 from .build import Builders, build_job, read_build
+from .clone import WHY, Clones, NotCloned
 from .connection import Connection, Json
 from .doctor import examine
 from .jobs import COPY_RIGHTS, WORK, Job, JobResult, Jobs, wait_for_pod
@@ -58,6 +60,7 @@ from .launcher import Launcher, by_digest
 from .namespace import KINDS, Namespace
 from .place import SourcePod, environment, locate, source_pod
 from .settings import KubernetesSettings
+from .storage import Sight, class_of_copy
 from .watched import Watched
 
 
@@ -79,6 +82,8 @@ class KubernetesEngine(KubernetesSettings):
         self._all_nodes = Watched(self._api, "/api/v1/nodes", Node.from_json)
         self._all_pods = Watched(self._api, "/api/v1/pods", record_of)
         self._space = Namespace(self._api, self)
+        self._sight = Sight(self._api, self._space, self)
+        self._clones = Clones(self._api, self._space, self._sight, self)
         launcher: Any = self.launcher_class
         self._launcher: Launcher = launcher(self._space, self)
 
@@ -124,6 +129,9 @@ class KubernetesEngine(KubernetesSettings):
         source, nodes, bound = await asyncio.gather(
             self._source(), self._nodes(), self._bound(volumes)
         )
+        # Copies that are there already need no new claims.
+        mounted = {claim for claim, _ in source.claims()}
+        storage = await self._sight.observe([name for name in volumes if name in mounted])
         spec = source.pod["spec"]
         return Cluster(
             source.node,
@@ -132,6 +140,7 @@ class KubernetesEngine(KubernetesSettings):
             needs_of_pod({"spec": {**spec, "tolerations": source.tolerations}}).tolerations,
             source_selector(spec),
             gpu_resource=self.gpu_resource,
+            storage=storage,
         )
 
     async def _nodes(self) -> Sequence[Node] | None:
@@ -290,7 +299,7 @@ class KubernetesEngine(KubernetesSettings):
     # ------------------------------------------------------------------ volumes
 
     async def copy(self, order: CopyOrder) -> AsyncIterator[Progress | CopyResult]:
-        """Copy one folder into a new claim, in a Job on the source's node."""
+        """Copy one folder into a new claim, in a Job on the source's node; a clone is its head start."""
         source = await self._source()
         names = Names(order.migration)
         marks = labels(order.owner, order.role, order.migration)
@@ -301,9 +310,7 @@ class KubernetesEngine(KubernetesSettings):
             raise errors.CopyFailed(
                 path=order.place.mount or "", reason=f"the claim {order.place.source} is not there"
             )
-        given = there["spec"].get("storageClassName")
-        body = objects.claim(volume, marks, there, self.storage_classes.get(given, given))
-        await self._api.create(claims, body, f"make a claim for {order.key}")
+        body = objects.claim(volume, marks, there, class_of_copy(there, self))
         arguments = [
             *("--manifest", f"{WORK}/manifest", "--json"),
             *(f"--exclude={path}" for path in order.exclude),
@@ -330,26 +337,45 @@ class KubernetesEngine(KubernetesSettings):
             seconds=self.job_seconds,
         )
         jobs = await self._jobs()
-        async for item in jobs.run(job):
-            if isinstance(item, JobResult):
-                # It starts while the build still runs, and waits for its manifest.
-                check = VolumeCheck(volume, order.manifest)
-                await jobs.start(self._check(order.migration, order.owner, check, source))
-                fields = item.fields
-                uid, gid = fields["owner"]
-                yield CopyResult(
-                    volume,
-                    fields["files"],
-                    fields["bytes"],
-                    fields["digest"],
-                    (uid, gid),
-                    [
-                        NotCopiedItem(**row, code=code_of(row["reason"]))
-                        for row in fields["skipped"]
-                    ],
-                )
-            else:
-                yield item
+        fields: Mapping[str, Any] = {}
+        why = await self._clones.why_not(order, there, volume)
+        if why is None:
+            try:
+                async for item in self._clones.fill(body, order.place.source, job, jobs):
+                    if isinstance(item, JobResult):
+                        fields = item.fields
+                    else:
+                        yield item
+            except NotCloned as error:
+                why = str(error)
+        if why is None:
+            yield LogLine(
+                f"{order.key}: the storage cloned {order.place.source}; {fields['kept']} of its "
+                f"{fields['files']} files were found equal in the clone, the others were copied."
+            )
+        else:
+            yield LogLine(f"{order.key}: copied file by file and not cloned: {why}.")
+            body["metadata"]["annotations"] = {WHY: why}
+            await self._api.create(claims, body, f"make a claim for {order.key}")
+            async for item in jobs.run(job):
+                if isinstance(item, JobResult):
+                    fields = item.fields
+                else:
+                    yield item
+        # It starts while the build still runs, and waits for its manifest.
+        check = VolumeCheck(volume, order.manifest)
+        await jobs.start(self._check(order.migration, order.owner, check, source))
+        uid, gid = fields["owner"]
+        yield CopyResult(
+            volume,
+            fields["files"],
+            fields["bytes"],
+            fields["digest"],
+            (uid, gid),
+            [NotCopiedItem(**row, code=code_of(row["reason"])) for row in fields["skipped"]],
+            "clone" if why is None else "copy",
+            why or "",
+        )
 
     async def own(self, order: OwnOrder) -> AsyncIterator[Progress | VerifyResult]:
         """Hand the copied files to the image's user, in the Jobs that wait to check them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from traitlets import Bool, Dict, Float, Integer, Type, Unicode, default
+from traitlets import Bool, Dict, Float, Integer, List, Type, Unicode, default
 from traitlets.config import Configurable
 
 from ...registries import OciRegistry
@@ -87,6 +87,11 @@ class KubernetesSettings(Configurable):
         key_trait=Unicode(),
         value_trait=Unicode(),
         help="Storage class of a copy by the storage class of its source. Default: the same class.",
+    ).tag(config=True)
+    cloning_drivers = List(
+        Unicode(),
+        help="More CSI drivers that clone volumes (a claim's dataSourceRef), by their names, such as "
+        "ebs.csi.aws.com in a version that does. Those that are known to are in the operators' guide.",
     ).tag(config=True)
 
     gpu_resource = Unicode("nvidia.com/gpu", help="The extended resource that a GPU is.").tag(
