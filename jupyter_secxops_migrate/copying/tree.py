@@ -367,7 +367,7 @@ class _Copy:
             brought = clone.set_aside(self._made, MARKER, FILE_SYSTEMS_OWN)
             if not brought and set(listing(self._root)) - {FILE_SYSTEMS_OWN + b"/"}:
                 # Whoever forgets the source's content may have forgotten more.
-                raise self._bad_clone("The clone came back empty.", b"")
+                raise self._bad_clone("the clone came back empty", b"")
         state = os.stat(MARKER, dir_fd=self._made)
         privileged = os.geteuid() == 0
         return Options(
@@ -707,13 +707,13 @@ class _Copy:
                 node=os.uname().nodename,
             )
         elif kind == "short":
-            raise self._bad_clone("The clone has not what was there before it.", message[1])
+            raise self._bad_clone("the clone lacks what was there before it", message[1])
         else:
             raise CopyFailed(path=printable(message[1]), reason=message[2])
 
-    def _bad_clone(self, sentence: str, path: bytes) -> VerifyFailed:
+    def _bad_clone(self, reason: str, path: bytes) -> VerifyFailed:
         return VerifyFailed(
-            sentence,
+            reason=reason,
             count=1,
             path=self._where,
             first=printable(path),

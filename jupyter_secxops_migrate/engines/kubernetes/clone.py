@@ -157,12 +157,12 @@ class Clones:
                 yield item
         except _OTHERWISE as error:
             now = await self.api.get(f"{claims}/{name}")
-            made_it = ((now or {}).get("status") or {}).get("phase") == "Bound"
-            reason = error.message if made_it else f"no clone was made ({error.message})"
+            bound = ((now or {}).get("status") or {}).get("phase") == "Bound"
+            reason = str(error.params.get("reason") or error.message).rstrip(".")
             await jobs.remove(job.name)
             await self.api.delete(f"{claims}/{name}")
             await self._gone(f"{claims}/{name}")
-            raise NotCloned(reason.rstrip(".")) from error
+            raise NotCloned(reason if bound else f"no clone was made ({reason})") from error
 
     async def _binds_by_itself(self, claim: Json) -> bool:
         try:
