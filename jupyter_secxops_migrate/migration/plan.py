@@ -353,7 +353,7 @@ def observe_again(
 
 _PLACED = {
     *("stays_here", "fits_here", "here_unseen", "gpu_asked", "node_short", "node_gone"),
-    *("stay_failed", "moves", "moves_unseen", "unseen", "estimate"),
+    *("stay_failed", "moves", "moves_unseen", "unseen", "storage_unseen", "estimate"),
 }
 
 

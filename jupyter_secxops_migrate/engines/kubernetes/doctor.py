@@ -33,6 +33,7 @@ IN_NAMESPACE: Rights = {
     ("", "secrets"): ("get", "list", "create", "delete"),
     ("", "services"): ("get", "list", "create", "delete"),
     ("", "configmaps"): ("get",),
+    ("", "resourcequotas"): ("list",),
     ("batch", "jobs"): ("get", "list", "create", "delete"),
     ("networking.k8s.io", "networkpolicies"): ("get", "list", "create", "delete"),
 }
@@ -45,6 +46,7 @@ OF_CLUSTER: Rights = {
     ("", "nodes"): ("list", "watch"),
     ("", "pods"): ("list", "watch"),
     ("", "persistentvolumes"): ("get",),
+    ("storage.k8s.io", "storageclasses"): ("get",),
 }
 """What a plan sees of the cluster; without these it leaves the place to the scheduler."""
 
