@@ -10,15 +10,27 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from .model import Environment, Event, Migration, Orphan, Plan, ServiceReport, ShareRequest
+from .model import (
+    Environment,
+    Event,
+    Migration,
+    Orphan,
+    Plan,
+    PodSource,
+    ServiceReport,
+    ShareRequest,
+)
 
 
 class MigrationApi(Protocol):
     """What one owner can do. Every call that names an id raises `errors.NotFound` for an id
     that does not exist or belongs to someone else."""
 
-    async def environment(self, project: str, data: Sequence[str] = ()) -> Environment:
-        """Observe the running environment of a project; touches nothing."""
+    async def environment(
+        self, project: str, data: Sequence[str] = (), source: PodSource | None = None
+    ) -> Environment:
+        """Observe the running environment of a project, in another pod where one is named; touches
+        nothing."""
         ...
 
     async def plan(self, request: ShareRequest) -> Plan:

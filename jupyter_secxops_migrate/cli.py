@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from .api import MigrationApi
-    from .model import Event, Migration, ShareRequest
+    from .model import Event, Migration, PodSource, ShareRequest
     from .terminal import Watch
 
 Connect = Callable[[], "AbstractAsyncContextManager[MigrationApi]"]
@@ -207,11 +207,36 @@ def _size(_: click.Context, __: click.Parameter, value: str | None) -> int | Non
     return size
 
 
-def _absolute(_: click.Context, __: click.Parameter, value: Any) -> Any:
-    """Paths are meant from here; the service has another current folder."""
-    if isinstance(value, tuple):
-        return tuple(os.path.abspath(path) for path in value)  # noqa: PTH100 - links stay
-    return os.path.abspath(value)  # noqa: PTH100 - links stay
+def _absolute(path: str, source: PodSource | None) -> str:
+    """Return what a path means: from here, as the service has another current folder, or in a pod.
+
+    Raises
+    ------
+    click.UsageError
+        It is relative to a place in a pod that nobody here knows.
+    """
+    if source is None:
+        return os.path.abspath(path)  # noqa: PTH100 - links stay
+    if not path.startswith("/"):
+        raise click.UsageError(
+            f"With --pod, a folder is one of the pod's: give {path!r} as an absolute path."
+        )
+    return os.path.normpath(path)
+
+
+def _pod(_: click.Context, __: click.Parameter, value: str | None) -> PodSource | None:
+    """Read POD or POD/CONTAINER."""
+    if value is None:
+        return None
+    from pydantic import ValidationError
+
+    from .model import PodSource
+
+    pod, slash, container = value.partition("/")
+    try:
+        return PodSource(pod=pod, container=container if slash else None)
+    except ValidationError:
+        raise click.BadParameter(f"{value!r} is not a pod's name, or POD/CONTAINER") from None
 
 
 def _folders(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
@@ -261,9 +286,15 @@ data_option = click.option(
     "--data",
     metavar="PATH",
     multiple=True,
-    callback=_absolute,
     shell_complete=_folders,
     help="A data folder to take along; may be given several times.",
+)
+pod_option = click.option(
+    "--pod",
+    "source",
+    metavar="POD[/CONTAINER]",
+    callback=_pod,
+    help="On a cluster, from outside: the notebook's pod. Folders are the pod's then.",
 )
 
 
@@ -286,6 +317,7 @@ def _with_request(command: Callable[..., Any], default: str | None) -> Callable[
     def with_request(
         project: str,
         data: tuple[str, ...],
+        source: PodSource | None,
         cpu: float | None,
         memory: int | None,
         gpu: int,
@@ -299,8 +331,9 @@ def _with_request(command: Callable[..., Any], default: str | None) -> Callable[
 
         try:
             request = ShareRequest(
-                project=project,
-                data=list(data),
+                project=_absolute(project, source),
+                data=[_absolute(path, source) for path in data],
+                source=source,
                 cpu=cpu,
                 memory=memory,
                 gpu=gpu,
@@ -318,11 +351,11 @@ def _with_request(command: Callable[..., Any], default: str | None) -> Callable[
         (
             click.argument(
                 "project",
-                callback=_absolute,
                 shell_complete=_folders,
                 **known,
             ),
             data_option,
+            pod_option,
             click.option("--cpu", type=float, metavar="N", help="CPUs, such as 2 or 0.5."),
             click.option("--memory", metavar="SIZE", callback=_size, help="Such as 2G or 512M."),
             click.option("--gpu", type=int, default=0, metavar="N", help="GPUs."),
@@ -469,13 +502,16 @@ def commands() -> None:
 
 
 @commands.command()
-@click.argument("project", default=".", callback=_absolute, shell_complete=_folders)
+@click.argument("project", default=".", shell_complete=_folders)
 @data_option
+@pod_option
 @json_option
 @click.pass_obj
-def check(talk: Talk, project: str, data: tuple[str, ...]) -> None:
+def check(talk: Talk, project: str, data: tuple[str, ...], source: PodSource | None) -> None:
     """Show the environment of PROJECT as it is now; touches nothing."""
-    environment = talk.call(lambda api: api.environment(project, data))
+    folder = _absolute(project, source)
+    folders = [_absolute(path, source) for path in data]
+    environment = talk.call(lambda api: api.environment(folder, folders, source))
     if talk.json:
         talk.document(environment)
     else:

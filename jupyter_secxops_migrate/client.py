@@ -25,7 +25,16 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from .errors import NotFound, SecxopsError, ServiceUnavailable, WrongState
-from .model import Environment, Event, Migration, Orphan, Plan, ServiceReport, ShareRequest
+from .model import (
+    Environment,
+    Event,
+    Migration,
+    Orphan,
+    Plan,
+    PodSource,
+    ServiceReport,
+    ShareRequest,
+)
 from .runtime import API, Runtime, try_lock, version
 
 if TYPE_CHECKING:
@@ -428,9 +437,13 @@ class MigrationClient:
         """Close the connection; the service stays."""
         await self._connection.close()
 
-    async def environment(self, project: str, data: Sequence[str] = ()) -> Environment:
+    async def environment(
+        self, project: str, data: Sequence[str] = (), source: PodSource | None = None
+    ) -> Environment:
         """Observe the running environment of a project; touches nothing."""
         params = [("project", project), *(("data", path) for path in data)]
+        if source is not None:
+            params += source.model_dump(exclude_none=True).items()
         return Environment.model_validate_json(
             await self._connection.read("GET", "environment", params=params)
         )

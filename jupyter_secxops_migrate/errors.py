@@ -560,7 +560,10 @@ class SourceUnusable(Refusal):
 
     code = "source_unusable"
     text = "The pod {pod} can't be shared: {reason}."
-    hint_text = "Name a running notebook pod (KubernetesEngine.source_pod, source_container)."
+    hint_text = (
+        "Name a running notebook pod: --pod POD or POD/CONTAINER, or KubernetesEngine.source_pod and "
+        "source_container."
+    )
 
 
 class NotOnClaim(Refusal):

@@ -33,6 +33,7 @@ __all__ = [
     "Orphan",
     "Place",
     "Plan",
+    "PodSource",
     "ProjectVersion",
     "Route",
     "ServiceReport",
@@ -108,10 +109,23 @@ class _Record(BaseModel):
 # --------------------------------------------------------------------------- requests
 
 
+class PodSource(_Model):
+    """A pod whose environment is meant, by those who are not in it; its default container, or another.
+
+    The grammar is that of Kubernetes, so a name is never more than one part of a path.
+    """
+
+    pod: Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+    container: (
+        Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] | None
+    ) = None
+
+
 class ShareRequest(_Model):
     """What a person asks for. Paths are absolute, or relative to the server's root folder.
 
-    ``mounts`` says where a project or data path is to be mounted instead of the planned place
+    ``source`` names the pod in which they are, where that is not the service's own place; they are
+    absolute then. ``mounts`` says where a project or data path is to be mounted instead of the planned place
     (keys are the paths as given in ``project`` and ``data``). ``labels``, ``recipient`` and
     ``expiry`` are reserved.
     """
@@ -124,6 +138,7 @@ class ShareRequest(_Model):
     memory: Memory | None = None
     gpu: Annotated[int, Field(ge=0, le=64)] = 0
     mounts: dict[str, Path_] = Field(default_factory=dict, max_length=33)
+    source: PodSource | None = None
     labels: dict[str, Text] | None = None
     recipient: Name | None = None
     expiry: datetime | None = None

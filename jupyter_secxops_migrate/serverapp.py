@@ -48,7 +48,7 @@ METHODS = ("GET", "POST", "DELETE", "PUT", "PATCH")
 # Cookies and tokens are Jupyter's; the service on its socket gets neither, nor does a log of its.
 HEADERS_TO = ("Accept", "Content-Type", "Idempotency-Key", "Last-Event-ID")
 HEADERS_FROM = ("Allow", "Cache-Control", "Retry-After", "X-Accel-Buffering")
-QUERY = ("project", "data", "migration", "after", "limit", "before")
+QUERY = ("project", "data", "pod", "container", "migration", "after", "limit", "before")
 
 
 def absolute(path: str, root: str) -> str:

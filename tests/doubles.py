@@ -37,6 +37,7 @@ from jupyter_secxops_migrate.engines.base import (
     ImageProbe,
     LaunchOrder,
     LogLine,
+    LookOrder,
     Measure,
     Names,
     Observation,
@@ -55,6 +56,7 @@ from jupyter_secxops_migrate.model import (
     NodeCapacity,
     NotCopiedItem,
     Orphan,
+    PodSource,
 )
 from jupyter_secxops_migrate.placement.policy import OneNode
 
@@ -68,6 +70,7 @@ class DirectoryEngine:
 
     name = "directories"
     reads_projects = False
+    outside = False
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -125,6 +128,14 @@ class DirectoryEngine:
                 self.hanging[call] -= 1
 
     # ------------------------------------------------------------------ surroundings
+
+    def at(self, source: PodSource | None) -> DirectoryEngine:
+        if source is not None:
+            raise errors.InvalidRequest(reason="source: directories have no pods")
+        return self
+
+    async def look(self, order: LookOrder) -> Mapping[str, Any]:
+        raise NotImplementedError
 
     async def close(self) -> None:
         pass

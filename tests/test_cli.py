@@ -41,6 +41,7 @@ from jupyter_secxops_migrate.model import (
     Orphan,
     Place,
     Plan,
+    PodSource,
     ProjectVersion,
     Route,
     ServiceReport,
@@ -100,7 +101,9 @@ class Desk:
         self.history.append(event)
         return event
 
-    async def environment(self, project: str, data: Sequence[str] = ()) -> Environment:
+    async def environment(
+        self, project: str, data: Sequence[str] = (), source: PodSource | None = None
+    ) -> Environment:
         if not os.path.isdir(project):  # noqa: ASYNC240 - a test's folder
             raise errors.NoSuchPath(path=project)
         found = files_of(project)

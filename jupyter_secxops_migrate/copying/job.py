@@ -22,7 +22,10 @@ import sys
 import time
 from collections.abc import Sequence
 
-WORK = os.environ.get("SECXOPS_WORK", "/work")
+PLACE = "SECXOPS_WORK"
+"""An environment variable: the folder for files that are brought and fetched."""
+
+WORK = os.environ.get(PLACE, "/work")
 BEGIN, END, FIRST = ".begin", ".end", ".first"
 LOOK_SECONDS = 0.02
 PACKAGE = (__package__ or "").rpartition(".")[0]

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol, TypeVar
 
 from .. import errors
-from ..model import Check, EnvironmentStatus, NotCopiedItem, Orphan
+from ..model import Check, EnvironmentStatus, NotCopiedItem, Orphan, PodSource
 from ..placement.policy import Capacity
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -129,10 +129,10 @@ class SourcePlace:
 
 @dataclass(frozen=True)
 class SourceEnvironment:
-    """Where this process's notebooks run: on the host, or in a container of the engine.
+    """Where the notebooks run: on the host, or in a container of the engine.
 
     ``mounts`` lists the container's volume mounts as absolute paths; ``cpu`` in cores, ``memory``
-    in bytes, None without a limit.
+    in bytes, None without a limit. ``outside`` is the engine's (`Engine.outside`).
     """
 
     kind: Literal["host", "container", "pod"]
@@ -143,9 +143,25 @@ class SourceEnvironment:
     memory: int | None = None
     gpu: int = 0
     mounts: Sequence[str] = ()
+    outside: bool = False
 
 
 # --------------------------------------------------------------------------- orders
+
+
+@dataclass(frozen=True)
+class LookOrder:
+    """Look at a project and its data where the source runs.
+
+    ``project`` and ``data`` are absolute paths as the source has them; ``version`` is a git reference
+    or None for the files as they are. ``migration`` is None for a plan that nobody carries out.
+    """
+
+    owner: str
+    project: str
+    data: Sequence[str] = ()
+    version: str | None = None
+    migration: str | None = None
 
 
 @dataclass(frozen=True)
@@ -401,6 +417,17 @@ class Engine(Protocol):
     reads_projects: bool
     """Whether it makes build contexts itself, beside the project (`BuildOrder.place`)."""
 
+    outside: bool
+    """Whether the source's files are elsewhere than this process's, so that `look` has to be asked."""
+
+    def at(self, source: PodSource | None) -> Engine:
+        """Return this engine as it is for another source than its own; itself for None.
+
+        Raises `errors.InvalidRequest` where sources have no pods. A service that has more rights
+        than those who ask it names the pod itself, and takes no name from a request.
+        """
+        ...
+
     async def close(self) -> None:
         """Release connections."""
         ...
@@ -417,6 +444,14 @@ class Engine(Protocol):
         """Say what a Job must mount to see ``path`` (absolute, resolved, as this process sees it).
 
         Raises `errors.ContainerLayer` for a path on a container's own writable layer.
+        """
+        ...
+
+    async def look(self, order: LookOrder) -> Mapping[str, Any]:
+        """Return what `environment.look` says of a project, run where the source's files are.
+
+        Not asked of an engine that is never outside. Raises what surveying raises, and what `locate`
+        raises for the paths of the order.
         """
         ...
 

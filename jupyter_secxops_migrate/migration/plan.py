@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -63,6 +63,7 @@ REASONS: Mapping[str, tuple[str, str]] = {
         "This account may not see {what}: whether the copies get their storage shows when they are made.",
         "An admin can allow it (Role secxops and ClusterRole secxops-placement of the operators' guide).",
     ),
+    "from_outside": ("The source is {source}, seen from outside.", ""),
     "version_asked": ("The files of version {version} ({commit}) are shared.", ""),
     "version_as_is": ("The files are shared as they are now ({label}).", ""),
     "defaults_used": (
@@ -256,6 +257,8 @@ def make_plan(
     where = mounts(request, survey, None, places, bases=bases)
     estimate = _estimate(survey)
     reasons = _placed(decision)
+    if source.outside:
+        reasons.append(reason("from_outside", source=source.container or ""))
     if survey.commit:
         reasons.append(
             reason("version_asked", version=request.version or "", commit=survey.commit[:7])
@@ -364,10 +367,15 @@ def _placed(decision: Decision) -> list[Finding]:
 
 def refused(plan: Plan) -> errors.Refused:
     """Return the error that a refused plan becomes."""
+    return refused_by(plan.refusals)
+
+
+def refused_by(refusals: Sequence[Finding]) -> errors.Refused:
+    """Return the error that sums refusals up."""
     return errors.Refused(
-        reasons=" ".join(item.message for item in plan.refusals),
-        hints=" ".join(dict.fromkeys(item.hint for item in plan.refusals if item.hint)),
-        codes=[item.code for item in plan.refusals],
+        reasons=" ".join(item.message for item in refusals),
+        hints=" ".join(dict.fromkeys(item.hint for item in refusals if item.hint)),
+        codes=[item.code for item in refusals],
     )
 
 

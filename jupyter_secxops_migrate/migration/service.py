@@ -14,7 +14,7 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from .. import errors
@@ -31,6 +31,7 @@ from ..model import (
     MigrationState,
     Orphan,
     Plan,
+    PodSource,
     ServiceReport,
     ShareRequest,
     Step,
@@ -202,11 +203,17 @@ class OwnerApi:
 
     # ------------------------------------------------------------------ before
 
-    async def environment(self, project: str, data: Sequence[str] = ()) -> Environment:
+    async def environment(
+        self, project: str, data: Sequence[str] = (), source: PodSource | None = None
+    ) -> Environment:
         """Observe the running environment of a project."""
-        engine = self._service.engine
-        root = find_project(Path(project))
-        found = await asyncio.to_thread(survey, root, [Path(d) for d in data], None)
+        engine = self._service.engine.at(source)
+        if engine.outside:
+            asked = ShareRequest(project=project, data=list(data), source=source)
+            found, _ = await self._steps.survey(engine, asked, self.owner)
+        else:
+            root = find_project(Path(project))
+            found = await asyncio.to_thread(survey, root, [Path(d) for d in data], None)
         environment = Environment(
             project=found.project,
             version=found.version,
@@ -218,17 +225,13 @@ class OwnerApi:
         elif found.dockerfile is None:
             environment.problems.append(finding(errors.NoDockerfile(project=found.project.name)))
         try:
-            source, capacity = await asyncio.gather(engine.source(), engine.capacity(()))
+            place, capacity = await asyncio.gather(engine.source(), engine.capacity(()))
         except errors.SecxopsError as error:
             environment.problems.append(finding(error))
             return environment
-        environment.engine, environment.kind = engine.name, source.kind
-        environment.container, environment.image = source.container, source.image
-        environment.cpu, environment.memory, environment.gpu = (
-            source.cpu,
-            source.memory,
-            source.gpu,
-        )
+        environment.engine, environment.kind = engine.name, place.kind
+        environment.container, environment.image = place.container, place.image
+        environment.cpu, environment.memory, environment.gpu = place.cpu, place.memory, place.gpu
         environment.node = capacity.here
         for folder in (environment.project, *environment.data):
             try:
@@ -239,13 +242,15 @@ class OwnerApi:
 
     async def plan(self, request: ShareRequest) -> Plan:
         """Decide what a share would do; touches nothing."""
-        return (await self._steps.look(request)).plan
+        return (await self._steps.look(request, self.owner)).plan
 
     # ------------------------------------------------------------------ a share
 
     async def share(self, request: ShareRequest, idempotency_key: str | None = None) -> Migration:
         """Record a migration and queue it."""
-        project = find_project(Path(request.project))
+        outside = self._service.engine.at(request.source).outside
+        # From outside, only its check can look there.
+        project = PurePosixPath(request.project) if outside else find_project(Path(request.project))
         body = json.dumps(request.model_dump(mode="json"), sort_keys=True)
         migration = Migration(
             id=new_id(),

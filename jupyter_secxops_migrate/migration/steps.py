@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import posixpath
 import secrets
 import shutil
 import time
@@ -30,6 +31,7 @@ from ..engines.base import (
     ImageProbe,
     LaunchOrder,
     LogLine,
+    LookOrder,
     Measure,
     Names,
     Observation,
@@ -45,6 +47,7 @@ from ..engines.base import (
     slug,
 )
 from ..environment.context import BuildContext
+from ..environment.look import survey_of
 from ..environment.project import existing_folder, find_project
 from ..environment.survey import Survey, survey
 from ..model import (
@@ -65,7 +68,7 @@ from ..model import (
     utcnow,
 )
 from ..placement.policy import ResourcePolicy
-from .plan import finding, make_plan, mounts, observe_again, refused
+from .plan import finding, make_plan, mounts, observe_again, refused, refused_by
 from .store import Draft, Store
 
 T = TypeVar("T")
@@ -119,6 +122,7 @@ class Steps:
         """Tells the engine's objects of this store from those of another store of the same owner."""
         self._running: dict[str, set[asyncio.Task[Any]]] = {}
         self._sources: dict[tuple[str, int], Source] = {}
+        self._looking: dict[str, asyncio.Lock] = {}
         self._copying: dict[str, dict[str, Measure]] = {}
         self._closing = False
 
@@ -224,31 +228,57 @@ class Steps:
 
     # ------------------------------------------------------------------ check
 
-    async def look(self, request: ShareRequest, name: str | None = None) -> Source:
-        """Observe the source and decide a plan; touches nothing."""
-        project = find_project(Path(request.project))
-        data = [existing_folder(Path(d)) for d in request.data]
-        places: dict[str, SourcePlace | Finding] = {}
-        for path in (project, *data):
-            try:
-                places[str(path)] = await self.engine.locate(path)
-            except errors.Refusal as refusal:
-                places[str(path)] = finding(refusal)
+    async def survey(
+        self, engine: Engine, request: ShareRequest, owner: str, migration: str | None = None
+    ) -> tuple[Survey, Mapping[str, SourcePlace | Finding]]:
+        """Look at the source, here or from outside; return it with what a Job mounts of it."""
+        if engine.outside:
+            project, *data = (posixpath.normpath(path) for path in (request.project, *request.data))
+            owner = self.engine_owner(owner)
+            said = await engine.look(LookOrder(owner, project, data, request.version, migration))
+            found = survey_of(said, engine.arguments())
+            return found, await self._places(engine, [Path(f.path) for f in _folders(found)])
+        root = find_project(Path(request.project))
+        folders = [existing_folder(Path(d)) for d in request.data]
+        places = await self._places(engine, [root, *folders])
         found = await asyncio.to_thread(
             survey,
-            project,
-            data,
+            root,
+            folders,
             request.version,
-            build_args=self.engine.arguments(),
+            build_args=engine.arguments(),
             covered={k: p.covered for k, p in places.items() if isinstance(p, SourcePlace)},
         )
+        return found, places
+
+    async def _places(
+        self, engine: Engine, paths: Sequence[Path]
+    ) -> Mapping[str, SourcePlace | Finding]:
+        places: dict[str, SourcePlace | Finding] = {}
+        for path in paths:
+            try:
+                places[str(path)] = await engine.locate(path)
+            except errors.Refusal as refusal:
+                places[str(path)] = finding(refusal)
+        return places
+
+    async def look(
+        self,
+        request: ShareRequest,
+        owner: str,
+        name: str | None = None,
+        migration: str | None = None,
+    ) -> Source:
+        """Observe the source and decide a plan; touches nothing."""
+        engine = self.engine.at(request.source)
+        found, places = await self.survey(engine, request, owner, migration)
         volumes = [p.source for p in places.values() if isinstance(p, SourcePlace)]
         source, capacity, features = await asyncio.gather(
-            self.engine.source(), self.engine.capacity(volumes), self.engine.features()
+            engine.source(), engine.capacity(volumes), engine.features()
         )
         bases = {}
         for base in found.dockerfile.bases() if found.dockerfile else ():
-            bases[base] = await self.engine.image(base)
+            bases[base] = await engine.image(base)
         plan = make_plan(
             request,
             found,
@@ -289,7 +319,11 @@ class Steps:
         """Plan the migration; a refusal ends it."""
         async with self._step(migration, StepName.CHECK):
             record = self.store.get(migration)
-            source = await self.look(record.request, record.name)
+            try:
+                source = await self.look(record.request, record.owner, record.name, migration)
+            except errors.Refusal as refusal:
+                # Without a look there is no plan that could say so.
+                raise refused_by([finding(refusal)]) from None
             self._sources[migration, record.attempt] = source
             with self.store.edit(migration) as draft:
                 draft.migration.plan = source.plan
@@ -308,13 +342,18 @@ class Steps:
     async def _source(self, migration: str) -> Source:
         """Return what `check` found; looked at again after a restart."""
         record = self.store.get(migration)
-        found = self._sources.get((migration, record.attempt))
-        if found is None:
-            found = await self.look(record.request, record.name)
-            if record.plan is not None:
-                found = Source(found.survey, found.places, record.plan)
-            self._sources[migration, record.attempt] = found
-        return found
+        async with self._looking.setdefault(migration, asyncio.Lock()):
+            found = self._sources.get((migration, record.attempt))
+            if found is None:
+                found = await self.look(record.request, record.owner, record.name, migration)
+                if record.plan is not None:
+                    found = Source(found.survey, found.places, record.plan)
+                self._sources[migration, record.attempt] = found
+            return found
+
+    def _engine(self, migration: str) -> Engine:
+        """Return the engine as it is for a migration's source."""
+        return self.engine.at(self.store.get(migration).request.source)
 
     # ------------------------------------------------------------------ build
 
@@ -384,7 +423,8 @@ class Steps:
             buildkit=bool(source.dockerfile.needs_buildkit()),
         )
         async with self._step(migration, StepName.BUILD) as recorder:
-            built = await recorder.follow(self.engine.build(order), BuildResult)
+            engine = self._engine(migration)
+            built = await recorder.follow(engine.build(order), BuildResult)
             sent = context.digests if context else built.sent or {}
             self._write(migration, "context.json", json.dumps(dict(sent)))
             with self.store.edit(migration) as draft:
@@ -401,7 +441,7 @@ class Steps:
                     step.started = step.finished = utcnow()
                     step.message = built.reference
             stays = found.plan.route is Route.STAY
-            probe = await self.engine.probe(
+            probe = await engine.probe(
                 migration,
                 owner,
                 built.info.digest,
@@ -449,7 +489,7 @@ class Steps:
         parts = self._copying.setdefault(migration, {})
         recorder = Recorder(self.store, migration, StepName.COPY, key, plan_bytes, parts)
         try:
-            copied = await recorder.follow(self.engine.copy(order), CopyResult)
+            copied = await recorder.follow(self._engine(migration).copy(order), CopyResult)
         finally:
             recorder.flush()
         with self.store.edit(migration) as draft:
@@ -496,7 +536,7 @@ class Steps:
         for before, checks in by_owner.items():
             order = OwnOrder(migration, self._owner(migration), checks, before, after)
             recorder = Recorder(self.store, migration, None)
-            await recorder.follow(self.engine.own(order), VerifyResult)
+            await recorder.follow(self._engine(migration).own(order), VerifyResult)
         with self.store.edit(migration) as draft:
             step = draft.step(StepName.COPY)
             step.state, step.finished, step.percent = StepState.DONE, utcnow(), 100.0
@@ -517,7 +557,7 @@ class Steps:
         recorder = Recorder(self.store, migration, StepName.VERIFY, "", total)
         order = VerifyOrder(migration, self._owner(migration), checks)
         try:
-            verified = await recorder.follow(self.engine.verify(order), VerifyResult)
+            verified = await recorder.follow(self._engine(migration).verify(order), VerifyResult)
         finally:
             recorder.flush()
         with self.store.edit(migration) as draft:
@@ -529,7 +569,8 @@ class Steps:
 
     async def _plan_again(self, migration: str, *, stay: bool = True) -> Plan:
         copies = self.store.read(migration).facts["copies"]
-        capacity = await self.engine.capacity([copied["volume"] for copied in copies.values()])
+        volumes = [copied["volume"] for copied in copies.values()]
+        capacity = await self._engine(migration).capacity(volumes)
         with self.store.edit(migration) as draft:
             record = draft.migration
             assert record.plan is not None
@@ -574,15 +615,16 @@ class Steps:
                 )
 
             assert record.plan is not None
+            engine = self._engine(migration)
             try:
                 try:
-                    await self.engine.launch(order(record.plan))
+                    await engine.launch(order(record.plan))
                 except errors.Unschedulable:
                     if record.plan.route is Route.MOVE:
                         raise
                     second = await self._plan_again(migration, stay=False)
                     await self.engine.stop(migration)
-                    await self.engine.launch(order(second))
+                    await engine.launch(order(second))
             except errors.LaunchFailed as error:
                 self.store.log(record, error.message.splitlines())
                 raise
@@ -708,6 +750,7 @@ class Steps:
     def _forget(self, migration: str) -> None:
         self._running.pop(migration, None)
         self._copying.pop(migration, None)
+        self._looking.pop(migration, None)
         for key in [k for k in self._sources if k[0] == migration]:
             del self._sources[key]
 

@@ -35,7 +35,7 @@ from ..errors import (
     SecxopsError,
     Unauthenticated,
 )
-from ..model import Event, ShareRequest
+from ..model import Event, PodSource, ShareRequest
 from .statuses import status_of
 
 if TYPE_CHECKING:
@@ -278,15 +278,21 @@ class EnvironmentHandler(Handler):
 
     async def get(self) -> None:
         """Observe the environment of a project."""
+        pod, container = (
+            self.get_query_argument(name, None, strip=False) for name in ("pod", "container")
+        )
         try:
             asked = ShareRequest(
                 project=self.get_query_argument("project", "", strip=False),
                 data=self.get_query_arguments("data", strip=False),
+                source=None if pod is None else PodSource(pod=pod, container=container),
             )
         except ValidationError as error:
             raise _invalid(error) from None
+        if pod is None and container is not None:
+            raise InvalidRequest(reason="container: it needs a pod", fields=["container"])
         _rooted(asked)
-        self.answer(await self.api.environment(asked.project, asked.data))
+        self.answer(await self.api.environment(asked.project, asked.data, asked.source))
 
 
 class PlansHandler(Handler):

@@ -562,7 +562,7 @@ const SENTENCES: Record<string, Sentences> = {
   source_unusable: (trans, p) => [
     trans.__("The pod %1 can't be shared: %2.", p('pod'), p('reason')),
     trans.__(
-      'Name a running notebook pod (KubernetesEngine.source_pod, source_container).'
+      'Name a running notebook pod: --pod POD or POD/CONTAINER, or KubernetesEngine.source_pod and source_container.'
     )
   ],
   claim_unusable: (trans, p) => [
@@ -670,6 +670,10 @@ const SENTENCES: Record<string, Sentences> = {
       "Here, on node %1, if the scheduler agrees: its room can't be seen.",
       p('node')
     ),
+    ''
+  ],
+  from_outside: (trans, p) => [
+    trans.__('The source is %1, seen from outside.', p('source')),
     ''
   ],
   gpu_asked: trans => [

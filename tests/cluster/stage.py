@@ -216,8 +216,12 @@ class Stage:
         node: str = "node-1",
         mounts: Sequence[Mapping[str, str]] = MOUNTS,
         modes: Mapping[str, str] | None = None,
+        scratch: str = "/scratch",
     ) -> None:
-        """Start a notebook pod as a hub makes them; ``modes`` has other access modes of claims."""
+        """Start a notebook pod as a hub makes them.
+
+        ``modes`` has other access modes of claims; ``scratch`` is not on a claim.
+        """
         claims = sorted({m["claim"] for m in mounts})
         for name in claims:
             self.claim(name, storage_class, mode=(modes or {}).get(name, "ReadWriteOnce"))
@@ -240,6 +244,7 @@ class Stage:
             "readinessProbe": {"httpGet": {"path": "/api", "port": 8888}, "periodSeconds": 1},
             "volumeMounts": [
                 settings,
+                {"name": "scratch", "mountPath": scratch},
                 *(
                     {
                         k: v
@@ -262,6 +267,7 @@ class Stage:
                     "terminationGracePeriodSeconds": 1,
                     "volumes": [
                         {"name": "settings", "configMap": {"name": "secxops"}},
+                        {"name": "scratch", "emptyDir": {}},
                         *({"name": c, "persistentVolumeClaim": {"claimName": c}} for c in claims),
                     ],
                     "containers": [container],

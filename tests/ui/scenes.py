@@ -36,6 +36,7 @@ from jupyter_secxops_migrate.model import (
     NotCopiedItem,
     Place,
     Plan,
+    PodSource,
     ProjectVersion,
     Route,
     ShareRequest,
@@ -353,7 +354,9 @@ class SceneApi(MemoryApi):
         super().__init__(service, owner)
         self.scenes = service
 
-    async def environment(self, project: str, data: Sequence[str] = ()) -> Environment:
+    async def environment(
+        self, project: str, data: Sequence[str] = (), source: PodSource | None = None
+    ) -> Environment:
         name = Path(project).name
         if name == "broken":
             raise errors.EngineForbidden(endpoint="unix:///var/run/docker.sock")

@@ -31,6 +31,7 @@ from jupyter_secxops_migrate.model import (
     MigrationState,
     Orphan,
     Plan,
+    PodSource,
     ProjectVersion,
     Route,
     ServiceReport,
@@ -136,7 +137,9 @@ class MemoryApi:
             raise NotFound(id=migration_id)
         return found
 
-    async def environment(self, project: str, data: Sequence[str] = ()) -> Environment:
+    async def environment(
+        self, project: str, data: Sequence[str] = (), source: PodSource | None = None
+    ) -> Environment:
         if project.startswith("/crash"):
             raise RuntimeError(f"a secret: {project}")
         if not project.startswith("/") or "missing" in project:

@@ -24,7 +24,7 @@ from docker.utils import version_gte, version_lt
 
 from ... import errors
 from ...copying.reasons import code_of
-from ...model import Check, EnvironmentStatus, NodeCapacity, NotCopiedItem, Orphan
+from ...model import Check, EnvironmentStatus, NodeCapacity, NotCopiedItem, Orphan, PodSource
 from ...placement.policy import Capacity, OneNode
 from ..base import (
     MANAGED_BY,
@@ -41,6 +41,7 @@ from ..base import (
     ImageProbe,
     LaunchOrder,
     LogLine,
+    LookOrder,
     Measure,
     Names,
     Observation,
@@ -86,6 +87,7 @@ class DockerEngine(DockerSettings):
 
     name = "docker"
     reads_projects = False
+    outside = False
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -96,6 +98,12 @@ class DockerEngine(DockerSettings):
     async def close(self) -> None:
         """Release the connection."""
         self._connection.close()
+
+    def at(self, source: PodSource | None) -> DockerEngine:
+        """Return this engine: its source is where this process runs."""
+        if source is not None:
+            raise errors.InvalidRequest(reason="source: Docker has no pods")
+        return self
 
     # ------------------------------------------------------------------ surroundings
 
@@ -167,6 +175,10 @@ class DockerEngine(DockerSettings):
     async def locate(self, path: Path) -> SourcePlace:
         """Say what a Job must mount to see ``path``."""
         return place.locate(await self._own() or None, path)
+
+    async def look(self, order: LookOrder) -> Mapping[str, Any]:
+        """Not needed: this process sees the files."""
+        raise NotImplementedError
 
     async def capacity(self, volumes: Sequence[str]) -> Capacity:
         """Observe the host: what it has, what the limits of running containers ask of it."""

@@ -34,11 +34,21 @@ class Builders:
         errors.BuilderMissing
             None is ready there.
         """
-        namespace = self.settings.builder_namespace
+        for address in (await self._ready(fieldSelector=f"spec.nodeName={node}")).values():
+            return address
+        raise errors.BuilderMissing(node=node, namespace=self.settings.builder_namespace)
+
+    async def nodes(self) -> list[str]:
+        """Return the names of the nodes on which a builder is ready."""
+        return sorted(await self._ready())
+
+    async def _ready(self, **query: str) -> Mapping[str, str]:
+        """Return where the builders that are ready listen, by node."""
+        found = {}
         for pod in await self.api.list(
-            f"/api/v1/namespaces/{namespace}/pods",
+            f"/api/v1/namespaces/{self.settings.builder_namespace}/pods",
             labelSelector=self.settings.builder_selector,
-            fieldSelector=f"spec.nodeName={node}",
+            **query,
         ):
             ready = any(
                 row["type"] == "Ready" and row["status"] == "True"
@@ -47,8 +57,8 @@ class Builders:
             if ready and pod["status"].get("podIP"):
                 address = pod["status"]["podIP"]
                 host = f"[{address}]" if ":" in address else address
-                return f"tcp://{host}:{self.settings.builder_port}"
-        raise errors.BuilderMissing(node=node, namespace=namespace)
+                found[pod["spec"]["nodeName"]] = f"tcp://{host}:{self.settings.builder_port}"
+        return found
 
 
 def build_job(
@@ -105,6 +115,8 @@ def build_job(
         tolerations=source.tolerations,
         # As the source itself, so that it reads what the source reads.
         user=source.user or 1000,
+        group=source.group,
+        groups=source.groups,
         files={"Dockerfile": work / "Dockerfile"},
         results={"context.json": work / "context.json"},
         environment={"DOCKER_CONFIG": _CREDENTIALS},

@@ -58,10 +58,13 @@ async def examine(
     api: Connection,
     space: Namespace,
     settings: KubernetesSettings,
-    source: Callable[[], Awaitable[SourcePod]],
+    source: Callable[[], Awaitable[SourcePod]] | None,
     registry: Callable[[], Awaitable[Registry]],
 ) -> list[Check]:
-    """Check that the cluster answers and has what a share needs; never raises."""
+    """Check that the cluster answers and has what a share needs; never raises.
+
+    ``source`` finds the pod that is shared, None where each share names its own.
+    """
     doctor = _Doctor(api, space, settings, source, registry)
     try:
         first = await doctor.engine()
@@ -82,7 +85,7 @@ class _Doctor:
         api: Connection,
         space: Namespace,
         settings: KubernetesSettings,
-        source: Callable[[], Awaitable[SourcePod]],
+        source: Callable[[], Awaitable[SourcePod]] | None,
         registry: Callable[[], Awaitable[Registry]],
     ) -> None:
         self.api = api
@@ -133,6 +136,9 @@ class _Doctor:
             yield _ok("sight", "A plan sees all nodes, pods and volumes of the cluster.")
 
     async def notebook(self) -> AsyncIterator[Check]:
+        if self.source is None:
+            yield _ok("source", "This service runs in no pod: each share names one (--pod).")
+            return
         source = await self.source()
         yield _ok("source", f"The notebook is {source.name} on {source.node}.")
 
@@ -192,9 +198,16 @@ class _Doctor:
         yield _ok("jobs", "The namespace lets Jobs run that copy.")
 
     async def builder(self) -> AsyncIterator[Check]:
-        source = await self.source()
-        await Builders(self.api, self.settings).address(source.node)
-        yield _ok("builder", f"A builder is ready on {source.node}.")
+        builders = Builders(self.api, self.settings)
+        if self.source is None:
+            nodes = await builders.nodes()
+            if not nodes:
+                space = self.settings.builder_namespace
+                raise errors.BuilderMissing(node="any node", namespace=space)
+        else:
+            nodes = [(await self.source()).node]
+            await builders.address(nodes[0])
+        yield _ok("builder", f"A builder is ready on {', '.join(nodes)}.")
 
     async def answers(self) -> AsyncIterator[Check]:
         registry = await self.registry()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import copy
 import json
 import os
 import tempfile
@@ -13,7 +15,7 @@ from typing import Any
 
 from ... import errors
 from ...copying.reasons import code_of
-from ...model import Check, NotCopiedItem, Orphan
+from ...model import Check, NotCopiedItem, Orphan, PodSource
 from ...placement.cluster import Cluster, source_selector
 from ...placement.nodes import Node, Volume, needs_of_pod, with_pods
 from ...placement.requests import record_of
@@ -35,6 +37,7 @@ from ..base import (
     ImageProbe,
     LaunchOrder,
     LogLine,
+    LookOrder,
     Measure,
     Names,
     Observation,
@@ -57,11 +60,15 @@ from .connection import Connection, Json
 from .doctor import examine
 from .jobs import COPY_RIGHTS, WORK, Job, JobResult, Jobs, wait_for_pod
 from .launcher import Launcher, by_digest
+from .look import FOUND, HOME, look_job
 from .namespace import KINDS, Namespace
 from .place import SourcePod, environment, locate, source_pod
 from .settings import KubernetesSettings
 from .storage import Sight, class_of_copy
 from .watched import Watched
+
+_HOME_SECONDS = 5
+_PATH_BYTES = 4096
 
 
 class KubernetesEngine(KubernetesSettings):
@@ -76,8 +83,11 @@ class KubernetesEngine(KubernetesSettings):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._api = Connection(self.kubeconfig, self.context)
-        self._started: Jobs | None = None
-        self._registry: Registry | None = None
+        self._asked: PodSource | None = None
+        # What follows is shared with the engines of `at`, so it is changed and never set anew.
+        self._releasing: set[asyncio.Task[None]] = set()
+        self._registries: dict[str, Registry] = {}
+        self._homes: dict[tuple[str, str], str] = {}
         self._probed: dict[tuple[str, int | None], ImageProbe] = {}
         self._all_nodes = Watched(self._api, "/api/v1/nodes", Node.from_json)
         self._all_pods = Watched(self._api, "/api/v1/pods", record_of)
@@ -89,40 +99,108 @@ class KubernetesEngine(KubernetesSettings):
 
     async def close(self) -> None:
         """Release connections."""
-        if self._started is not None:
-            await self._started.close()
+        for task in self._releasing:
+            task.cancel()
+        await asyncio.gather(*self._releasing, return_exceptions=True)
         for watched in (self._all_nodes, self._all_pods, self._launcher):
             await watched.close()
-        if self._registry is not None:
-            await self._registry.close()
+        for registry in self._registries.values():
+            await registry.close()
         await self._api.close()
+
+    def at(self, source: PodSource | None) -> KubernetesEngine:
+        """Return this engine for another pod of its namespace; the rest is shared."""
+        if source is None:
+            return self
+        found = copy.copy(self)
+        found._asked = source
+        return found
+
+    @property
+    def outside(self) -> bool:
+        """Whether the source is another pod than the one in which the service runs."""
+        own = _own_pod()
+        return (
+            self._asked is not None or not own or bool(self.source_pod and self.source_pod != own)
+        )
 
     # ------------------------------------------------------------------ surroundings
 
     async def _jobs(self) -> Jobs:
-        name = await self._space.name()
-        if self._started is None:
-            self._started = Jobs(self._api, self, name)
-        return self._started
+        return Jobs(self._api, self, await self._space.name(), self._releasing)
 
     async def doctor(self) -> list[Check]:
         """Check that the cluster answers and has what a share needs; never raises."""
-        return await examine(self._api, self._space, self, self._source, self.registry)
+        source = self._source if self.source_pod or _own_pod() else None
+        return await examine(self._api, self._space, self, source, self.registry)
 
     async def _source(self) -> SourcePod:
-        name = self.source_pod or os.environ.get("HOSTNAME", "")
-        pod = await self._api.get(await self._space.path("pod", name)) if name else None
+        asked = self._asked
+        name = asked.pod if asked else self.source_pod or _own_pod()
+        if not name:
+            raise errors.SourceUnusable(
+                pod="?", reason="none is named, and this service runs in none itself"
+            )
+        path = await self._space.path("pod", name)
+        pod = await self._api.get(path, action=f"see the pod {name}")
         if pod is None:
-            raise errors.SourceUnusable(pod=name or "?", reason="it is not there")
-        return source_pod(pod, self.source_container)
+            space = await self._space.name()
+            raise errors.SourceUnusable(pod=name, reason=f"it is not there, in namespace {space}")
+        return source_pod(pod, (asked.container or "") if asked else self.source_container)
 
     async def source(self) -> SourceEnvironment:
         """Find out where the source runs."""
-        return environment(await self._source(), self.gpu_resource)
+        return environment(await self._source(), self.gpu_resource, outside=self.outside)
 
     async def locate(self, path: Path) -> SourcePlace:
         """Say which claim, and which folder in it, the source has at ``path``."""
         return locate(await self._source(), PurePosixPath(path))
+
+    async def look(self, order: LookOrder) -> Mapping[str, Any]:
+        """Survey a project from a Job on the source's node; nothing of it stays."""
+        source = await self._source()
+        for path in (order.project, *order.data):
+            locate(source, PurePosixPath(path))
+        home, jobs = await asyncio.gather(self._home(source), self._jobs())
+        with tempfile.TemporaryDirectory() as folder:
+            results = Path(folder) / FOUND
+            job = look_job(order, self, source, home, results)
+            try:
+                async for _ in jobs.run(job):
+                    pass
+            finally:
+                # Should it stay all the same, its time is short.
+                with contextlib.suppress(errors.SecxopsError):
+                    await self._api.delete(f"{jobs.path}/{job.name}")
+            found: Mapping[str, Any] = json.loads(results.read_bytes())
+            return found
+
+    async def _home(self, source: SourcePod) -> str:
+        """Return the home folder of the source's user, ``/`` where nothing says it.
+
+        Often only the image says it, which the pod's object does not show: a shell is asked then.
+        """
+        key = (source.pod["metadata"]["uid"], source.container["name"])
+        if key not in self._homes:
+            told = source.home
+            if not told:
+                with contextlib.suppress(errors.SecxopsError, asyncio.TimeoutError, TimeoutError):
+                    told = await asyncio.wait_for(self._told_home(source), _HOME_SECONDS)
+            self._homes[key] = told if _is_path(told) else "/"
+        return self._homes[key]
+
+    async def _told_home(self, source: SourcePod) -> str:
+        command = ["/bin/sh", "-c", HOME]
+        told = self._api.execute(
+            await self._space.name(), source.name, source.container["name"], command
+        )
+        said = b""
+        async with contextlib.aclosing(told):
+            async for chunk in told:
+                said += chunk
+                if len(said) > _PATH_BYTES:
+                    return ""
+        return said.decode("utf-8", "replace")
 
     async def capacity(self, volumes: Sequence[str]) -> Cluster:
         """Observe the cluster as far as this account may, as the scheduler counts it."""
@@ -185,8 +263,9 @@ class KubernetesEngine(KubernetesSettings):
         errors.RegistryFailed
             None is set, or its secret or configmap is not there.
         """
-        if self._registry is None:
-            if not self.registry_address:
+        address = self.registry_address
+        if address not in self._registries:
+            if not address:
                 raise errors.RegistryFailed(
                     registry="",
                     action="be used",
@@ -208,8 +287,8 @@ class KubernetesEngine(KubernetesSettings):
                 path = f"/api/v1/namespaces/{namespace}/configmaps/{self.registry_ca}"
                 ca = ((await self._api.get(path) or {}).get("data") or {}).get("ca.crt", "")
             make: Any = self.registry_class
-            self._registry = make(self.registry_address, user, password, ca)
-        return self._registry
+            self._registries[address] = make(address, user, password, ca)
+        return self._registries[address]
 
     async def image(self, reference: str) -> ImageInfo | None:
         """Say whether the source's node has an image; more than that a node does not tell."""
@@ -492,6 +571,16 @@ class KubernetesEngine(KubernetesSettings):
         """Remove listed objects; absent is success."""
         for found in sorted(objects, key=lambda o: list(KINDS).index(o.kind)):
             await self._api.delete(await self._space.path(found.kind, found.name))
+
+
+def _own_pod() -> str:
+    """Return the name of the pod in which this process runs, empty outside of pods."""
+    return os.environ.get("HOSTNAME", "") if "KUBERNETES_SERVICE_HOST" in os.environ else ""
+
+
+def _is_path(text: str) -> bool:
+    """Whether a home that a pod told of is an absolute path, and not one that it refers to."""
+    return text.startswith("/") and text.isprintable() and "$(" not in text
 
 
 def source_mount(place: SourcePlace) -> Json:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import errors
+from ...copying.job import PLACE
 from ...copying.report import MEMORY
 from ..base import LogLine, Measure, Progress
 from .connection import Connection, Json
@@ -41,8 +42,9 @@ class Job:
 
     ``module`` of our package with ``arguments``; ``volumes`` and ``mounts`` as in a pod's spec;
     ``rights`` are the capabilities of uid 0, without any it runs as ``user`` under *restricted* Pod
-    Security. ``files`` are put into /work before it starts; ``results`` are fetched from there when
-    it ended well (name in /work to path here).
+    Security; ``group`` and ``groups`` are whose files it may read besides. ``files`` are put into
+    ``work`` before it starts; ``results`` are fetched from there when it ended well (name in ``work`` to
+    path here). ``keep`` is how many seconds it stays after its end; without, until somebody removes it.
     """
 
     name: str
@@ -55,10 +57,14 @@ class Job:
     tolerations: Sequence[Mapping[str, Any]] = ()
     rights: Sequence[str] = ()
     user: int = 65532
+    group: int | None = None
+    groups: Sequence[int] = ()
+    work: str = WORK
     files: Mapping[str, Path] = field(default_factory=dict)
     results: Mapping[str, Path] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     seconds: int = 3600
+    keep: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,9 @@ def manifest(job: Job, settings: KubernetesSettings) -> Json:
     """Return the Job's object."""
     wait = ("--wait", str(WAIT_SECONDS)) if job.files else ()
     hold = ("--hold", str(HOLD_SECONDS)) if job.results else ()
+    command = [*RUNNER, "run", *wait, *hold, job.module, *job.arguments]
+    own = {"work": job.work, "tmp": "/tmp"}  # noqa: S108 - inside the Job
+    taken = {mount["mountPath"] for mount in job.mounts}
     pod: Json = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -118,12 +127,15 @@ def manifest(job: Job, settings: KubernetesSettings) -> Json:
             {
                 "name": "job",
                 "image": settings.tools_image,
-                "command": [*RUNNER, "run", *wait, *hold, job.module, *job.arguments],
+                # The kubelet reads $(NAME) and $$ in it; a folder may have such a name.
+                "command": [word.replace("$", "$$") for word in command],
                 "env": [
                     {"name": name, "value": value}
                     for name, value in {
                         MEMORY: str(settings.job_memory),
                         "HOME": "/tmp",  # noqa: S108 - inside the Job
+                        "TMPDIR": job.work,
+                        PLACE: job.work,
                         **job.environment,
                     }.items()
                 ],
@@ -131,13 +143,17 @@ def manifest(job: Job, settings: KubernetesSettings) -> Json:
                 "resources": {"requests": dict(settings.job_requests)},
                 "securityContext": security(job.rights, job.user),
                 "volumeMounts": [
-                    {"name": "work", "mountPath": WORK},
-                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - inside the Job
+                    *({"name": n, "mountPath": p} for n, p in own.items() if p not in taken),
                     *job.mounts,
                 ],
             }
         ],
     }
+    identity: Json = {"supplementalGroups": list(job.groups)} if job.groups else {}
+    if job.group is not None:
+        identity["runAsGroup"] = job.group
+    if identity:
+        pod["securityContext"] = identity
     if job.node:
         # By label, never by nodeName: a volume that waits for its first consumer would wait for ever.
         pod["nodeSelector"] = {"kubernetes.io/hostname": job.node}
@@ -152,21 +168,31 @@ def manifest(job: Job, settings: KubernetesSettings) -> Json:
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             "activeDeadlineSeconds": job.seconds,
+            **({} if job.keep is None else {"ttlSecondsAfterFinished": job.keep}),
             "template": {"metadata": {"labels": dict(job.labels)}, "spec": pod},
         },
     }
 
 
 class Jobs:
-    """Runs Jobs in one namespace."""
+    """Runs Jobs in one namespace.
 
-    def __init__(self, api: Connection, settings: KubernetesSettings, namespace: str) -> None:
+    ``releasing`` has the calls that let Jobs end, beside what came next: the caller's to cancel.
+    """
+
+    def __init__(
+        self,
+        api: Connection,
+        settings: KubernetesSettings,
+        namespace: str,
+        releasing: set[asyncio.Task[None]],
+    ) -> None:
         self.api = api
         self.settings = settings
         self.namespace = namespace
         self.path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self.pods = f"/api/v1/namespaces/{namespace}/pods"
-        self._releasing: set[asyncio.Task[None]] = set()
+        self._releasing = releasing
 
     async def run(self, job: Job) -> AsyncIterator[Progress | JobResult]:
         """Run a Job, or adopt the one that is there; yield progress and, last, its result."""
@@ -325,12 +351,6 @@ class Jobs:
         task = asyncio.create_task(tell())
         self._releasing.add(task)
         task.add_done_callback(self._releasing.discard)
-
-    async def close(self) -> None:
-        """Do not wait for the end of Jobs any more."""
-        for task in self._releasing:
-            task.cancel()
-        await asyncio.gather(*self._releasing, return_exceptions=True)
 
     async def remove(self, name: str) -> None:
         """Remove a Job and wait until its pods are gone; absent is success."""

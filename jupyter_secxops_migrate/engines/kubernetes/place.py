@@ -50,6 +50,28 @@ class SourcePod:
                 return int(user)
         return None
 
+    @property
+    def group(self) -> int | None:
+        """The gid it is told to run as; None where its image says."""
+        for where in (self.container, self.pod["spec"]):
+            group = (where.get("securityContext") or {}).get("runAsGroup")
+            if group is not None:
+                return int(group)
+        return None
+
+    @property
+    def groups(self) -> Sequence[int]:
+        """The groups it belongs to besides, its volumes' among them."""
+        told = self.pod["spec"].get("securityContext") or {}
+        volumes = told.get("fsGroup")
+        return [*(told.get("supplementalGroups") or ()), *(() if volumes is None else (volumes,))]
+
+    @property
+    def home(self) -> str:
+        """The home folder that it is told; empty where its image says."""
+        told = {row["name"]: row.get("value") for row in self.container.get("env") or ()}
+        return str(told.get("HOME") or "")
+
     def claims(self) -> Iterator[tuple[str, Json]]:
         """Yield each mounted claim's name with its volumeMount."""
         volumes = {v["name"]: v for v in self.pod["spec"].get("volumes") or ()}
@@ -79,7 +101,9 @@ def source_pod(pod: Json, container: str = "") -> SourcePod:
     raise errors.SourceUnusable(pod=name, reason=f"it has no container {wanted}")
 
 
-def environment(source: SourcePod, gpu_resource: str) -> SourceEnvironment:
+def environment(
+    source: SourcePod, gpu_resource: str, *, outside: bool = False
+) -> SourceEnvironment:
     """Return what the source runs with: limits, else requests."""
     given = source.container.get("resources") or {}
     limits, requests = given.get("limits") or {}, given.get("requests") or {}
@@ -94,6 +118,7 @@ def environment(source: SourcePod, gpu_resource: str) -> SourceEnvironment:
         memory=whole(memory) if memory else None,
         gpu=int(limits.get(gpu_resource) or 0),
         mounts=sorted(mount["mountPath"] for _, mount in source.claims()),
+        outside=outside,
     )
 
 

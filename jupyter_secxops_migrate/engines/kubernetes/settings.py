@@ -25,7 +25,8 @@ class KubernetesSettings(Configurable):
         help="Where the source runs and the new environment will. Default: the context's or the pod's."
     ).tag(config=True)
     source_pod = Unicode(
-        help="The pod whose environment is shared. Default: the one in which the service runs."
+        help="The pod whose environment is shared where no other is named (--pod). Default: the one in "
+        "which the service runs."
     ).tag(config=True)
     source_container = Unicode(
         help="The container in it. Default: the pod's default container, else its first."

@@ -1,0 +1,245 @@
+"""A share asked for on an engineer's machine, of a notebook that knows nothing of this product.
+
+The service runs here, with a kubeconfig that has the rights of the operators' guide and no others; the
+project's files are in the pod alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.cluster import Cluster
+from stage import DATA, PROJECT, Stage
+from test_share import codes, left
+
+MEGABYTES = 50
+SCRATCH = "/scratch"
+
+
+class Machine:
+    """A machine with this product and a kubeconfig, and nothing of the project."""
+
+    def __init__(self, stage: Stage, folder: Path, account: str = "secxops") -> None:
+        self.stage = stage
+        self.data = folder / "jupyter" / "secxops"
+        settings = stage.settings()
+        kubeconfig = folder / "kubeconfig"
+        kubeconfig.write_text(json.dumps(self._kubeconfig(account)))
+        kubeconfig.chmod(0o600)
+        (folder / "config").mkdir()
+        (folder / "config" / "jupyter_secxops_config.json").write_text(json.dumps(settings))
+        program = Path(sys.executable).with_name("jupyter-secxops")
+        self.program = program
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "KUBECONFIG": str(kubeconfig),
+            "JUPYTER_DATA_DIR": str(folder / "jupyter"),
+            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+            "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        }
+
+    def _kubeconfig(self, account: str) -> Mapping[str, Any]:
+        """The rights of a service account, in its namespace."""
+        cluster, space = self.stage.cluster, self.stage.namespace
+        token = cluster.call("-n", space, "create", "token", account).strip()
+        certificate = cluster.ca
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {
+                    "name": "it",
+                    "cluster": {"server": cluster.url, "certificate-authority": certificate},
+                }
+            ],
+            "users": [{"name": account, "user": {"token": token}}],
+            "contexts": [
+                {"name": "it", "context": {"cluster": "it", "user": account, "namespace": space}}
+            ],
+            "current-context": "it",
+        }
+
+    def secxops(self, *words: str) -> tuple[int, Any]:
+        """Run the command line; return its exit status and its JSON."""
+        done = subprocess.run(
+            [self.program, *words, "--json"],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, json.loads(done.stdout) if done.stdout.strip() else done.stderr
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End the service at once."""
+        with suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(json.loads((self.data / "service.json").read_text())["pid"], number)
+
+
+@pytest.fixture
+def stage(cluster: Cluster, clients: Mapping[str, str]) -> Iterator[Stage]:
+    """A namespace with a plain JupyterLab in it."""
+    found = Stage(cluster, clients, cluster.images["jupyter"])
+    found.notebook("node-local", scratch=SCRATCH)
+    found.fill(
+        {
+            "Dockerfile": f"FROM {cluster.images['jupyter']}\nCOPY tools.txt /opt/tools.txt\n",
+            "tools.txt": "yara\nsigma\n",
+            "detector.ipynb": '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+            "src/detector.py": "print('beacon')\n",
+        },
+        MEGABYTES,
+    )
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def machine(stage: Stage, tmp_path: Path) -> Iterator[Machine]:
+    found = Machine(stage, tmp_path)
+    yield found
+    found.kill(signal.SIGTERM)
+
+
+def ours(stage: Stage) -> list[str]:
+    """All Jobs of ours in the namespace that are not on their way out."""
+    found = stage.get("jobs", "-l", "app.kubernetes.io/managed-by=secxops-migrate")["items"]
+    return [j["metadata"]["name"] for j in found if not j["metadata"].get("deletionTimestamp")]
+
+
+def test_what_is_shared_from_outside_is_what_the_pod_has(stage: Stage, machine: Machine) -> None:
+    with pytest.raises(Exception, match="jupyter_secxops_migrate"):
+        stage.run("python3", "-c", "import jupyter_secxops_migrate")
+    words = ("--pod", "notebook", PROJECT, "--data", DATA)
+
+    code, seen = machine.secxops("check", *words)
+    assert (code, seen["problems"]) == (0, [])
+    assert (seen["kind"], seen["container"]) == ("pod", "notebook/notebook")
+    assert (seen["project"]["mount"], seen["data"][0]["mount"]) == (PROJECT, DATA)
+    began = time.monotonic()
+    code, plan = machine.secxops("plan", *words, "--cpu", "0.2", "--memory", "256M")
+    print(f"a plan from outside took {time.monotonic() - began:.1f} s")
+    assert (code, plan["refusals"]) == (0, [])
+    assert "from_outside" in [reason["code"] for reason in plan["reasons"]]
+    rows = {row["role"]: row for row in plan["copied"]}
+    assert (rows["code"]["files"], rows["data"]["bytes"]) == (4, MEGABYTES * 10**6)
+    assert ours(stage) == []
+
+    began = time.monotonic()
+    code, said = machine.secxops("share", *words, "--cpu", "0.2", "--memory", "256M")
+    print(f"a share from outside took {time.monotonic() - began:.1f} s")
+    assert code == 0, said["error"]
+    assert said["request"]["source"] == {"pod": "notebook", "container": None}
+    assert (said["plan"]["route"], said["result"]["place"]["node"]) == ("stay", "node-1")
+    assert codes(said)[:2] == ["fits_here", "from_outside"]
+    pod = said["result"]["place"]["name"]
+    for folder in (PROJECT, DATA):
+        there = stage.tree("notebook", folder)
+        assert len(there) > 3
+        assert stage.tree(pod, folder) == there
+    assert stage.run("cat", "/opt/tools.txt", pod=pod) == "yara\nsigma\n"
+    deleted_from(machine, stage, said)
+
+
+def deleted_from(machine: Machine, stage: Stage, said: Any) -> None:
+    assert len(left(stage, said["id"])) > 4
+    code, _ = machine.secxops("delete", said["id"], "--yes")
+    assert code == 0
+    ends = time.monotonic() + 60
+    while there := left(stage, said["id"]):
+        assert time.monotonic() < ends, there
+        time.sleep(0.5)
+
+
+def test_a_service_that_was_killed_goes_on_with_the_same_pod(
+    stage: Stage, machine: Machine
+) -> None:
+    code, said = machine.secxops(
+        *("share", "--pod", "notebook/notebook", PROJECT, "--data", DATA),
+        *("--cpu", "0.2", "--memory", "256M", "--no-wait"),
+    )
+    assert code == 0
+    ends = time.monotonic() + 90
+    while "copy" not in [s["name"] for s in said["steps"] if s["state"] == "running"]:
+        assert time.monotonic() < ends, said["steps"]
+        _, said = machine.secxops("show", said["id"])
+    machine.kill()
+
+    machine.secxops("logs", "--follow", said["id"])
+    _, said = machine.secxops("show", said["id"])
+
+    assert said["state"] == "succeeded", said["error"]
+    assert stage.tree(said["result"]["place"]["name"], DATA) == stage.tree("notebook", DATA)
+    assert ours(stage) == []
+
+
+def test_a_version_is_read_in_the_pod(stage: Stage, machine: Machine) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    git = ("git", "-C", PROJECT, "-c", "safe.directory=*", *who)
+    stage.run(*git, "init", "-q")
+    stage.run(*git, "add", ".")
+    stage.run(*git, "commit", "-q", "-m", "one")
+    stage.run("sh", "-c", f"echo later >> {PROJECT}/tools.txt")
+
+    code, said = machine.secxops(
+        # A folder of the project stands for the project.
+        *("share", "--pod", "notebook", f"{PROJECT}/src", "--version", "HEAD", "--memory", "256M")
+    )
+
+    assert code == 0, said["error"]
+    assert "version_asked" in codes(said)
+    pod = said["result"]["place"]["name"]
+    for path in (f"{PROJECT}/tools.txt", "/opt/tools.txt"):
+        assert stage.run("cat", path, pod=pod) == "yara\nsigma\n"
+
+
+def test_what_cannot_be_shared_from_outside_is_refused_with_the_reason(
+    stage: Stage, machine: Machine, tmp_path: Path
+) -> None:
+    stage.run("sh", "-c", f"echo FROM x > {SCRATCH}/Dockerfile")
+    for words, wanted in (
+        (("--pod", "nobody", PROJECT), "source_unusable"),
+        (("--pod", "notebook/nothing", PROJECT), "source_unusable"),
+        ((PROJECT,), "source_unusable"),
+        (("--pod", "notebook", SCRATCH), "not_on_claim"),
+        (("--pod", "notebook", "/home/jovyan"), "not_on_claim"),
+        (("--pod", "notebook", f"{PROJECT}/../../../etc"), "not_on_claim"),
+        (("--pod", "notebook", PROJECT, "--data", SCRATCH), "not_on_claim"),
+    ):
+        code, said = machine.secxops("plan", *words)
+        assert (code, said["code"]) == (3, wanted), said
+    for words, wanted in (
+        (("--pod", "notebook", f"{PROJECT}/absent"), "no_such_path"),
+        (("--pod", "notebook", PROJECT, "--version", "v9"), "no_such_version"),
+    ):
+        code, said = machine.secxops("plan", *words)
+        assert (code, said["code"]) == (2, wanted), said
+    for words in (("--pod", "notebook", "project"), ("--pod", "../secrets/token", PROJECT)):
+        code, said = machine.secxops("plan", *words)
+        assert code == 2, said
+
+    code, said = machine.secxops("share", "--pod", "notebook", SCRATCH)
+    assert (code, said["error"]["params"]["codes"]) == (3, ["not_on_claim"])
+    assert PROJECT in said["error"]["params"]["hints"]
+    assert left(stage, said["id"]) == []
+    assert ours(stage) == []
+
+    (tmp_path / "stranger").mkdir()
+    stranger = Machine(stage, tmp_path / "stranger", account="default")
+    try:
+        code, said = stranger.secxops("plan", "--pod", "notebook", PROJECT)
+        assert (code, said["code"]) == (1, "cluster_forbidden"), said
+    finally:
+        stranger.kill(signal.SIGTERM)
