@@ -76,13 +76,14 @@ def absolute(path: str, root: str) -> str:
 def with_absolute_paths(body: bytes, root: str) -> bytes:
     """Return a share request with its paths absolute.
 
-    A body that is none is returned as it is: the service says what is wrong with it.
+    A body that is none is returned as it is: the service says what is wrong with it. So is one whose
+    paths are those of another pod.
     """
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError):
         return body
-    if not isinstance(asked, dict):
+    if not isinstance(asked, dict) or asked.get("source") is not None:
         return body
 
     def resolved(value: Any) -> Any:
@@ -217,10 +218,15 @@ class EnvironmentForwarder(Forwarder):
     @authorized("read", resource=RESOURCE)
     async def get(self) -> None:
         """Observe the environment of a project."""
-        query = [
-            (name, absolute(value, self.root) if value and name in ("project", "data") else value)
-            for name, value in self.query()
-        ]
+        query = self.query()
+        if not any(name == "pod" for name, _ in query):
+            query = [
+                (
+                    name,
+                    absolute(value, self.root) if value and name in ("project", "data") else value,
+                )
+                for name, value in query
+            ]
         await self.forward("environment", query=query)
 
 

@@ -483,6 +483,11 @@ def test_interrupting_ends_only_the_watching(secxops: Secxops, project: Path, de
         ["share", ".", "--gpu", "-1"],
         ["share", ".", "--name", "a\nb"],
         ["share", ".", "--unknown"],
+        ["share", ".", "--pod", "alice"],
+        ["share", "/p", "--pod", "alice", "--data", "d"],
+        ["share", "/p", "--pod", "../secrets/x"],
+        ["share", "/p", "--pod", "alice/"],
+        ["check", "--pod", "alice"],
         ["nonsense"],
     ],
 )
@@ -504,6 +509,17 @@ def test_check_shows_what_is_there(secxops: Secxops, project: Path) -> None:
     said = secxops("check", project)
     assert "main @ 3f2c1a9 · 2 files changed" in said.out
     assert "✓ found" in said.out and "2 files" in said.out
+
+
+def test_folders_of_a_pod_are_not_looked_for_here(
+    secxops: Secxops, desk: Desk, monkeypatch: pytest.MonkeyPatch, project: Path
+) -> None:
+    monkeypatch.chdir(project)
+    words = ("--pod", "alice/notebook", "/p/a//../b", "--data", "/d", "--no-wait")
+    assert secxops("share", *words).status == Exit.DONE
+    (share,) = desk.shares.values()
+    assert (share.request.project, share.request.data) == ("/p/b", ["/d"])
+    assert share.request.source == PodSource(pod="alice", container="notebook")
 
 
 def test_check_is_for_here_by_default(

@@ -29,7 +29,13 @@ from jupyter_secxops_migrate.errors import (
     Unauthenticated,
     WrongState,
 )
-from jupyter_secxops_migrate.model import EnvironmentStatus, Event, MigrationState, ShareRequest
+from jupyter_secxops_migrate.model import (
+    EnvironmentStatus,
+    Event,
+    MigrationState,
+    PodSource,
+    ShareRequest,
+)
 from jupyter_secxops_migrate.runtime import Runtime
 
 T = TypeVar("T")
@@ -69,6 +75,9 @@ def test_every_call_reaches_the_service(runtime: Runtime) -> None:
     async def work(api: MigrationClient) -> None:
         environment = await api.environment("/p/é", ["/d/1", "/d/2"])
         assert [folder.path for folder in environment.data] == ["/d/1", "/d/2"]
+        pod = PodSource(pod="alice", container="n")
+        environment = await api.environment("/p", source=pod)
+        assert (environment.kind, environment.container) == ("pod", "alice/n")
         assert (await api.plan(ShareRequest(project="/p", name="x"))).name == "x"
         migration = await api.share(REQUEST)
         assert await settled(api, migration.id) is MigrationState.SUCCEEDED

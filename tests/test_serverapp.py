@@ -216,6 +216,23 @@ async def test_relative_paths_start_at_the_servers_root(fetch: Fetch, jp_root_di
     assert seen["project"]["path"] == str(jp_root_dir / "a")
 
 
+async def test_folders_of_a_pod_are_not_those_of_the_server(fetch: Fetch) -> None:
+    shared = await share(fetch, project="/p", source={"pod": "alice"})
+    assert shared["request"]["source"] == {"pod": "alice", "container": None}
+    seen = body_of(await fetch("environment", params={"project": "/p", "pod": "alice"}))
+    assert (seen["kind"], seen["container"]) == ("pod", "alice/")
+    for response in (
+        await fetch("environment", params={"project": "p", "pod": "alice"}),
+        await fetch(
+            "plans",
+            method="POST",
+            body='{"project": "p", "source": {"pod": "alice"}}',
+            headers={"Content-Type": "application/json"},
+        ),
+    ):
+        assert (response.code, body_of(response)["code"]) == (400, "no_such_path")
+
+
 async def test_a_relative_path_that_climbs_is_refused(fetch: Fetch) -> None:
     response = await fetch("environment", params={"project": "../etc"})
     assert response.code == 400

@@ -148,6 +148,8 @@ class MemoryApi:
             project=Folder(path=project, name=Path(project).name),
             version=ProjectVersion(branch="main"),
             data=[Folder(path=path, name=Path(path).name) for path in data],
+            kind="host" if source is None else "pod",
+            container=None if source is None else f"{source.pod}/{source.container or ''}",
         )
 
     async def plan(self, request: ShareRequest) -> Plan:

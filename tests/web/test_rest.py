@@ -156,7 +156,11 @@ def test_a_body_of_just_the_limit_is_read(alice: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["", "project=", "project=%00", "project=%ff", "project=/p&data=", "project=/p" * 3000]
+    "query",
+    [
+        *("", "project=", "project=%00", "project=%ff", "project=/p&data=", "project=/p" * 3000),
+        *("project=/p&pod=", "project=/p&pod=..", "project=/p&pod=a%2Fb", "project=/p&container=c"),
+    ],
 )
 def test_a_malformed_query_is_400(alice: httpx.Client, query: str) -> None:
     response = alice.get(f"environment?{query}")
