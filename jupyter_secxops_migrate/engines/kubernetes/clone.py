@@ -8,7 +8,7 @@ made, or comes back empty or short, is thrown away: its name goes to a fresh cla
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,20 +19,6 @@ from .jobs import Job, JobResult, Jobs
 from .namespace import Namespace
 from .settings import KubernetesSettings
 from .storage import Sight, class_of_copy
-
-CLONING: Mapping[str, str] = {
-    "cephfs.csi.ceph.com": "Ceph file system",
-    "cinder.csi.openstack.org": "OpenStack Cinder",
-    "csi.trident.netapp.io": "NetApp Trident",
-    "disk.csi.azure.com": "Azure disks",
-    "linstor.csi.linbit.com": "LINSTOR",
-    "pd.csi.storage.gke.io": "Google persistent disks",
-    "pxd.portworx.com": "Portworx",
-    "rbd.csi.ceph.com": "Ceph block devices",
-}
-"""Drivers known to clone, by what their makers say: the table *Drivers* of kubernetes-csi.github.io, for
-Azure and Google their drivers' own manuals. Not here: what does so from a late version on only, such as
-ebs.csi.aws.com, and what does not, such as csi.vsphere.vmware.com."""
 
 WHY = "secxops.io/not-cloned"
 """Annotation of a claim that is filled by a copy: why."""
@@ -131,7 +117,7 @@ class Clones:
         except errors.ClusterForbidden:
             return "this account may not see which driver made its volume"
         wanted = class_of_copy(claim, self.settings)
-        return why_not(order, claim, volume, wanted, {*CLONING, *self.settings.cloning_drivers})
+        return why_not(order, claim, volume, wanted, self.settings.cloning_drivers)
 
     async def fill(
         self, body: Json, source: str, job: Job, jobs: Jobs

@@ -14,7 +14,6 @@ from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.base import CopyOrder, LogLine, Progress, SourcePlace
 from jupyter_secxops_migrate.engines.kubernetes import objects
 from jupyter_secxops_migrate.engines.kubernetes.clone import (
-    CLONING,
     WHY,
     Clones,
     NotCloned,
@@ -23,7 +22,7 @@ from jupyter_secxops_migrate.engines.kubernetes.clone import (
     why_not,
 )
 from jupyter_secxops_migrate.engines.kubernetes.jobs import Job, JobResult
-from jupyter_secxops_migrate.engines.kubernetes.settings import KubernetesSettings
+from jupyter_secxops_migrate.engines.kubernetes.settings import CLONING, KubernetesSettings
 from jupyter_secxops_migrate.engines.kubernetes.storage import Sight, class_of_copy, unusable
 
 Json = dict[str, Any]
@@ -87,7 +86,7 @@ def test_anything_else_is_copied_and_says_why(changed: Json, said: str) -> None:
 def test_the_guide_names_the_drivers_that_are_known_to_clone() -> None:
     section = GUIDE.read_text().partition("### Clones")[2].partition("\n## ")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    assert {name for row in rows for name in re.findall("`([^`]+)`", row)} == set(CLONING)
+    assert {name for row in rows for name in re.findall("`([^`]+)`", row)} == {*CLONING}
 
 
 def test_a_clone_is_a_copys_claim_with_its_source() -> None:
@@ -274,13 +273,14 @@ def test_a_quota_that_has_no_room_for_a_clone_has_none_for_a_copy() -> None:
         filled(api, Jobs())
 
 
-def asked(api: Api) -> str | None:
-    return asyncio.run(clones(api).why_not(order(), source(), "copy"))
+def asked(api: Api, **settings: Any) -> str | None:
+    return asyncio.run(clones(api, **settings).why_not(order(), source(), "copy"))
 
 
 def test_an_interrupted_call_goes_on_the_way_that_it_began() -> None:
     api = Api()
     assert asked(api) is None
+    assert asked(api, cloning_drivers=[]) == f"the driver {DRIVER} is not known to clone"
     api.objects[f"{CLAIMS}/copy"] = clone_of(BODY, "flows")
     assert asked(api) is None
     marks = {"name": "copy", "annotations": {WHY: "the clone came back empty"}}
