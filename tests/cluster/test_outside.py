@@ -243,3 +243,26 @@ def test_what_cannot_be_shared_from_outside_is_refused_with_the_reason(
         assert (code, said["code"]) == (1, "cluster_forbidden"), said
     finally:
         stranger.kill(signal.SIGTERM)
+
+
+def test_a_stray_mark_does_not_share_a_whole_home_that_only_the_image_names(
+    cluster: Cluster, clients: Mapping[str, str], tmp_path: Path
+) -> None:
+    stage = Stage(cluster, clients, cluster.images["jupyter"])
+    machine = Machine(stage, tmp_path)
+    try:
+        stage.notebook("node-local", mounts=[{"claim": "home", "path": "/home/jovyan"}])
+        stage.run("sh", "-c", "cd ~ && echo FROM x > Dockerfile && mkdir work && touch work/a")
+
+        code, said = machine.secxops("plan", "--pod", "notebook", "/home/jovyan/work")
+
+        assert code == 3
+        assert [refusal["code"] for refusal in said["refusals"]] == ["no_dockerfile"]
+        assert said["copied"][0]["source"] == "/home/jovyan/work"
+        # Without a pod to look at, what is on every node can be said all the same.
+        _, report = machine.secxops("doctor")
+        found = {check["name"]: check for check in report["checks"]}
+        assert found["builder"]["state"] == "ok", found["builder"]
+    finally:
+        machine.kill(signal.SIGTERM)
+        stage.close()
