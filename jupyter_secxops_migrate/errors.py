@@ -114,6 +114,11 @@ class PermanentError(SecxopsError):
 class TemporaryError(SecxopsError):
     """The same call may succeed later; a retry is worth it."""
 
+    outage: ClassVar[bool] = False
+    """Whether somebody is away who usually comes back by himself: then waiting is worth it too."""
+    again = True
+    """Whether it is worth it at once; false for what took its whole time and did not come."""
+
 
 # --------------------------------------------------------------------------- requests
 
@@ -517,8 +522,18 @@ class ClusterUnavailable(TemporaryError):
     """No API server answers, or there is no way to sign in to it."""
 
     code = "cluster_unavailable"
+    outage = True
     text = "The cluster's API server does not answer at {endpoint}: {reason}."
     hint_text = "Check the kubeconfig (`kubectl get pods`) and the network, then retry."
+
+
+class NodeUnreachable(TemporaryError):
+    """A node's kubelet does not answer: what runs there can't be seen, started or ended."""
+
+    code = "node_unreachable"
+    outage = True
+    text = "The node {node} does not answer: {reason}."
+    hint_text = "Wait until it is ready again (`kubectl get nodes`) and retry, or tell your admin."
 
 
 class ClusterForbidden(PermanentError):

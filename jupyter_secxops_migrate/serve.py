@@ -73,6 +73,12 @@ class SecxopsService(JupyterApp):
         "or a share that is queued or under way.",
     ).tag(config=True)
     workers = Integer(2, min=1, help="How many shares may be under way at once.").tag(config=True)
+    patience_seconds = Float(
+        60.0,
+        min=0.0,
+        help="How long a share that is under way waits for a cluster's API server or node that does "
+        "not answer, in seconds, before it fails.",
+    ).tag(config=True)
     store_url = Unicode(
         "",
         help="SQLAlchemy URL of the database that holds the record of shares. Empty: a SQLite "
@@ -120,6 +126,7 @@ class SecxopsService(JupyterApp):
             ResourcePolicy(parent=self),
             store_url=self.store_url or None,
             workers=self.workers,
+            patience=self.patience_seconds,
         )
 
     def make_engine(self) -> Engine:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from .report import Report, run
-from .tree import copy_tree
+from .tree import copy_tree, mark_incomplete
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="the destination is a clone of the source, ordered then (seconds since 1970)",
     )
     parser.add_argument("--workers", type=int, metavar="N")
+    parser.add_argument(
+        "--afresh", action="store_true", help="remove what lies in DESTINATION, a finished copy too"
+    )
     parser.add_argument("--sync", action="store_true", help="force all to disk")
     parser.add_argument("--json", action="store_true", dest="as_json")
     given = parser.parse_args(arguments)
@@ -43,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--cloned goes without --commit and --exclude")
 
     def work(report: Report) -> None:
+        if given.afresh:
+            mark_incomplete(given.destination)
         result = copy_tree(
             given.source,
             given.destination,

@@ -1,6 +1,6 @@
 """A command of this package as a Job whose files are brought and fetched from outside.
 
-``run`` runs a module's command in ``/work``: with ``--wait`` once ``begin`` was called, and with
+``run`` runs a module's command in ``/work``: with ``--wait`` once ``put --begin`` was called, and with
 ``--hold`` it stays for its results to be fetched until ``end`` is called. The others are run beside
 it, in its container, by whoever ordered it: their input has no end, so its size is told. ``first``
 runs another module's command while the Job still waits, one at a time: a connection that broke leaves
@@ -48,8 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first = what.add_parser("first")
     first.add_argument("module")
     first.add_argument("rest", nargs=argparse.REMAINDER)
-    for name in ("begin", "end"):
-        what.add_parser(name)
+    what.add_parser("end")
     given = parser.parse_args(arguments)
     if given.what == "run":
         return _run(given.module, given.rest, given.wait, given.hold)
@@ -64,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name, _, size = told.rpartition("=")
             if status := _put(name, int(size)):
                 return status
-    if given.what in ("begin", "end") or given.begin:
+    if given.what == "end" or given.begin:
         with open(_path(END if given.what == "end" else BEGIN), "wb"):
             pass
     return 0
@@ -94,6 +93,9 @@ def _appears(name: str, seconds: float) -> bool:
 
 
 def _put(name: str, size: int) -> int:
+    if os.path.exists(_path(BEGIN)):
+        # Whoever is back after a broken connection: it works with what it was given.
+        return 0
     with open(_path(name), "wb") as file:
         while size > 0:
             chunk = os.read(sys.stdin.fileno(), min(size, 1 << 20))

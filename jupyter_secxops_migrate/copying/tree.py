@@ -186,6 +186,22 @@ def copy_tree(
         ) from error
 
 
+def mark_incomplete(destination: str | os.PathLike[str]) -> None:
+    """Have the next copy take what lies in a folder for what an interrupted one left.
+
+    Raises
+    ------
+    CopyFailed
+        It can't be written to.
+    """
+    try:
+        os.makedirs(os.path.join(os.fsencode(destination), MARKER), 0o700, exist_ok=True)
+    except OSError as error:
+        raise CopyFailed(
+            path=printable(os.fsencode(destination)), reason=os.strerror(error.errno or 0)
+        ) from error
+
+
 def _inside(path: str | bytes) -> bytes:
     """Return a relative path in our form.
 

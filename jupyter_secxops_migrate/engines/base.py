@@ -186,7 +186,8 @@ class BuildOrder:
     the project, reads it from there. ``repository`` and ``tag`` name the result; in ``tag``,
     ``{digest}`` stands for the context's digest, ``digest`` gives that once the context was read.
     ``push`` says that the image is wanted on another node. ``labels`` go into the image and must be
-    the same for equal projects, so that the layer cache holds. ``text`` is the Dockerfile, ``lines`` has the line in it of each instruction, from 1,
+    the same for equal projects, so that the layer cache holds. ``named`` is told the reference before
+    anything of it is pushed. ``text`` is the Dockerfile, ``lines`` has the line in it of each instruction, from 1,
     and ``froms`` the last line of each FROM. ``bases`` are the images that it starts from;
     ``buildkit`` says that only BuildKit can build it.
     """
@@ -207,6 +208,7 @@ class BuildOrder:
     froms: Sequence[int] = ()
     bases: Sequence[str] = ()
     buildkit: bool = False
+    named: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sent = given.work / "context.json"
         sent.write_text(json.dumps(context.digests))
         image = given.image.format(digest=context.digest)
+        # Before anything is pushed: whoever cleans up has to know.
+        report.pass_on("build", image=image)
         found = _build(given, folder, image, report)
         report.result("built", image=image, digest=found["containerimage.digest"])
 

@@ -41,7 +41,7 @@ from ..model import (
 from ..placement.policy import ResourcePolicy
 from ..runtime import version
 from .plan import default_name, finding
-from .steps import Steps
+from .steps import PATIENCE_SECONDS, Steps
 from .store import Store
 from .workflow import Flow
 
@@ -72,6 +72,8 @@ class MigrationService:
         SQLAlchemy URL of the record; a SQLite file in ``data_dir`` by default.
     workers
         How many migrations are under way at once.
+    patience
+        How long a migration waits for an engine that is away, in seconds.
     """
 
     def __init__(
@@ -81,11 +83,12 @@ class MigrationService:
         policy: ResourcePolicy,
         store_url: str | None = None,
         workers: int = 2,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self.data_dir = data_dir
         self.engine = engine
         self.store = Store(store_url or f"sqlite:///{data_dir / 'store.sqlite'}")
-        self.steps = Steps(self.store, engine, policy, data_dir / "migrations", workers)
+        self.steps = Steps(self.store, engine, policy, data_dir / "migrations", workers, patience)
         self.flow = Flow(self.steps, store_url or f"sqlite:///{data_dir / 'dbos.sqlite'}")
         self._seen: dict[str, tuple[float, Observation]] = {}
         self._looking: dict[str, asyncio.Task[None]] = {}

@@ -7,6 +7,7 @@ be repeated at any time: after a kill, or by a retry. The order of the steps is 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import os
@@ -76,6 +77,11 @@ log = logging.getLogger(__name__)
 
 MEASURES_PER_SECOND = 4
 TRIES = 3
+PATIENCE_SECONDS = 60.0
+_LONGEST_PAUSE = 5
+# A call that lasted as long before it failed has seen its engine: the outage is a new one.
+_LONG_SECONDS = 120
+_CLEAR_AGAIN_SECONDS = (5, 10, 20, 40, 60)
 _SUSPEND_SECONDS = 5
 
 
@@ -103,6 +109,8 @@ class Steps:
         Where each migration keeps its manifests and its token, in a folder named by its id.
     workers
         How many migrations are under way at once; others are queued in order.
+    patience
+        How long to wait for an engine, or a part of it, that is away, in seconds.
     """
 
     def __init__(
@@ -112,18 +120,21 @@ class Steps:
         policy: ResourcePolicy,
         folder: Path,
         workers: int = 2,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self.store = store
         self.engine = engine
         self.policy = policy
         self.folder = folder
         self.workers = workers
+        self.patience = patience
         self.tag = ""
         """Tells the engine's objects of this store from those of another store of the same owner."""
         self._running: dict[str, set[asyncio.Task[Any]]] = {}
         self._sources: dict[tuple[str, int], Source] = {}
         self._looking: dict[str, asyncio.Lock] = {}
         self._copying: dict[str, dict[str, Measure]] = {}
+        self._clearing: dict[str, asyncio.Task[Any]] = {}
         self._closing = False
 
     # ------------------------------------------------------------------ running and ending
@@ -171,14 +182,36 @@ class Steps:
             branches.discard(task)
 
     async def _tried(self, step: Callable[..., Awaitable[T]], migration: str, *more: str) -> T:
-        for attempt in range(1, TRIES):
+        """Try a few times; as long as the patience lasts where somebody is only away."""
+        clock = asyncio.get_running_loop().time
+        tries, pause = 0, 0
+        away_since: float | None = None
+        while True:
+            began = clock()
             try:
                 return await step(migration, *more)
             except errors.TemporaryError as error:
-                log.warning("%s: %s; trying again", migration, error.code)
-                self.store.log(self.store.get(migration), [f"{error.message} Trying again."])
-                await asyncio.sleep(attempt)
-        return await step(migration, *more)
+                now = clock()
+                if now - began > _LONG_SECONDS:
+                    away_since = None
+                if not error.again:
+                    raise
+                if error.outage:
+                    first = away_since is None
+                    away_since = now if away_since is None else away_since
+                    if now - away_since >= self.patience:
+                        raise
+                    pause = 1 if first else min(2 * pause, _LONGEST_PAUSE)
+                else:
+                    first = True
+                    tries += 1
+                    if tries >= TRIES:
+                        raise
+                    pause = tries
+                if first:
+                    log.warning("%s: %s; trying again", migration, error.code)
+                    self.store.log(self.store.get(migration), [f"{error.message} Trying again."])
+                await asyncio.sleep(pause)
 
     def abort(self, migration: str) -> None:
         """End what is running for a migration."""
@@ -189,6 +222,7 @@ class Steps:
         """End what is running without a word in the record; the next start goes on."""
         self._closing = True
         running = [task for tasks in self._running.values() for task in tasks]
+        running += self._clearing.values()
         for task in running:
             task.cancel()
         if running:
@@ -294,6 +328,10 @@ class Steps:
 
     async def begin(self, migration: str) -> None:
         """Wait for its turn, and take it. One that had it before a restart has it still."""
+        if (clearing := self._clearing.get(migration)) is not None:
+            # What an earlier attempt left is adopted: nobody may take it away any more.
+            clearing.cancel()
+            await asyncio.wait([clearing])
         changed = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -421,6 +459,7 @@ class Steps:
             froms=[i.end_line for i in instructions if i.keyword == "FROM"],
             bases=source.dockerfile.bases(),
             buildkit=bool(source.dockerfile.needs_buildkit()),
+            named=lambda reference: self._name_image(migration, reference),
         )
         async with self._step(migration, StepName.BUILD) as recorder:
             engine = self._engine(migration)
@@ -458,6 +497,12 @@ class Steps:
                 }
             if not probe.jupyter:
                 raise errors.ImageWithoutJupyter()
+
+    def _name_image(self, migration: str, reference: str) -> None:
+        """Note what the image will be called: what cleans up after an interrupted push must know."""
+        with self.store.edit(migration) as draft:
+            if (draft.facts.get("image") or {}).get("reference") != reference:
+                draft.facts["image"] = {"reference": reference, "digest": "", "size": 0}
 
     # ------------------------------------------------------------------ copy
 
@@ -710,15 +755,20 @@ class Steps:
             draft.migration.finished = utcnow()
         self._forget(migration)
 
-    async def give_up(self, migration: str) -> None:
-        """Remove all that a failed or cancelled migration made, and say how it ended."""
+    async def give_up(self, migration: str) -> bool:
+        """Remove all that a failed or cancelled migration made, and say how it ended.
+
+        Returns whether all is gone; what is not is left to `clear_up`.
+        """
         if self.store.get(migration).state.final:
-            return  # killed between writing its end here and in DBOS
+            return not self._leaves(migration)  # killed between writing its end here and in DBOS
         # The others end their work in the engine first, or it would come back after the removal.
+        gone = True
         try:
             await self._tried(self._remove, migration)
         except Exception:
-            # The sweep finds it later; the migration's own error is what matters now.
+            gone = False
+            # The migration's own error is what matters now.
             log.exception("%s: could not clean up", migration)
         with self.store.edit(migration) as draft:
             record = draft.migration
@@ -734,8 +784,51 @@ class Steps:
                     # Whoever cancels has seen no failure.
                     step.state = StepState.WAITING if cancelled else StepState.FAILED
                     step.finished = None if cancelled else utcnow()
-            draft.facts = {}
+            draft.facts = {} if gone else {"left": True, "image": draft.facts.get("image")}
         self._forget(migration)
+        return gone
+
+    async def clear_up(self, migration: str) -> None:
+        """Remove what could not be removed when it ended, once that can be done again.
+
+        Ends without that if the migration is tried again, which adopts what is there, or deleted.
+        """
+        task = asyncio.ensure_future(self._clear(migration))
+        self._clearing[migration] = task
+        try:
+            await asyncio.wait([task])
+        finally:
+            task.cancel()
+            del self._clearing[migration]
+        if self._closing:
+            raise Given  # the next start goes on
+        if not task.cancelled():
+            task.result()
+
+    async def _clear(self, migration: str) -> None:
+        for pause in itertools.chain(
+            _CLEAR_AGAIN_SECONDS, itertools.repeat(_CLEAR_AGAIN_SECONDS[-1])
+        ):
+            await asyncio.sleep(pause)
+            if not self._leaves(migration):
+                return
+            try:
+                await self._remove(migration)
+            except errors.SecxopsError as error:
+                log.warning("%s: still could not clean up: %s", migration, error.code)
+                continue
+            with self.store.edit(migration) as draft:
+                draft.facts = {}
+            log.info("%s: cleaned up", migration)
+            return
+
+    def _leaves(self, migration: str) -> bool:
+        """Whether an ended migration left something in the engine."""
+        try:
+            draft = self.store.read(migration)
+        except errors.NotFound:
+            return False  # deleted, with what it left
+        return draft.migration.state.final and bool(draft.facts.get("left"))
 
     async def _remove(self, migration: str) -> None:
         await self.engine.delete(migration, self.own_image(migration))
@@ -743,7 +836,7 @@ class Steps:
     def own_image(self, migration: str) -> str | None:
         """Return the image that nothing but this migration needs, or will need when it launches."""
         image = self.store.read(migration).facts.get("image")
-        if image is None or self.store.shares_image(migration, image["digest"]):
+        if image is None or self.store.shares_image(migration, image):
             return None
         return str(image["reference"])
 

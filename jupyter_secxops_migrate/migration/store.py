@@ -8,7 +8,7 @@ is the only way to change it, and says what changed as events. It knows nothing 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -251,17 +251,23 @@ class Store:
                 .limit(1)
             )
 
-    def shares_image(self, migration_id: str, digest: str) -> bool:
-        """Whether another migration runs this image, stopped or not, or is about to."""
+    def shares_image(self, migration_id: str, image: Mapping[str, Any]) -> bool:
+        """Whether another migration runs this image, stopped or not, or is about to.
+
+        It is the same by its digest, or by its reference where one is not known yet.
+        """
         ended = [MigrationState.FAILED.value, MigrationState.CANCELLED.value]
         query = sa.select(migrations.c.facts).where(
             migrations.c.id != migration_id, migrations.c.state.not_in(ended)
         )
         with self.engine.connect() as connection:
-            return any(
-                (facts.get("image") or {}).get("digest") == digest
-                for facts in connection.scalars(query)
-            )
+            others = [facts.get("image") or {} for facts in connection.scalars(query)]
+        return any(
+            other.get(key) == image[key]
+            for other in others
+            for key in ("digest", "reference")
+            if image[key]
+        )
 
     @contextmanager
     def edit(self, migration_id: str, owner: str | None = None) -> Iterator[Draft]:

@@ -30,7 +30,7 @@ from .steps import Given, Steps
 T = TypeVar("T")
 Handle: TypeAlias = WorkflowHandleAsync[None]
 
-VERSION = "1"
+VERSION = "2"
 """Raised with the list of steps: what is in flight then starts anew and adopts what is there."""
 
 UNDER_WAY = ("PENDING", "ENQUEUED", "DELAYED")
@@ -59,7 +59,13 @@ async def migrate(migration: str, attempt: int) -> None:
         await do(steps.verify)
         await do(steps.succeed)
     except Exception:  # whatever it was: the step left it in the record
-        await DBOS.run_step_async({"name": "give_up"}, _flow().on_loop, steps.give_up, migration)
+        gone = await DBOS.run_step_async(
+            {"name": "give_up"}, _flow().on_loop, steps.give_up, migration
+        )
+        if not gone:
+            await DBOS.run_step_async(
+                {"name": "clear_up"}, _flow().on_loop, steps.clear_up, migration
+            )
 
 
 @DBOS.workflow(name="build")

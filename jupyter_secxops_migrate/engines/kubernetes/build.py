@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,14 @@ from .jobs import WORK, Job, JobResult
 from .place import SourcePod
 from .settings import KubernetesSettings
 
+# How long one that was evicted or is being replaced takes.
+BUILDER_SECONDS = 20
+# What gRPC says of a builder that went away; its own errors have other codes.
+_BUILDER_LOST = ("code = Unavailable", "code = Canceled", "connection error:")
+_OUT_OF_REACH = re.compile(
+    r"dial tcp|connection refused|connection reset|i/o timeout|no such host|TLS handshake timeout"
+    r"|unexpected EOF|unexpected status.*: 5\d\d|unexpected status code.* 5\d\d",
+)
 _CERTIFICATES = "/run/secxops/builder"
 _CREDENTIALS = "/run/secxops/registry"
 
@@ -25,6 +35,24 @@ class Builders:
     def __init__(self, api: Connection, settings: KubernetesSettings) -> None:
         self.api = api
         self.settings = settings
+
+    async def wait(self, node: str) -> str:
+        """Return where the builder of a node listens, once the one that is being started does.
+
+        Raises
+        ------
+        errors.BuilderMissing
+            None is ready there, nor becomes so.
+        """
+        clock = asyncio.get_running_loop().time
+        ends = clock() + BUILDER_SECONDS
+        while True:
+            try:
+                return await self.address(node)
+            except errors.BuilderMissing:
+                if clock() > ends:
+                    raise
+                await asyncio.sleep(0.5)
 
     async def address(self, node: str) -> str:
         """Return where the builder of a node listens.
@@ -133,6 +161,8 @@ async def read_build(
     ------
     errors.BuildFailed, errors.BaseImageMissing, errors.DiskFull, errors.RegistryFailed
         The build failed.
+    errors.EngineFailed
+        The builder went away.
     """
     output = BuildKitOutput(order)
     failed = ""
@@ -143,6 +173,8 @@ async def read_build(
                 yield item
                 continue
             failed = str(said.get("error") or failed)
+            if said.get("image"):
+                order.named(str(said["image"]))
             for found in _status(output, said.get("status") or {}):
                 if isinstance(found, LogLine):
                     yield LogLine(without_passwords(found.text))
@@ -175,9 +207,22 @@ def _status(output: BuildKitOutput, status: Mapping[str, Any]) -> list[Progress]
 
 
 def _failure(output: BuildKitOutput, reason: str) -> errors.SecxopsError:
+    if any(words in reason for words in _BUILDER_LOST):
+        return errors.EngineFailed(
+            action="build the image",
+            reason=f"the builder went away ({without_passwords(reason)[:300]})",
+        )
     if "failed to push" in reason or "error writing manifest" in reason:
         registry = output.order.repository
         return errors.RegistryFailed(
             registry=registry, action="take the image", reason=without_passwords(reason)[:500]
         )
-    return output.failure(reason)
+    found = output.failure(reason)
+    if isinstance(found, errors.BaseImageMissing) and _OUT_OF_REACH.search(reason):
+        image = str(found.params["image"])
+        return errors.RegistryFailed(
+            registry=image.partition("/")[0],
+            action=f"give the image {image}",
+            reason=without_passwords(reason)[:500],
+        )
+    return found

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,10 @@ PAGE = 500
 _ANSWER = aiohttp.ClientTimeout(total=60, sock_connect=10)
 _STREAM = aiohttp.ClientTimeout(total=None, sock_connect=10)
 _AGAIN = (0.2, 0.5, 1, 2, 4)
+# A stream that has been silent for as long is asked for anew: nobody tells of a lost connection.
+_FOLLOW = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300)
+# An API server that has just started may know neither roles nor accounts yet.
+_SETTLE_SECONDS = 30
 # Server-side time limit of a watch, in seconds; the API server spreads its own at random.
 WATCH_SECONDS = 300
 
@@ -52,6 +57,7 @@ class Connection:
         self._context = context
         self._opening = asyncio.Lock()
         self._api: ApiClient | None = None
+        self._lost = -float(_SETTLE_SECONDS)
         self.namespace = "default"
         """The context's or the service account's; known once something was asked."""
 
@@ -124,11 +130,33 @@ class Connection:
                 _request_timeout=timeout,
             )
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise errors.ClusterUnavailable(
-                endpoint=found.host, reason=str(error) or type(error).__name__
-            ) from None
+            raise self._away(error) from None
         response: aiohttp.ClientResponse = answer.response
         return response
+
+    def _away(self, error: Exception) -> errors.ClusterUnavailable:
+        self._lost = time.monotonic()
+        assert self._api is not None
+        return errors.ClusterUnavailable(
+            endpoint=self._api.configuration.host, reason=str(error) or type(error).__name__
+        )
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        try:
+            return await response.read()
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise self._away(error) from None
+
+    def _failure(self, status: int, text: bytes, action: str) -> errors.SecxopsError:
+        found = failure(status, text, action)
+        settling = time.monotonic() - self._lost < _SETTLE_SECONDS
+        unready = settling and isinstance(found, errors.ClusterForbidden)
+        if status in (429, 503, 504) or unready:
+            assert self._api is not None
+            return errors.ClusterUnavailable(
+                endpoint=self._api.configuration.host, reason=_message(text) or f"status {status}"
+            )
+        return found
 
     async def call(
         self, method: str, path: str, body: object = None, *, action: str = "", **query: Any
@@ -144,16 +172,11 @@ class Connection:
         """
         response = await self.send(method, path, body, **query)
         async with response:
-            try:
-                text = await response.read()
-            except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-                raise errors.ClusterUnavailable(
-                    endpoint=str(response.url.origin()), reason=type(error).__name__
-                ) from None
+            text = await self._read(response)
             if response.status == 404:
                 return None
             if response.status >= 400:
-                raise failure(response.status, text, action or f"answer {method} {path}")
+                raise self._failure(response.status, text, action or f"answer {method} {path}")
             found: Json = json.loads(text)
             return found
 
@@ -165,13 +188,13 @@ class Connection:
         """Create an object, or return the one of its name that is there (made by an earlier call)."""
         response = await self.send("POST", path, body)
         async with response:
-            text = await response.read()
+            text = await self._read(response)
             if response.status == 409 and b'"AlreadyExists"' in text:
                 there = await self.get(f"{path}/{body['metadata']['name']}")
                 if there is not None:
                     return there
             if response.status >= 400:
-                raise failure(response.status, text, action or f"create {body['kind']}")
+                raise self._failure(response.status, text, action or f"create {body['kind']}")
             found: Json = json.loads(text)
             return found
 
@@ -227,7 +250,8 @@ class Connection:
             if response.status == 410:
                 raise Gone
             if response.status >= 400:
-                raise failure(response.status, await response.read(), f"watch {path}")
+                text = await self._read(response)
+                raise self._failure(response.status, text, f"watch {path}")
             with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
                 async for line in response.content:
                     said = json.loads(line)
@@ -263,20 +287,36 @@ class Connection:
             except (asyncio.TimeoutError, TimeoutError):
                 return
 
-    async def log(self, namespace: str, pod: str, container: str) -> AsyncIterator[str]:
-        """Yield the lines of a container's log from the first on, until the container ends."""
+    async def log(
+        self, namespace: str, pod: str, container: str, *, node: str = ""
+    ) -> AsyncIterator[str]:
+        """Yield the lines of a container's log from the first on, until the container ends.
+
+        Or until the connection breaks; of a pod that is not there, there are none. ``node`` is where
+        it runs, for the error.
+
+        Raises
+        ------
+        errors.NodeUnreachable
+            Its node does not answer.
+        """
         response = await self.send(
             "GET",
             f"/api/v1/namespaces/{namespace}/pods/{pod}/log",
-            timeout=_STREAM,
+            timeout=_FOLLOW,
             follow="true",
             container=container,
         )
         async with response:
+            if response.status == 404:
+                return
             if response.status >= 400:
-                raise failure(response.status, await response.read(), "read a Job's log")
+                text = await self._read(response)
+                if response.status == 500:
+                    raise errors.NodeUnreachable(node=node, reason=_message(text))
+                raise self._failure(response.status, text, "read a Job's log")
             rest = b""
-            with contextlib.suppress(aiohttp.ClientError):
+            with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
                 async for chunk in response.content.iter_any():
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
@@ -295,12 +335,18 @@ class Connection:
         async with response:
             if response.status >= 400:
                 return ""
-            return (await response.read()).decode("utf-8", "replace")
+            return (await self._read(response)).decode("utf-8", "replace")
 
     async def socket(
-        self, path: str, protocol: str, **query: Any
+        self, path: str, protocol: str, *, node: str = "", **query: Any
     ) -> aiohttp.ClientWebSocketResponse[bool]:
-        """Open a WebSocket to a subresource of a pod (``exec``, ``portforward``)."""
+        """Open a WebSocket to a subresource of a pod (``exec``, ``portforward``).
+
+        Raises
+        ------
+        errors.NodeUnreachable
+            The API server does not reach the kubelet of the pod's ``node``.
+        """
         api = await self.open()
         headers: dict[str, str] = {}
         await api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
@@ -316,13 +362,15 @@ class Connection:
                 )
                 break
             except aiohttp.WSServerHandshakeError as error:
-                if pause is None or error.status < 500:
-                    raise failure(error.status, b"", f"reach {path}") from None
+                if error.status < 500:
+                    raise self._failure(error.status, b"", f"reach {path}") from None
+                if pause is None:
+                    raise errors.NodeUnreachable(
+                        node=node, reason=f"it can't be connected to (status {error.status})"
+                    ) from None
                 await asyncio.sleep(pause)
-            except (aiohttp.ClientError, OSError) as error:
-                raise errors.ClusterUnavailable(
-                    endpoint=api.configuration.host, reason=str(error)
-                ) from None
+            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+                raise self._away(error) from None
         return found
 
     async def execute(
@@ -332,6 +380,8 @@ class Connection:
         container: str,
         command: Sequence[str],
         stdin: AsyncIterator[bytes] | None = None,
+        *,
+        node: str = "",
     ) -> AsyncGenerator[bytes, None]:
         """Run a command in a container, and yield its standard output.
 
@@ -339,12 +389,15 @@ class Connection:
 
         Raises
         ------
+        errors.NodeUnreachable
+            The pod's ``node`` does not answer.
         errors.EngineFailed
             It did not end with status 0.
         """
         socket = await self.socket(
             f"/api/v1/namespaces/{namespace}/pods/{pod}/exec",
             "v4.channel.k8s.io",
+            node=node,
             container=container,
             command=list(command),
             stdin=str(stdin is not None).lower(),
@@ -397,7 +450,7 @@ class Connection:
                 "v4.channel.k8s.io",
                 ports=port,
             )
-        except errors.EngineFailed:
+        except (errors.EngineFailed, errors.ClusterRefused, errors.NodeUnreachable):
             return 0
         answer = b""
         try:
@@ -431,13 +484,16 @@ def _url(host: str, path: str, query: Mapping[str, object]) -> str:
     return f"{host}{path}?{urlencode(wanted, doseq=True)}" if wanted else f"{host}{path}"
 
 
+def _message(text: bytes) -> str:
+    try:
+        return str(json.loads(text).get("message") or "")
+    except (ValueError, AttributeError):
+        return text.decode("utf-8", "replace")[:500]
+
+
 def failure(status: int, text: bytes, action: str) -> errors.SecxopsError:
     """Return what an API server's refusal means."""
-    try:
-        said = json.loads(text)
-        message = str(said.get("message") or "")
-    except (ValueError, AttributeError):
-        message = text.decode("utf-8", "replace")[:500]
+    message = _message(text)
     if status in (401, 403):
         if "exceeded quota" in message:
             return errors.QuotaExceeded(action=action, reason=message)

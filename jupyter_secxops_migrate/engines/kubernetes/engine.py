@@ -307,7 +307,7 @@ class KubernetesEngine(KubernetesSettings):
         """Build on the source's node, from a Job beside the project."""
         source = await self._source()
         registry = await self.registry()
-        address = await self._builders().address(source.node)
+        address = await self._builders().wait(source.node)
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
             (work / "Dockerfile").write_bytes(order.text)
@@ -391,7 +391,8 @@ class KubernetesEngine(KubernetesSettings):
             )
         body = objects.claim(volume, marks, there, class_of_copy(there, self))
         arguments = [
-            *("--manifest", f"{WORK}/manifest", "--json"),
+            # The volume is this copy's alone: nobody has come for the result of what lies there.
+            *("--manifest", f"{WORK}/manifest", "--json", "--afresh"),
             *(f"--exclude={path}" for path in order.exclude),
         ]
         if order.commit:

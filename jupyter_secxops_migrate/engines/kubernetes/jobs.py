@@ -2,7 +2,9 @@
 
 A Job's name derives from the migration, so that a repeated call finds what an interrupted one left:
 one that runs is followed from its first line, one that failed or whose results can't be fetched any
-more is removed and done again. A Job has no service account; it sees the source read-only.
+more is removed and done again. A pod that is taken away (a drained node, an eviction) is no failure of
+its Job: the cluster makes another one once the first has ended for certain, and that does it all
+again. A Job has no service account; it sees the source read-only.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,12 @@ WAIT_SECONDS = 4 * 3600
 RUNNER = ("python3", "-m", "jupyter_secxops_migrate.copying.job")
 _BY_CODE = {kind.code: kind for kind in errors.SecxopsError.catalogue()}
 _CHUNK = 256 * 1024
+# How many pods of one Job may be taken away before that is no accident any more.
+PODS = 4
+# A pod that is taken away, or killed, ends like this; every other end is the program's own.
+_KILLED = (137, 143)
+# A kubelet says that it has seen a pod within seconds.
+UNSEEN_SECONDS = 40
 # The first failed try may pass; what backs off has failed twice.
 _NO_IMAGE = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _NO_START = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
@@ -79,7 +87,7 @@ class JobResult:
         return str(self.fields["type"])
 
 
-def said(line: str) -> Progress | JobResult:
+def read_line(line: str) -> Progress | JobResult:
     """Read a line that one of our commands printed; any other is for the log."""
     try:
         found = json.loads(line)
@@ -165,8 +173,21 @@ def manifest(job: Job, settings: KubernetesSettings) -> Json:
         "metadata": {"name": job.name, "labels": dict(job.labels)},
         "spec": {
             "parallelism": 1,
-            "backoffLimit": 0,
+            "backoffLimit": PODS - 1,
+            # Never two at once: they would write to the same volume.
             "podReplacementPolicy": "Failed",
+            "podFailurePolicy": {
+                "rules": [
+                    {
+                        "action": "Ignore",
+                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                    },
+                    {
+                        "action": "FailJob",
+                        "onExitCodes": {"operator": "NotIn", "values": list(_KILLED)},
+                    },
+                ]
+            },
             "activeDeadlineSeconds": job.seconds,
             **({} if job.keep is None else {"ttlSecondsAfterFinished": job.keep}),
             "template": {"metadata": {"labels": dict(job.labels)}, "spec": pod},
@@ -197,54 +218,82 @@ class Jobs:
     async def run(self, job: Job) -> AsyncIterator[Progress | JobResult]:
         """Run a Job, or adopt the one that is there; yield progress and, last, its result."""
         await self.start(job)
-        pod = await self._running(job)
-        name = pod["metadata"]["name"]
-        fields: Mapping[str, Any] | None = None
-        failure: errors.SecxopsError | None = None
+        lost: set[str] = set()
+        while True:
+            pod = await self._running(job, lost)
+            name, said = pod["metadata"]["name"], _Said()
+            try:
+                async for item in self._follow(job, pod, said):
+                    yield item
+            except (errors.TemporaryError, errors.ClusterRefused):
+                if not _ended(await self.api.get(f"{self.pods}/{name}")):
+                    raise
+            if said.failure is None and said.fields is not None:
+                yield JobResult(said.fields)
+                return
+            ended = await self.api.get(f"{self.pods}/{name}")
+            if said.failure is None and (reason := taken(ended)) and len(lost) + 1 < PODS:
+                lost.add(pod["metadata"]["uid"])
+                yield LogLine(f"{name} was taken away ({reason}); another pod does it again.")
+                continue
+            await self.remove(job.name)
+            raise said.failure or _ended_badly(job.name, ended)
+
+    async def _follow(
+        self, job: Job, pod: Json, said: _Said
+    ) -> AsyncIterator[Progress | JobResult]:
+        """Give a pod its files, yield what it says, and fetch its results."""
         if job.files and pod["status"]["phase"] == "Running":
-            await self._put(name, job.files, "--begin")
-        async with contextlib.aclosing(self._lines(name)) as lines:
+            await self._put(pod, job.files, "--begin")
+        async with contextlib.aclosing(self._lines(pod, said)) as lines:
             async for line in lines:
-                item = said(line)
+                item = read_line(line)
                 if not isinstance(item, JobResult) or item.kind == "build":
                     yield item
                 elif item.kind == "error":
-                    failure = error_of(item.fields)
+                    said.failure = error_of(item.fields)
                 elif item.kind == "result":
-                    fields = item.fields
                     if job.results:
-                        await self._fetch(name, job.results)
-                        self._release(name)
-                    break  # how its pod ends is not waited for
-        if failure is not None or fields is None:
-            ended = await self.api.get(f"{self.pods}/{name}")
-            await self.remove(job.name)
-            raise failure or _ended_badly(job.name, ended)
-        yield JobResult(fields)
+                        await self._fetch(pod, job.results)
+                        self._release(pod)
+                    said.fields = item.fields
+                    return  # how its pod ends is not waited for
 
     async def run_first(
         self, job: Job, module: str, arguments: Sequence[str], results: Mapping[str, Path]
     ) -> AsyncIterator[Progress | JobResult]:
         """Run another module's command in the container of a Job that waits for its files, with these."""
         await self.start(job)
-        name = (await self._running(job))["metadata"]["name"]
-        await self._put(name, job.files)
-        command = [*RUNNER, "first", module, *arguments]
-        failure: errors.SecxopsError | None = None
-        rest = b""
-        try:
-            async for chunk in self.api.execute(self.namespace, name, "job", command):
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    item = said(line.decode("utf-8", "replace"))
-                    if isinstance(item, JobResult) and item.kind == "error":
-                        failure = error_of(item.fields)
-                        continue
-                    if isinstance(item, JobResult):
-                        await self._fetch(name, results)
-                    yield item
-        except errors.EngineFailed as error:
-            raise failure or error from None
+        lost: set[str] = set()
+        while True:
+            pod, said = await self._running(job, lost), _Said()
+            try:
+                await self._put(pod, job.files)
+                rest = b""
+                async for chunk in self._output(pod, ["first", module, *arguments]):
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        item = read_line(line.decode("utf-8", "replace"))
+                        if not isinstance(item, JobResult):
+                            yield item
+                        elif item.kind == "error":
+                            said.failure = error_of(item.fields)
+                        else:
+                            said.fields = item.fields
+                if said.fields is not None:
+                    await self._fetch(pod, results)
+                    yield JobResult(said.fields)
+                    return
+                raise errors.EngineFailed(action=f"run {module}", reason="it said nothing")
+            except (errors.TemporaryError, errors.ClusterRefused) as error:
+                if said.failure is not None:
+                    raise said.failure from None
+                name, _ = _where(pod)
+                reason = taken(await self.api.get(f"{self.pods}/{name}"))
+                if not reason or len(lost) + 1 >= PODS:
+                    raise error from None
+                lost.add(pod["metadata"]["uid"])
+                yield LogLine(f"{name} was taken away ({reason}); another pod does it again.")
 
     async def start(self, job: Job) -> None:
         """Make the Job, unless a usable one is there; one that needs files waits for them."""
@@ -259,42 +308,53 @@ class Jobs:
 
     def _usable(self, there: Json, job: Job) -> bool:
         status = there.get("status") or {}
-        if there["metadata"].get("deletionTimestamp") or status.get("failed"):
+        if there["metadata"].get("deletionTimestamp") or _failed(there):
             return False
         # One that ended well has its log, but its files went with its container.
         return not status.get("succeeded") or not job.results
 
-    async def _running(self, job: Job) -> Json:
-        """Return the Job's pod once its container runs or has ended.
+    async def _running(self, job: Job, lost: Container[str] = ()) -> Json:
+        """Return the Job's pod, not one of those that were ``lost``, once it runs or has ended.
 
         Raises
         ------
-        errors.Unschedulable, errors.ImageUnpullable, errors.EngineFailed
+        errors.Unschedulable, errors.ImageUnpullable, errors.NodeUnreachable, errors.EngineFailed
             It does not come to that.
         """
+        there = await self.api.get(f"{self.path}/{job.name}")
+        if there is None or (lost and _failed(there)):
+            raise errors.EngineFailed(action=f"run {job.name}", reason="its pod was removed")
         selector = f"batch.kubernetes.io/job-name={job.name}"
-        async for pod in wait_for_pod(self.api, self.pods, selector, self.settings):
+        async for pod in wait_for_pod(self.api, self.pods, selector, self.settings, without=lost):
             if pod["status"].get("phase") in ("Running", "Succeeded", "Failed"):
                 return pod
         raise errors.EngineFailed(action=f"start {job.name}", reason="its pod is gone")
 
-    async def _lines(self, pod: str) -> AsyncGenerator[str, None]:
+    async def _lines(self, pod: Json, said: _Said) -> AsyncGenerator[str, None]:
         """Yield the log's lines, each once, also over a broken connection."""
-        seen = 0
-        for _ in range(20):
-            number = 0
-            async for line in self.api.log(self.namespace, pod, "job"):
+        name, node = _where(pod)
+        seen, ended, pause = 0, False, 0.1
+        while True:
+            number, before = 0, seen
+            async for line in self.api.log(self.namespace, name, "job", node=node):
                 number += 1
                 if number > seen:
                     seen = number
                     yield line
-            now = await self.api.get(f"{self.pods}/{pod}")
-            if now is None or now["status"].get("phase") not in ("Pending", "Running"):
+            if ended or said.complete:
                 return
-            await asyncio.sleep(0.1)
+            now = await self.api.get(f"{self.pods}/{name}")
+            # What broke off is read once more to its end.
+            ended = _ended(now)
+            if not ended:
+                pause = 0.1 if seen > before else min(2 * pause, 5)
+                await asyncio.sleep(pause)
 
-    async def _put(self, pod: str, files: Mapping[str, Path], *options: str) -> None:
-        """Put files into a Job's /work; with ``--begin``, let it begin."""
+    async def _put(self, pod: Json, files: Mapping[str, Path], *options: str) -> None:
+        """Put files into a Job's /work; with ``--begin``, let it begin.
+
+        One that has begun keeps what it has.
+        """
         # A moment each, as reading them is.
         sizes = {name: os.stat(path).st_size for name, path in files.items()}  # noqa: PTH116
 
@@ -305,21 +365,17 @@ class Jobs:
                         yield chunk
 
         told = [f"{name}={size}" for name, size in sizes.items()]
-        command = [*RUNNER, "put", *options, *told]
-        async for _ in self.api.execute(self.namespace, pod, "job", command, chunks()):
-            pass
+        await self._execute(pod, ["put", *options, *told], chunks())
 
-    async def _fetch(self, pod: str, results: Mapping[str, Path]) -> None:
+    async def _fetch(self, pod: Json, results: Mapping[str, Path]) -> None:
         """Fetch files from a Job's /work; those here are replaced once all have come."""
         fresh = {name: path.with_name(path.name + ".new") for name, path in results.items()}
-        command = [*RUNNER, "get", *results]
-        async with contextlib.aclosing(
-            self.api.execute(self.namespace, pod, "job", command)
-        ) as chunks:
+        async with contextlib.aclosing(self._output(pod, ["get", *results])) as chunks:
 
             async def more() -> bytes:
                 if not (chunk := await anext(chunks, b"")):
-                    raise errors.EngineFailed(action=f"read from {pod}", reason="it ended early")
+                    name, _ = _where(pod)
+                    raise errors.EngineFailed(action=f"read from {name}", reason="it ended early")
                 return chunk
 
             rest = b""
@@ -339,21 +395,39 @@ class Jobs:
         for name, path in results.items():
             fresh[name].replace(path)
 
-    def _release(self, pod: str) -> None:
+    def _release(self, pod: Json) -> None:
         """Let a Job whose results are here end, beside what comes next; else it ends by itself."""
 
         async def tell() -> None:
             with contextlib.suppress(errors.SecxopsError):
-                command = [*RUNNER, "end"]
-                async for _ in self.api.execute(self.namespace, pod, "job", command):
-                    pass
+                await self._execute(pod, ["end"])
 
         task = asyncio.create_task(tell())
         self._releasing.add(task)
         task.add_done_callback(self._releasing.discard)
 
+    async def _execute(
+        self, pod: Json, words: Sequence[str], stdin: AsyncIterator[bytes] | None = None
+    ) -> None:
+        async for _ in self._output(pod, words, stdin):
+            pass
+
+    def _output(
+        self, pod: Json, words: Sequence[str], stdin: AsyncIterator[bytes] | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Run one of `copying.job`'s commands in a Job's container; yield what it prints."""
+        name, node = _where(pod)
+        command = [*RUNNER, *words]
+        return self.api.execute(self.namespace, name, "job", command, stdin, node=node)
+
     async def remove(self, name: str) -> None:
-        """Remove a Job and wait until its pods are gone; absent is success."""
+        """Remove a Job and wait until its pods are gone; absent is success.
+
+        Raises
+        ------
+        errors.NodeUnreachable
+            A pod of it does not end, and might still write to its volume.
+        """
         await self.api.delete(f"{self.path}/{name}")
         selector = f"batch.kubernetes.io/job-name={name}"
         for pod in await self.api.list(self.pods, labelSelector=selector):
@@ -361,6 +435,9 @@ class Jobs:
             async for now in self.api.until(self.pods, pod["metadata"]["name"], 30):
                 if now is None:
                     break
+            else:
+                _, node = _where(pod)
+                raise errors.NodeUnreachable(node=node, reason=f"a pod of {name} does not end")
 
 
 async def try_pod(api: Connection, pods: str, job: Json) -> None:
@@ -382,9 +459,14 @@ async def try_pod(api: Connection, pods: str, job: Json) -> None:
 
 
 async def wait_for_pod(
-    api: Connection, pods: str, selector: str, settings: KubernetesSettings, name: str = ""
+    api: Connection,
+    pods: str,
+    selector: str,
+    settings: KubernetesSettings,
+    name: str = "",
+    without: Container[str] = (),
 ) -> AsyncIterator[Json]:
-    """Yield the pod of a selector, or of a name, at each change.
+    """Yield the pod of a selector, or of a name, at each change; not those ``without``, by uid.
 
     Raises
     ------
@@ -395,12 +477,14 @@ async def wait_for_pod(
     loop = asyncio.get_running_loop()
     ends = loop.time() + settings.start_seconds
     unschedulable_since: float | None = None
+    unseen_since: float | None = None
     last: Json | None = None
     while loop.time() < ends:
         page = await api.get(pods, **wanted) or {"items": [], "metadata": {}}
         for pod in page["items"]:
-            last = pod
-            yield pod
+            if pod["metadata"]["uid"] not in without:
+                last = pod
+                yield pod
         changes = api.watch(pods, page["metadata"].get("resourceVersion", ""), **wanted)
         with contextlib.suppress(StopAsyncIteration):
             async with contextlib.aclosing(changes):
@@ -411,6 +495,7 @@ async def wait_for_pod(
                             unschedulable_since = _scheduling(
                                 last, unschedulable_since, loop.time(), settings.schedule_seconds
                             )
+                            unseen_since = _unseen(last, unseen_since, loop.time())
                             if (error := trouble(last)) is not None:
                                 raise error
                         done, _ = await asyncio.wait({following}, timeout=1)
@@ -418,6 +503,8 @@ async def wait_for_pod(
                             continue
                         kind, found = following.result()
                         following = asyncio.ensure_future(anext(changes))
+                        if kind != "BOOKMARK" and found["metadata"]["uid"] in without:
+                            continue
                         if kind == "DELETED":
                             return
                         if kind != "BOOKMARK":
@@ -427,9 +514,70 @@ async def wait_for_pod(
                     following.cancel()
                     await asyncio.gather(following, return_exceptions=True)
     name = last["metadata"]["name"] if last else selector
-    raise errors.EngineFailed(
+    late = errors.EngineFailed(
         action=f"start {name}", reason=f"it did not run within {settings.start_seconds:.0f} seconds"
     )
+    late.again = False
+    raise late
+
+
+@dataclass
+class _Said:
+    """What a pod said: its result, or what went wrong."""
+
+    fields: Mapping[str, Any] | None = None
+    failure: errors.SecxopsError | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.fields is not None or self.failure is not None
+
+
+def _where(pod: Json) -> tuple[str, str]:
+    """Return a pod's name and its node."""
+    return pod["metadata"]["name"], pod["spec"].get("nodeName") or ""
+
+
+def _ended(pod: Json | None) -> bool:
+    return (
+        pod is None
+        or bool(pod["metadata"].get("deletionTimestamp"))
+        or pod["status"].get("phase") not in ("Pending", "Running")
+    )
+
+
+def _failed(job: Json) -> bool:
+    """Whether a Job's controller has given it up."""
+    return any(
+        row["type"] in ("Failed", "FailureTarget") and row["status"] == "True"
+        for row in (job.get("status") or {}).get("conditions") or ()
+    )
+
+
+def taken(pod: Json | None) -> str:
+    """Say why a pod did not come to its own end; empty if it did."""
+    if pod is None:
+        return "it was removed"
+    for row in pod["status"].get("conditions") or ():
+        if row["type"] == "DisruptionTarget" and row["status"] == "True":
+            return str(row.get("message") or row.get("reason") or "its node needs the room")
+    return "it was removed" if pod["metadata"].get("deletionTimestamp") else ""
+
+
+def _unseen(pod: Json, since: float | None, now: float) -> float | None:
+    """Return since when a pod has a node whose kubelet has not seen it, None if it has.
+
+    Raises
+    ------
+    errors.NodeUnreachable
+        For too long.
+    """
+    name, node = _where(pod)
+    if not node or (pod.get("status") or {}).get("startTime"):
+        return None
+    if since is not None and now - since > UNSEEN_SECONDS:
+        raise errors.NodeUnreachable(node=node, reason=f"it has not begun with {name}")
+    return since if since is not None else now
 
 
 def _scheduling(pod: Json, since: float | None, now: float, grace: float) -> float | None:
@@ -460,8 +608,6 @@ def trouble(pod: Json) -> errors.SecxopsError | None:
     """Return what keeps a pod's containers from starting, if that will not pass by itself."""
     status = pod.get("status") or {}
     name = pod["metadata"]["name"]
-    if status.get("reason") == "Evicted":
-        return errors.EngineFailed(action=f"run {name}", reason=str(status.get("message")))
     for row in status.get("containerStatuses") or ():
         waiting = (row.get("state") or {}).get("waiting") or {}
         reason, message = waiting.get("reason"), str(waiting.get("message") or "")

@@ -17,7 +17,7 @@ from ...registries.oci import split
 from ..base import MANAGED_BY, MANAGER, MIGRATION, ROLE, LaunchOrder, Names, Observation
 from . import objects
 from .connection import Connection, Json
-from .jobs import wait_for_pod
+from .jobs import taken, wait_for_pod
 from .namespace import Namespace
 from .place import SourcePod
 from .settings import KubernetesSettings
@@ -135,6 +135,9 @@ class PodLauncher:
         pods, namespace = await self._space.path("pod"), await self._space.name()
         marks = f"{MIGRATION}={order.migration},{ROLE}=environment"
         async for pod in wait_for_pod(self._api, pods, marks, self._settings, name):
+            if reason := taken(pod):
+                # Not its own end: starting it again is worth a try.
+                raise errors.EngineFailed(action=f"start {name}", reason=reason)
             if _ended(pod):
                 log = await self._api.tail(namespace, name, "notebook")
                 last = log.replace(order.token, "…").strip().splitlines()[-5:]
@@ -142,16 +145,20 @@ class PodLauncher:
                     reason=" / ".join(last) or "it ended at once", id=order.migration
                 )
             if _ready(pod):
-                await self._insist_on_token(order)
+                await self._insist_on_token(order, pod["spec"].get("nodeName") or "")
                 return self._observation(pod)
-        raise errors.LaunchFailed(reason="its pod was removed", id=order.migration)
+        raise errors.EngineFailed(action=f"start {name}", reason="its pod was removed")
 
-    async def _insist_on_token(self, order: LaunchOrder) -> None:
+    async def _insist_on_token(self, order: LaunchOrder, node: str) -> None:
         """Fail unless JupyterLab lets in who has the token, and nobody else."""
         name, namespace = Names(order.migration).environment, await self._space.name()
 
         async def status(headers: Mapping[str, str]) -> int:
-            return await self._api.ask(namespace, name, objects.PORT, "/api/status", headers)
+            found = await self._api.ask(namespace, name, objects.PORT, "/api/status", headers)
+            if not found:
+                # It is ready, so it is the way to it that is broken.
+                raise errors.NodeUnreachable(node=node, reason=f"{name} can't be connected to")
+            return found
 
         with_token = {"Authorization": f"token {order.token}"}
         known, stranger = await asyncio.gather(status(with_token), status({}))

@@ -21,6 +21,10 @@ KINDS: Mapping[str, str] = {
 }
 
 
+# A kubelet that answers has ended a pod long before.
+FORCE_SECONDS = 20.0
+
+
 class Namespace:
     """The namespace of the settings, else the connection's own."""
 
@@ -43,35 +47,55 @@ class Namespace:
         path = KINDS[kind].format(await self.name())
         return f"{path}/{name}" if name else path
 
-    async def remove_pod(self, name: str) -> None:
+    async def remove_pod(self, name: str, *, seconds: float = 60, force: bool = False) -> None:
         """Remove a pod and wait until it is gone; absent is success.
+
+        With ``force``, one whose kubelet has not ended it after ``seconds`` is gone all the same: only
+        where nothing will use its volumes any more, as it may go on until its node is back.
 
         Raises
         ------
-        errors.EngineFailed
+        errors.NodeUnreachable
             It does not end.
         """
         path = await self.path("pod")
-        if await self.api.get(f"{path}/{name}") is None:
+        there = await self.api.get(f"{path}/{name}")
+        if there is None:
             return
-        await self.api.delete(f"{path}/{name}", grace=1)
-        async for now in self.api.until(path, name, 60):
-            if now is None:
-                return
-        raise errors.EngineFailed(action=f"remove {name}", reason="it does not end")
+        for grace in (1, 0) if force else (1,):
+            await self.api.delete(f"{path}/{name}", grace=grace)
+            async for now in self.api.until(path, name, seconds):
+                if now is None:
+                    return
+        raise errors.NodeUnreachable(
+            node=there["spec"].get("nodeName") or "", reason=f"{name} does not end"
+        )
 
     async def remove_all(self, selector: str, kinds: Sequence[str], *, wait: bool = True) -> None:
-        """Remove what has these labels, kind after kind; ``wait`` until its pods are gone."""
+        """Remove what has these labels, kind after kind, whatever becomes of the others.
+
+        ``wait`` until its pods are gone.
+
+        Raises
+        ------
+        errors.SecxopsError
+            The first thing that went wrong, when all has been tried.
+        """
+        found: list[BaseException] = []
         for kind in kinds:
             path = await self.path(kind)
             names = [
                 row["metadata"]["name"] for row in await self.api.list(path, labelSelector=selector)
             ]
-            await asyncio.gather(
+            ended = await asyncio.gather(
                 *(
-                    self.remove_pod(name)
+                    self.remove_pod(name, seconds=FORCE_SECONDS, force=True)
                     if kind == "pod" and wait
                     else self.api.delete(f"{path}/{name}")
                     for name in names
-                )
+                ),
+                return_exceptions=True,
             )
+            found += [error for error in ended if isinstance(error, BaseException)]
+        if found:
+            raise found[0]

@@ -38,6 +38,7 @@ class Api:
         self, address: str, ca: Path, certificate: Path | None = None, key: Path | None = None
     ) -> None:
         self._address = address
+        self.headers: dict[str, str] = {}
         self._context = ssl.create_default_context(cafile=str(ca))
         if certificate is not None:
             self._context.load_cert_chain(certificate, key)
@@ -57,7 +58,7 @@ class Api:
         connection = http.client.HTTPSConnection(self._address, timeout=15, context=self._context)
         try:
             data = None if body is None else json.dumps(body)
-            connection.request(method, path, data, {"Content-Type": content})
+            connection.request(method, path, data, {"Content-Type": content, **self.headers})
             answer = connection.getresponse()
             text = answer.read().decode()
         except http.client.HTTPException as error:

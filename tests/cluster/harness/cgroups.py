@@ -31,6 +31,15 @@ def processes(group: str) -> set[int]:
     return {pid for folder in _folders(group) for pid in _in(folder)}
 
 
+def find(group: str, name: str) -> str:
+    """Return the group of a name below a group; empty where there is none."""
+    for hierarchy in _hierarchies():
+        for folder, folders, _ in os.walk(hierarchy / group):
+            if name in folders:
+                return str((Path(folder) / name).relative_to(hierarchy))
+    return ""
+
+
 def end(group: str) -> None:
     """Kill all processes of a group, and take it and the groups below it away.
 

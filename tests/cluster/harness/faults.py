@@ -1,19 +1,33 @@
 """What goes wrong in clusters, on purpose: a lost kubelet, an API server that restarts, no registry.
 
-And what this machine has not got: an extended resource such as a GPU, as the node's device plugin
+`frozen` holds a pod where it stands, so that a fault meets a share in the step that a test means. And what this machine has not got: an extended resource such as a GPU, as the node's device plugin
 would tell of it.
 """
 
 from __future__ import annotations
 
-from . import control, daemons
-from .api import MERGE, Api, is_there, wait
+import base64
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from steps import run
+
+from . import cgroups, control, daemons
+from .api import MERGE, Api, Refused, is_there, wait
 from .certificates import pki
 from .cluster import Cluster
 from .site import Site, load
 
 API_SERVER = "control/kube-apiserver"
 REGISTRY = "control/registry"
+HOLDER = "control/holder"
+# What the full registry has left: enough for a folder, not for a layer.
+ROOM = "64k"
 
 
 def kill_kubelet(cluster: Cluster, node: str) -> None:
@@ -67,6 +81,144 @@ def start_registry(cluster: Cluster) -> None:
     site = _site(cluster)
     _start(site, REGISTRY)
     wait("the registry answers", lambda: control.registry_answers(site), 20)
+
+
+@contextmanager
+def full_registry(cluster: Cluster) -> Iterator[None]:
+    """Have a registry whose disk is full: what it holds can be read, what comes is not taken."""
+    site = _site(cluster)
+    data = site.folder / "registry" / "data"
+    room = site.folder / "registry" / "room"
+    room.mkdir(exist_ok=True)
+    enter = ["nsenter", "-t", str(daemons.pid(site, HOLDER)), "-m"]
+    stop_registry(cluster)
+    run([*enter, "mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", room])
+    run([*enter, "mkdir", room / "upper", room / "work"])
+    layers = f"lowerdir={data},upperdir={room}/upper,workdir={room}/work"
+    run([*enter, "mount", "-t", "overlay", "-o", layers, "overlay", data])
+    start_registry(cluster)
+    try:
+        yield
+    finally:
+        stop_registry(cluster)
+        run([*enter, "umount", data])
+        run([*enter, "umount", room])
+        start_registry(cluster)
+
+
+def tags(cluster: Cluster, repository: str) -> list[str]:
+    """The tags of a repository; none where there is no such repository."""
+    assert cluster.registry is not None
+    api = Api(cluster.registry.address, Path(cluster.registry.ca))
+    given = f"{cluster.registry.user}:{cluster.registry.password}".encode()
+    api.headers["Authorization"] = f"Basic {base64.b64encode(given).decode()}"
+    try:
+        return list(api("GET", f"/v2/{repository}/tags/list")["tags"] or ())
+    except Refused as refused:
+        if refused.status == 404:
+            return []
+        raise
+
+
+def evict(cluster: Cluster, namespace: str, pod: str) -> None:
+    """Evict a pod as ``kubectl drain`` does."""
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": namespace},
+    }
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction"
+    control.admin(_site(cluster))("POST", path, body)
+
+
+@contextmanager
+def cordoned(cluster: Cluster, node: str) -> Iterator[None]:
+    """Have a node that takes no new pods."""
+    cluster.call("cordon", node)
+    try:
+        yield
+    finally:
+        cluster.call("uncordon", node)
+
+
+def pods(cluster: Cluster, namespace: str, selector: str = "") -> Sequence[Any]:
+    """The pods of a namespace, without a process for each question."""
+    query = f"?labelSelector={selector}" if selector else ""
+    found = control.admin(_site(cluster))("GET", f"/api/v1/namespaces/{namespace}/pods{query}")
+    return list(found["items"])
+
+
+class Frozen:
+    """A pod whose processes stand still."""
+
+    def __init__(self, name: str, processes: set[int]) -> None:
+        self.name = name
+        self._processes = processes
+
+    def thaw(self) -> None:
+        """Let it go on, unless it was ended meanwhile."""
+        for pid in self._processes:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def freeze(
+    cluster: Cluster,
+    namespace: str,
+    prefix: str,
+    program: str,
+    *,
+    without: Sequence[str] = (),
+    when: Callable[[], bool] = lambda: True,
+    seconds: float = 60,
+) -> Frozen:
+    """Stop the processes of a pod as soon as its program runs and ``when`` holds.
+
+    Parameters
+    ----------
+    prefix
+        What the pod's name begins with; ``without`` has names that are not meant.
+    program
+        A word of the program's command line.
+    """
+    site = _site(cluster)
+    deadline = time.monotonic() + seconds
+    while True:
+        for pod in pods(cluster, namespace):
+            name, node = pod["metadata"]["name"], pod["spec"].get("nodeName")
+            if not name.startswith(prefix) or name in without or not node:
+                continue
+            group = cgroups.find(f"{site.cgroup}/{node}", f"pod{pod['metadata']['uid']}")
+            while group and time.monotonic() < deadline:
+                found = cgroups.processes(group)
+                if any(program in _command(pid) for pid in found) and when():
+                    return Frozen(name, _stop_all(group))
+                if not found and not cgroups.exists(group):
+                    break
+                time.sleep(0.005)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no {prefix}… of {namespace} runs {program}")
+        time.sleep(0.02)
+
+
+def _stop_all(group: str) -> set[int]:
+    stopped: set[int] = set()
+    # What was begun meanwhile is stopped too.
+    while new := cgroups.processes(group) - stopped:
+        for pid in new:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        stopped |= new
+    return stopped
+
+
+def _command(pid: int) -> str:
+    try:
+        return (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        )
+    except OSError:
+        return ""
 
 
 def advertise(cluster: Cluster, node: str, resource: str, count: int) -> None:
