@@ -332,6 +332,14 @@ class NoNodeFits(Refusal):
     hint_text = "Ask for less (--cpu, --memory, --gpu), stop something there, or ask your admin for a larger node."
 
 
+class RegistryMissing(Refusal):
+    """It would have to move, and no registry is set by which another node could have its image."""
+
+    code = "registry_missing"
+    text = "It has to run on another node than {node}, and no registry is set by which that could have its image."
+    hint_text = "Ask for what {node} has (--cpu, --memory, --gpu), or ask your admin to set a registry (KubernetesEngine.registry_address)."
+
+
 class DataOutsidePolicy(Refusal):
     """A path that the service's policy does not let anyone copy."""
 

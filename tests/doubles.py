@@ -43,6 +43,8 @@ from jupyter_secxops_migrate.engines.base import (
     Observation,
     OwnOrder,
     Progress,
+    PushOrder,
+    PushResult,
     SourceEnvironment,
     SourcePlace,
     VerifyOrder,
@@ -221,8 +223,18 @@ class DirectoryEngine:
         _write(path, image)
         yield BuildResult(reference, _info(image))
 
+    def push(self, order: PushOrder) -> AsyncIterator[Progress | PushResult]:
+        raise NotImplementedError
+
     async def probe(
-        self, migration: str, owner: str, image: str, reference: str, node: str
+        self,
+        migration: str,
+        owner: str,
+        image: str,
+        reference: str,
+        node: str,
+        *,
+        pushed: bool = True,
     ) -> ImageProbe:
         await self._middle("probe")
         found = self._image(image)
@@ -422,7 +434,9 @@ class DirectoryEngine:
             if name.startswith(Names(migration).job("")):
                 self._end_job(name)
 
-    async def delete(self, migration: str, image: str | None = None) -> None:
+    async def delete(
+        self, migration: str, image: str | None = None, *, pushed: bool = True
+    ) -> None:
         await self._middle("delete")
         (self.root / "environments" / migration).unlink(missing_ok=True)
         await self.end_jobs(migration)

@@ -185,7 +185,8 @@ class BuildOrder:
     ``commit`` the git commit whose files are wanted: an engine that makes the context itself, beside
     the project, reads it from there. ``repository`` and ``tag`` name the result; in ``tag``,
     ``{digest}`` stands for the context's digest, ``digest`` gives that once the context was read.
-    ``push`` says that the image is wanted on another node. ``labels`` go into the image and must be
+    ``push`` says that the image is wanted on another node; without it, a builder that can leaves it in
+    its own node's store. ``labels`` go into the image and must be
     the same for equal projects, so that the layer cache holds. ``named`` is told the reference before
     anything of it is pushed. ``text`` is the Dockerfile, ``lines`` has the line in it of each instruction, from 1,
     and ``froms`` the last line of each FROM. ``bases`` are the images that it starts from;
@@ -221,6 +222,25 @@ class BuildResult:
     info: ImageInfo
     pushed: bool = False
     sent: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class PushOrder:
+    """Push an image that was built without `BuildOrder.push`: ``reference`` and ``digest`` as in the
+    `BuildResult`, ``node`` is where it was built."""
+
+    migration: str
+    owner: str
+    reference: str
+    digest: str
+    node: str
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """The image is in the registry, with this digest."""
+
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -354,8 +374,9 @@ class VolumeMount:
 class LaunchOrder:
     """Create and start the environment; ``token`` goes to JupyterLab through a file.
 
-    ``image`` is the digest, ``reference`` the name under which nodes find it. ``terms`` are the plan's:
-    where it has to be and would best be, in the engine's own words.
+    ``image`` is the digest, ``reference`` the name under which nodes find it; ``pushed`` says that a
+    registry has it, else only the node does where it was built. ``terms`` are the plan's: where it has
+    to be and would best be, in the engine's own words.
     """
 
     migration: str
@@ -371,6 +392,7 @@ class LaunchOrder:
     memory: int | None = None
     gpu: int = 0
     terms: Mapping[str, Any] = field(default_factory=dict)
+    pushed: bool = True
 
 
 @dataclass(frozen=True)
@@ -462,7 +484,8 @@ class Engine(Protocol):
         ...
 
     async def features(self) -> frozenset[str]:
-        """Say what the builder can do: ``buildkit``, and ``syntax-1.4`` if without help; or nothing."""
+        """Say what can be done with builds: ``buildkit``, and ``syntax-1.4`` if without help; and
+        ``push`` where another node can have the image."""
         ...
 
     def arguments(self) -> Mapping[str, str]:
@@ -477,12 +500,24 @@ class Engine(Protocol):
         """Build, then tag; push where that is wanted, or where nodes can have it in no other way."""
         ...
 
+    def push(self, order: PushOrder) -> AsyncIterator[Progress | PushResult]:
+        """Push an image that only its node has. Not asked of an engine that has one node."""
+        ...
+
     async def probe(
-        self, migration: str, owner: str, image: str, reference: str, node: str
+        self,
+        migration: str,
+        owner: str,
+        image: str,
+        reference: str,
+        node: str,
+        *,
+        pushed: bool = True,
     ) -> ImageProbe:
         """Run the image once to learn its user, folders and JupyterLab.
 
-        ``image`` is its digest; ``node`` is where it is, empty for wherever it can be pulled.
+        ``image`` is its digest; ``node`` is where it is, empty for wherever it can be pulled;
+        ``pushed`` says that a registry has it.
         """
         ...
 
@@ -528,8 +563,13 @@ class Engine(Protocol):
         """End and remove the migration's Jobs."""
         ...
 
-    async def delete(self, migration: str, image: str | None = None) -> None:
-        """Remove environment, Jobs and volumes; and ``image`` (a reference) if nothing uses it."""
+    async def delete(
+        self, migration: str, image: str | None = None, *, pushed: bool = True
+    ) -> None:
+        """Remove environment, Jobs and volumes; and ``image`` (a reference) if nothing uses it.
+
+        ``pushed`` says that a registry may have the image.
+        """
         ...
 
     async def owned(self, owner: str) -> list[Orphan]:

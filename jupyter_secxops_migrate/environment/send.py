@@ -4,6 +4,10 @@ Runs in a Job: makes the context as `BuildContext` does, so that its digests can
 copy's manifest, has ``buildctl`` stream it, and passes on what the builder says. One JSON object a
 line, as `copying.report` prints them; ``build`` lines hold BuildKit's own words.
 
+The image goes to its registry (``--push``), or into the store of the builder's node (``--here``).
+With both, into the node's store where the builder can do that, else to the registry: which it was is
+in the result, as ``pushed``.
+
     python -m jupyter_secxops_migrate.environment.send PROJECT --dockerfile FILE --builder ADDRESS …
 """
 
@@ -12,17 +16,16 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from .. import errors
 from ..copying.report import Report, run
+from .buildctl import Builder
 from .context import BuildContext
-
-BUILDCTL = "buildctl"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,11 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dockerfile", type=Path, required=True)
     parser.add_argument("--commit")
     parser.add_argument("--work", type=Path, required=True, help="a folder for what is sent")
-    parser.add_argument("--builder", required=True, metavar="tcp://HOST:PORT")
-    parser.add_argument("--certificates", type=Path, required=True, help="ca.crt, tls.crt, tls.key")
-    parser.add_argument("--server-name", required=True)
+    Builder.arguments(parser)
     parser.add_argument("--image", required=True, help="repository:tag, with {digest} in it")
-    parser.add_argument("--push", action="store_true")
+    parser.add_argument("--push", action="store_true", help="to the image's registry")
+    parser.add_argument("--here", action="store_true", help="into the node's own store")
     parser.add_argument("--cache", default="", help="repository:tag for the layer cache")
     parser.add_argument("--arg", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
@@ -58,55 +60,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
         image = given.image.format(digest=context.digest)
         # Before anything is pushed: whoever cleans up has to know.
         report.pass_on("build", image=image)
-        found = _build(given, folder, image, report)
-        report.result("built", image=image, digest=found["containerimage.digest"])
+        report.result("built", image=image, **_build(given, folder, image, report))
 
     return run(True, work)
 
 
-def command(given: argparse.Namespace, folder: Path, image: str) -> list[str]:
-    """Return the command that builds a folder."""
-    tls: Path = given.certificates
-    output = f"type=image,name={image},push={str(given.push).lower()}"
-    words = [
-        *(BUILDCTL, "--addr", given.builder, "--tlsservername", given.server_name),
-        *("--tlscacert", str(tls / "ca.crt")),
-        *("--tlscert", str(tls / "tls.crt"), "--tlskey", str(tls / "tls.key")),
-        *("build", "--progress", "rawjson", "--frontend", "dockerfile.v0"),
-        *("--local", f"context={folder}", "--local", f"dockerfile={folder}"),
-        *("--opt", "filename=Dockerfile"),
-        *("--output", output, "--metadata-file", str(given.work / "metadata.json")),
-    ]
+def _build(given: argparse.Namespace, folder: Path, image: str, report: Report) -> dict[str, Any]:
+    """Build a folder; return the result's digest, and where the node has it what it is."""
+    builder = Builder.of(given)
+    here = given.here and builder.fills_node_store()
+    if not here and not given.push:
+        raise errors.RegistryFailed(
+            registry="",
+            action="take the image",
+            reason="none is set, and the builder does not put images into the node's own store",
+        )
+    where = node_store(image) if here else registry(image)
+    found = builder.build(folder, where, _options(given, here), given.work, report)
+    digest = found["containerimage.digest"]
+    if not here:
+        return {"digest": digest, "pushed": True}
+    manifest = json.loads(builder.blob(digest))
+    layers = manifest["layers"]
+    config = json.loads(builder.blob(manifest["config"]["digest"])).get("config") or {}
+    return {
+        "digest": digest,
+        "pushed": False,
+        "size": sum(int(row["size"]) for row in layers),
+        "layers": len(layers),
+        "user": config.get("User") or "",
+        "workdir": config.get("WorkingDir") or "",
+    }
+
+
+def registry(image: str) -> str:
+    """Return the output by which an image goes to its registry."""
+    return f"type=image,name={image},push=true"
+
+
+def node_store(image: str) -> str:
+    """Return the output by which an image goes into the node's store, unpacked.
+
+    It is found there by ``repository:tag`` and ``repository@digest``. BuildKit makes the second of a
+    name without a tag; of one with a tag it makes ``repository:tag@digest``, for which no kubelet asks.
+    """
+    names = f"{image},{image.rpartition(':')[0]}"
+    return f'type=image,"name={names}",name-canonical=true,unpack=true,push=false,store=true'
+
+
+def _options(given: argparse.Namespace, here: bool) -> list[str]:
+    words = []
     for name, rows in (("build-arg", given.arg), ("label", given.label)):
         for row in rows:
             words += ["--opt", f"{name}:{row}"]
-    if given.cache:
+    # A builder of the node's own store has its layers there, and nothing needs a registry.
+    if given.cache and not here:
         words += ["--import-cache", f"type=registry,ref={given.cache}"]
         words += ["--export-cache", f"type=registry,ref={given.cache},mode=max,ignore-error=true"]
     return words
-
-
-def _build(given: argparse.Namespace, folder: Path, image: str, report: Report) -> dict[str, str]:
-    process = subprocess.Popen(
-        command(given, folder, image),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    last = ""
-    for line in process.stderr:
-        text = line.decode("utf-8", "replace").strip()
-        if text.startswith("{"):
-            report.pass_on("build", status=json.loads(text))
-        elif text:
-            last = text
-    if process.wait() != 0:
-        reason = last.removeprefix("error: ")
-        report.pass_on("build", error=reason)
-        raise errors.EngineFailed(action="build the image", reason=reason)
-    found: dict[str, str] = json.loads((given.work / "metadata.json").read_text())
-    return found
 
 
 class _Stream(io.RawIOBase):

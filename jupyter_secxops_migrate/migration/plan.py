@@ -240,6 +240,7 @@ def make_plan(
     disk = volumes + survey.context_bytes + policy.image_estimate
     decision = capacity.decide(Needs(cpu, memory, request.gpu, disk), policy)
     refusals += [finding(error) for error in decision.refusals]
+    refusals += _unreachable(decision, features, capacity)
     warnings += [finding(error) for error in decision.warnings]
 
     warnings += [
@@ -314,7 +315,12 @@ def make_plan(
 
 
 def observe_again(
-    plan: Plan, capacity: Capacity, policy: ResourcePolicy, *, stay: bool = True
+    plan: Plan,
+    capacity: Capacity,
+    policy: ResourcePolicy,
+    *,
+    features: frozenset[str],
+    stay: bool = True,
 ) -> Plan:
     """Judge a plan once more by a later observation, after the copy and before the launch.
 
@@ -327,12 +333,14 @@ def observe_again(
         The plan that was carried out so far.
     capacity
         The places as they are now.
+    features
+        What the engine can do with builds (`Engine.features`).
     stay
         False where the scheduler did not let it stay: then it moves.
     """
     about_room = {
         *("memory_short", "disk_short", "cpu_overcommitted", "cpu_short", "gpu_missing"),
-        "no_node_fits",
+        *("no_node_fits", "registry_missing"),
     }
     needs = Needs(plan.cpu or 0, plan.memory or 0, plan.gpu)
     decision = capacity.decide(needs, policy, stay=stay and plan.route is Route.STAY)
@@ -343,7 +351,8 @@ def observe_again(
             "node": decision.node,
             "reasons": [*_placed(decision), *reasons],
             "refusals": [item for item in plan.refusals if item.code not in about_room]
-            + [finding(error) for error in decision.refusals],
+            + [finding(error) for error in decision.refusals]
+            + _unreachable(decision, features, capacity),
             "warnings": [item for item in plan.warnings if item.code not in about_room]
             + [finding(error) for error in decision.warnings],
             "observation": capacity.here,
@@ -358,6 +367,13 @@ _PLACED = {
     *("stays_here", "fits_here", "here_unseen", "gpu_asked", "node_short", "node_gone"),
     *("stay_failed", "moves", "moves_unseen", "unseen", "storage_unseen", "estimate"),
 }
+
+
+def _unreachable(decision: Decision, features: frozenset[str], capacity: Capacity) -> list[Finding]:
+    """Refuse a move to where the image can't follow."""
+    if decision.route is Route.STAY or decision.refusals or "push" in features:
+        return []
+    return [finding(errors.RegistryMissing(node=capacity.here.node))]
 
 
 def _placed(decision: Decision) -> list[Finding]:

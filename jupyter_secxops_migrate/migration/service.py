@@ -423,7 +423,7 @@ class OwnerApi:
                 pass  # ends when the cancelling has
         # First: an event after that of the deletion would be about nothing.
         self._service.forget(migration_id)
-        await self._service.engine.delete(migration_id, self._steps.own_image(migration_id))
+        await self._steps.delete(migration_id)
         self._steps.forget_files(migration_id)
         self._service.forget(migration_id)
         self._store.remove(migration_id)

@@ -38,6 +38,8 @@ from ..engines.base import (
     Observation,
     OwnOrder,
     Progress,
+    PushOrder,
+    PushResult,
     SourcePlace,
     VerifyOrder,
     VerifyResult,
@@ -472,8 +474,10 @@ class Steps:
                     "reference": built.reference,
                     "digest": built.info.digest,
                     "size": built.info.size,
+                    "pushed": built.pushed,
+                    "node": found.plan.node,
                 }
-            if built.pushed and found.plan.route is Route.MOVE:
+            if built.pushed:
                 with self.store.edit(migration) as draft:
                     step = draft.step(StepName.PUSH)
                     step.state, step.percent = StepState.DONE, 100.0
@@ -486,6 +490,7 @@ class Steps:
                 built.info.digest,
                 built.reference,
                 found.plan.node if stays else "",
+                pushed=built.pushed,
             )
             with self.store.edit(migration) as draft:
                 draft.facts["probe"] = {
@@ -613,13 +618,15 @@ class Steps:
         await self._plan_again(migration)
 
     async def _plan_again(self, migration: str, *, stay: bool = True) -> Plan:
+        """Plan once more, and push the image if it moves now and only its node has it."""
         copies = self.store.read(migration).facts["copies"]
-        volumes = [copied["volume"] for copied in copies.values()]
-        capacity = await self._engine(migration).capacity(volumes)
+        engine = self._engine(migration)
+        capacity = await engine.capacity([copied["volume"] for copied in copies.values()])
+        features = await engine.features()
         with self.store.edit(migration) as draft:
             record = draft.migration
             assert record.plan is not None
-            second = observe_again(record.plan, capacity, self.policy, stay=stay)
+            second = observe_again(record.plan, capacity, self.policy, stay=stay, features=features)
             draft.facts["observed"] = capacity.here.model_dump(mode="json")
             if second.refusals or second.route is not record.plan.route:
                 record.plans = [*record.plans, second]
@@ -627,7 +634,30 @@ class Steps:
             plan = record.plan
         if plan.refusals:
             raise refused(plan)
+        if plan.route is Route.MOVE:
+            await self._push(migration)
         return plan
+
+    async def _push(self, migration: str) -> None:
+        """Push the image, unless the build did."""
+        image = self.store.read(migration).facts["image"]
+        if image.get("pushed", True):
+            return
+        with self.store.edit(migration) as draft:
+            # Before it is: whatever becomes of this, what cleans up must ask the registry.
+            draft.facts["image"]["pushing"] = True
+        order = PushOrder(
+            migration, self._owner(migration), image["reference"], image["digest"], image["node"]
+        )
+        async with self._step(migration, StepName.PUSH) as recorder:
+            pushed = await recorder.follow(self._engine(migration).push(order), PushResult)
+            if pushed.digest != image["digest"]:
+                raise errors.EngineFailed(
+                    action="push the image", reason=f"{pushed.digest} is not {image['digest']}"
+                )
+            with self.store.edit(migration) as draft:
+                draft.facts["image"]["pushed"] = True
+                draft.step(StepName.PUSH).message = image["reference"]
 
     async def launch(self, migration: str) -> None:
         """Start the environment with its volumes and wait until JupyterLab answers."""
@@ -636,6 +666,8 @@ class Steps:
         record, facts = draft.migration, draft.facts
         probe = _probe(facts)
         where = mounts(record.request, source.survey, probe, source.places)
+        if record.plan is not None and record.plan.route is Route.MOVE:
+            await self._push(migration)  # where a kill came between the plan and this
         async with self._step(migration, StepName.LAUNCH):
             volumes = {
                 copied["volume"]: where[copied["source"]] or str(probe.home / copied["name"])
@@ -643,12 +675,15 @@ class Steps:
             }
 
             def order(plan: Plan) -> LaunchOrder:
+                # As it is now: a second plan may have had it pushed.
+                image = self.store.read(migration).facts["image"]
                 return LaunchOrder(
                     migration=migration,
                     owner=self._owner(migration),
                     name=record.name,
-                    image=facts["image"]["digest"],
-                    reference=facts["image"]["reference"],
+                    image=image["digest"],
+                    reference=image["reference"],
+                    pushed=image.get("pushed", True),
                     probe=probe,
                     mounts=[VolumeMount(v, path) for v, path in volumes.items()],
                     root=volumes[facts["copies"]["code"]["volume"]],
@@ -765,7 +800,7 @@ class Steps:
         # The others end their work in the engine first, or it would come back after the removal.
         gone = True
         try:
-            await self._tried(self._remove, migration)
+            await self._tried(self.delete, migration)
         except Exception:
             gone = False
             # The migration's own error is what matters now.
@@ -813,7 +848,7 @@ class Steps:
             if not self._leaves(migration):
                 return
             try:
-                await self._remove(migration)
+                await self.delete(migration)
             except errors.SecxopsError as error:
                 log.warning("%s: still could not clean up: %s", migration, error.code)
                 continue
@@ -830,15 +865,14 @@ class Steps:
             return False  # deleted, with what it left
         return draft.migration.state.final and bool(draft.facts.get("left"))
 
-    async def _remove(self, migration: str) -> None:
-        await self.engine.delete(migration, self.own_image(migration))
-
-    def own_image(self, migration: str) -> str | None:
-        """Return the image that nothing but this migration needs, or will need when it launches."""
+    async def delete(self, migration: str) -> None:
+        """Remove all that it has in the engine, and the image if nothing else needs it."""
         image = self.store.read(migration).facts.get("image")
         if image is None or self.store.shares_image(migration, image):
-            return None
-        return str(image["reference"])
+            await self.engine.delete(migration)
+            return
+        pushed = image.get("pushed", True) or image.get("pushing", False)
+        await self.engine.delete(migration, str(image["reference"]), pushed=pushed)
 
     def _forget(self, migration: str) -> None:
         self._running.pop(migration, None)

@@ -368,6 +368,17 @@ const SENTENCES: Record<string, Sentences> = {
     ),
     trans.__('Share without a GPU, or ask your admin for a node with GPUs.')
   ],
+  registry_missing: (trans, p) => [
+    trans.__(
+      'It has to run on another node than %1, and no registry is set by which that could have its image.',
+      p('node')
+    ),
+    trans.__(
+      'Ask for what %1 has (--cpu, --memory, --gpu), or ask your admin to set a registry (%2).',
+      p('node'),
+      'KubernetesEngine.registry_address'
+    )
+  ],
   no_node_fits: (trans, p) => [
     trans.__(
       "It fits on none of the cluster's %1 nodes; the closest, %2, lacks: %3.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -28,35 +29,41 @@ MOUNTS = (
 )
 
 
-def builders(cluster: Cluster) -> Mapping[str, str]:
-    """Do what the guide says for the builders; return the clients' certificates."""
+BUILDERS = "secxops-build"
+
+
+def builders(
+    cluster: Cluster, kind: str = "builder", namespace: str = BUILDERS
+) -> Mapping[str, str]:
+    """Do what the guide says for a kind of builders; return the clients' certificates."""
     assert cluster.registry is not None
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         subprocess.run(
             [GUIDE / "certificates.sh", folder / "certificates"], check=True, capture_output=True
         )
-        (folder / "base").mkdir()
-        for path in (GUIDE / "builder").iterdir():
-            (folder / "base" / path.name).write_bytes(path.read_bytes())
+        shutil.copytree(GUIDE, folder / "guide")
         (folder / "ca.crt").write_bytes(Path(cluster.registry.ca).read_bytes())
-        written = (GUIDE / "builder" / "buildkitd.toml").read_text()
+        written = (GUIDE / kind / "buildkitd.toml").read_text()
         (folder / "buildkitd.toml").write_text(
             f'{written}\n[registry."{cluster.registry.address}"]\n  ca = ["/etc/secxops/ca.crt"]\n'
         )
         config = Path(cluster.registry.dockerconfigjson).read_bytes()
         (folder / ".dockerconfigjson").write_bytes(config)
-        (folder / "kustomization.yaml").write_text(json.dumps(_overlay(cluster)))
+        (folder / "kustomization.yaml").write_text(json.dumps(_overlay(cluster, kind, namespace)))
         cluster.call("apply", "-k", str(folder))
+        (folder / "rights").mkdir()
+        rights = {"namespace": namespace, "resources": ["../guide/cluster"]}
+        (folder / "rights" / "kustomization.yaml").write_text(json.dumps(rights))
+        cluster.call("apply", "-k", str(folder / "rights"))
         client = folder / "certificates" / "client"
         found = {path.name: path.read_text() for path in client.iterdir()}
     rollout = ("rollout", "status", "daemonset/secxops-builder", "--timeout=150s")
-    cluster.call("-n", "secxops-build", *rollout)
-    cluster.call("apply", "-k", str(GUIDE / "cluster"))
+    cluster.call("-n", namespace, *rollout)
     return found
 
 
-def _overlay(cluster: Cluster) -> Mapping[str, Any]:
+def _overlay(cluster: Cluster, kind: str, namespace: str) -> Mapping[str, Any]:
     image, _, digest = cluster.images["buildkit"].partition("@")
     pull = [
         {
@@ -68,8 +75,8 @@ def _overlay(cluster: Cluster) -> Mapping[str, Any]:
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "namespace": "secxops-build",
-        "resources": ["base"],
+        "namespace": namespace,
+        "resources": [f"guide/{kind}"],
         "images": [{"name": "moby/buildkit", "newName": image, "digest": digest}],
         "configMapGenerator": [
             {"name": "secxops-builder", "behavior": "merge", "files": ["buildkitd.toml", "ca.crt"]}
@@ -100,6 +107,8 @@ class Stage:
         The image of notebooks, with the product in it.
     sight
         Whether the service may see the cluster's nodes, pods and volumes.
+    builders
+        The namespace of the builders.
     more
         Settings besides those of the guide, by class.
     """
@@ -111,12 +120,14 @@ class Stage:
         notebook: str,
         *,
         sight: bool = True,
+        builders: str = BUILDERS,
         more: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         assert cluster.registry is not None
         self.cluster = cluster
-        self.more = more or {}
         self.image = notebook
+        self.builders = builders
+        self.more = more or {}
         self.namespace = f"share-{secrets.token_hex(4)}"
         registry = cluster.registry
         self.apply(
@@ -145,7 +156,7 @@ class Stage:
                 data={"jupyter_secxops_config.json": json.dumps(self.settings())},
             ),
             *(self._seeing() if sight else ()),
-            self._may("RoleBinding", "secxops-builders", "Role", "secxops-build"),
+            self._may("RoleBinding", "secxops-builders", "Role", builders),
         )
 
     def _seeing(self) -> Sequence[Mapping[str, Any]]:
@@ -172,6 +183,7 @@ class Stage:
             "pull_secret": "registry",
             "registry_address": self.cluster.registry.address,
             "registry_ca": "registry-ca",
+            "builder_namespace": self.builders,
         }
         return {
             "SecxopsService": {"engine": "kubernetes"},
@@ -338,7 +350,7 @@ class Stage:
         self.cluster.call("delete", "namespace", self.namespace, "--wait=false")
         for kind, name in (
             ("clusterrolebinding", f"secxops-placement-{self.namespace}"),
-            ("-n=secxops-build rolebinding", f"secxops-builders-{self.namespace}"),
+            (f"-n={self.builders} rolebinding", f"secxops-builders-{self.namespace}"),
         ):
             self.cluster.call("delete", *kind.split(), name, "--ignore-not-found")
 

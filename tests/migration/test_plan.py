@@ -50,6 +50,8 @@ from jupyter_secxops_migrate.placement.requests import Resources
 MB = 1024**2
 PROJECT = "/home/me/dga"
 DATA = "/srv/domains"
+NONE: frozenset[str] = frozenset()
+PUSH = frozenset({"push"})
 NODE = NodeCapacity(
     node="lab-3",
     cpu=8,
@@ -322,12 +324,12 @@ def test_a_second_look_judges_room_only():
     full = NODE.model_copy(
         update={"memory_available": GIB, "cpu_requested": 0, "disk_available": 0}
     )
-    second = observe_again(first, OneNode(full), ResourcePolicy())
+    second = observe_again(first, OneNode(full), ResourcePolicy(), features=NONE)
     assert codes(second.refusals) == ["memory_short"]
     assert codes(second.warnings) == ["image_holds_project"]
     assert "stays_here" not in codes(second.reasons)
     assert (first.refusals, first.observation, second.observation) == ([], NODE, full)
-    third = observe_again(second, OneNode(NODE), ResourcePolicy())
+    third = observe_again(second, OneNode(NODE), ResourcePolicy(), features=NONE)
     assert (third.refusals, codes(third.reasons)[0]) == ([], "stays_here")
 
 
@@ -348,7 +350,7 @@ def test_a_plan_of_a_cluster_is_made_again_with_another_way():
     )
     assert codes(first.reasons)[0] == "fits_here"
 
-    moved = observe_again(first, Cluster("a", nodes(used=6)), policy)
+    moved = observe_again(first, Cluster("a", nodes(used=6)), policy, features=PUSH)
     assert (moved.route, moved.node, moved.refusals) == (Route.MOVE, "b", [])
     assert codes(moved.reasons)[:2] == ["node_short", "moves"]
     assert not {"fits_here", "estimate"} & set(codes(moved.reasons))
@@ -357,14 +359,42 @@ def test_a_plan_of_a_cluster_is_made_again_with_another_way():
     assert Plan.model_validate_json(moved.model_dump_json()) == moved
 
     # Where the scheduler did not let it stay, though there seemed to be room.
-    refused_there = observe_again(first, Cluster("a", nodes(used=2)), policy, stay=False)
+    refused_there = observe_again(
+        first, Cluster("a", nodes(used=2)), policy, features=PUSH, stay=False
+    )
     assert codes(refused_there.reasons)[:2] == ["stay_failed", "moves"]
     # What moves was built to move; it does not stay because there is room again.
-    assert observe_again(moved, Cluster("a", nodes(used=2)), policy).route is Route.MOVE
+    assert (
+        observe_again(moved, Cluster("a", nodes(used=2)), policy, features=PUSH).route is Route.MOVE
+    )
     # And where nothing fits any more it is refused.
-    full = observe_again(first, Cluster("a", nodes(used=6)[:1]), policy)
+    full = observe_again(first, Cluster("a", nodes(used=6)[:1]), policy, features=PUSH)
     assert codes(full.refusals) == ["no_node_fits"]
-    assert observe_again(full, Cluster("a", nodes(used=2)), policy).refusals == []
+    assert observe_again(full, Cluster("a", nodes(used=2)), policy, features=PUSH).refusals == []
+
+
+def test_what_has_to_move_is_refused_where_its_image_cannot_follow():
+    whole = Resources(4000, 8 * GIB, 0, 110)
+
+    def nodes(used: int) -> list[Node]:
+        return [
+            Node("a", whole, used=Resources(0, used * GIB, 0, 1)),
+            Node("b", whole, used=Resources(0, GIB, 0, 1)),
+        ]
+
+    policy = ResourcePolicy()
+    on = Cluster("a", nodes(used=6))
+    assert planned(on=on, features=PUSH, cpu=1, memory="4G").refusals == []
+    refused = planned(on=on, cpu=1, memory="4G")
+    assert codes(refused.refusals) == ["registry_missing"]
+    assert "than a," in refused.refusals[0].message
+
+    stays = planned(on=Cluster("a", nodes(used=2)), cpu=1, memory="4G")
+    assert stays.refusals == []
+    second = observe_again(stays, on, policy, features=NONE)
+    assert codes(second.refusals) == ["registry_missing"]
+    # It is about room, so it goes with it.
+    assert observe_again(second, on, policy, features=PUSH).refusals == []
 
 
 # --------------------------------------------------------------------------- names and words

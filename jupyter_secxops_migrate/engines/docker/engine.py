@@ -47,6 +47,8 @@ from ..base import (
     Observation,
     OwnOrder,
     Progress,
+    PushOrder,
+    PushResult,
     SourceEnvironment,
     SourcePlace,
     VerifyOrder,
@@ -270,6 +272,10 @@ class DockerEngine(DockerSettings):
 
         yield await self._connection.call("tag the image", tag)
 
+    def push(self, order: PushOrder) -> AsyncIterator[Progress | PushResult]:
+        """Not needed: there is one node."""
+        raise NotImplementedError
+
     async def _takes_buildkit(self, order: BuildOrder) -> bool:
         """Build with what ``docker build`` uses there, for its layer cache; else with what can."""
         found, usual = await self._buildkit()
@@ -277,7 +283,14 @@ class DockerEngine(DockerSettings):
         return bool(found) and wanted
 
     async def probe(
-        self, migration: str, owner: str, image: str, reference: str, node: str
+        self,
+        migration: str,
+        owner: str,
+        image: str,
+        reference: str,
+        node: str,
+        *,
+        pushed: bool = True,
     ) -> ImageProbe:
         """Run the image once, without network or rights, to learn its user and its JupyterLab."""
 
@@ -689,7 +702,9 @@ class DockerEngine(DockerSettings):
 
         await self._connection.call("end the Jobs", go)
 
-    async def delete(self, migration: str, image: str | None = None) -> None:
+    async def delete(
+        self, migration: str, image: str | None = None, *, pushed: bool = True
+    ) -> None:
         """Remove environment, Jobs and volumes; and ``image`` if nothing uses it."""
 
         def go(api: docker.APIClient) -> None:

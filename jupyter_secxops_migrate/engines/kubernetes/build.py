@@ -1,4 +1,8 @@
-"""Builds: a Job beside the project streams its context to the builder on the same node."""
+"""Builds: a Job beside the project streams its context to the builder on the same node.
+
+What kind of builder that is, the Job finds out: one that shares its node's image store leaves there
+what is to stay on the node. If that has to move after all, another Job has it pushed.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ... import errors
-from ..base import BuildOrder, LogLine, Names, Progress, labels, without_passwords
+from ..base import BuildOrder, LogLine, Names, Progress, PushOrder, labels, without_passwords
 from ..buildkit import BuildKitOutput, Vertex
-from .connection import Connection
+from .connection import Connection, Json
 from .jobs import WORK, Job, JobResult
 from .place import SourcePod
 from .settings import KubernetesSettings
@@ -27,6 +31,8 @@ _OUT_OF_REACH = re.compile(
 )
 _CERTIFICATES = "/run/secxops/builder"
 _CREDENTIALS = "/run/secxops/registry"
+NO_REGISTRY = "localhost"
+"""The host in the names of images that stay on their node where no registry is set."""
 
 
 class Builders:
@@ -101,44 +107,33 @@ def build_job(
     assert order.place is not None
     arguments = [
         *("/source", "--dockerfile", f"{WORK}/Dockerfile", "--work", WORK),
-        *("--builder", builder, "--server-name", settings.builder_server_name),
-        *("--certificates", _CERTIFICATES, "--image", f"{repository}:{order.tag}", "--push"),
+        *_to_builder(settings, builder),
+        *("--image", f"{repository}:{order.tag}"),
     ]
+    if not order.push:
+        arguments.append("--here")
+    if settings.registry_address:
+        arguments.append("--push")
     if order.commit:
         arguments += ["--commit", order.commit]
-    if settings.build_cache:
+    if settings.build_cache and settings.registry_address:
         arguments += ["--cache", f"{repository}:cache"]
     for name, value in settings.arguments().items():
         arguments += ["--arg", f"{name}={value}"]
     for name, value in order.labels.items():
         arguments += ["--label", f"{name}={value}"]
-    volumes = [
-        {
-            "name": "source",
-            "persistentVolumeClaim": {"claimName": order.place.source, "readOnly": True},
-        },
-        {"name": "builder", "secret": {"secretName": settings.builder_secret, "defaultMode": 292}},
-    ]
+    project = {"claimName": order.place.source, "readOnly": True}
     mount: dict[str, Any] = {"name": "source", "mountPath": "/source", "readOnly": True}
     if order.place.subpath:
         mount["subPath"] = order.place.subpath
-    mounts = [mount, {"name": "builder", "mountPath": _CERTIFICATES, "readOnly": True}]
-    if secret := settings.registry_secret or settings.pull_secret:
-        item = {"key": ".dockerconfigjson", "path": "config.json"}
-        volumes.append(
-            {
-                "name": "registry",
-                "secret": {"secretName": secret, "items": [item], "defaultMode": 292},
-            }
-        )
-        mounts.append({"name": "registry", "mountPath": _CREDENTIALS, "readOnly": True})
+    volumes, mounts = _secrets(settings)
     return Job(
         name=Names(order.migration).job("build"),
         labels=labels(order.owner, "job", order.migration),
         module="environment.send",
         arguments=arguments,
-        volumes=volumes,
-        mounts=mounts,
+        volumes=[{"name": "source", "persistentVolumeClaim": project}, *volumes],
+        mounts=[mount, *mounts],
         node=source.node,
         tolerations=source.tolerations,
         # As the source itself, so that it reads what the source reads.
@@ -150,6 +145,89 @@ def build_job(
         environment={"DOCKER_CONFIG": _CREDENTIALS},
         seconds=settings.build_seconds,
     )
+
+
+def push_job(
+    order: PushOrder, settings: KubernetesSettings, source: SourcePod, builder: str
+) -> Job:
+    """Return the Job that has an image pushed by the builder of the node that has it."""
+    volumes, mounts = _secrets(settings)
+    return Job(
+        name=Names(order.migration).job("push"),
+        labels=labels(order.owner, "job", order.migration),
+        module="environment.push",
+        arguments=[
+            *("--work", WORK, "--image", order.reference, "--digest", order.digest),
+            *_to_builder(settings, builder),
+        ],
+        volumes=volumes,
+        mounts=mounts,
+        tolerations=source.tolerations,
+        user=source.user or 1000,
+        environment={"DOCKER_CONFIG": _CREDENTIALS},
+        seconds=settings.build_seconds,
+    )
+
+
+def _to_builder(settings: KubernetesSettings, builder: str) -> list[str]:
+    return [
+        *("--builder", builder, "--server-name", settings.builder_server_name),
+        *("--certificates", _CERTIFICATES),
+    ]
+
+
+def _secrets(settings: KubernetesSettings) -> tuple[list[Json], list[Json]]:
+    """Return the volumes and mounts of what a build's client needs: certificates, a password."""
+    volumes: list[Json] = [
+        {"name": "builder", "secret": {"secretName": settings.builder_secret, "defaultMode": 292}}
+    ]
+    mounts: list[Json] = [{"name": "builder", "mountPath": _CERTIFICATES, "readOnly": True}]
+    if secret := settings.registry_secret or settings.pull_secret:
+        item = {"key": ".dockerconfigjson", "path": "config.json"}
+        volumes.append(
+            {
+                "name": "registry",
+                "secret": {"secretName": secret, "items": [item], "defaultMode": 292},
+            }
+        )
+        mounts.append({"name": "registry", "mountPath": _CREDENTIALS, "readOnly": True})
+    return volumes, mounts
+
+
+async def read_push(
+    items: AsyncIterator[Progress | JobResult], registry: str
+) -> AsyncIterator[Progress | JobResult]:
+    """Read what the Job passes on while an image is pushed.
+
+    Raises
+    ------
+    errors.RegistryFailed
+        The registry did not take it.
+    errors.EngineFailed
+        It does not come to that.
+    """
+    failed = ""
+    told: set[str] = set()
+    try:
+        async for item in items:
+            said = item.fields if isinstance(item, JobResult) else None
+            if said is None or said.get("type") != "build":
+                yield item
+                continue
+            failed = str(said.get("error") or failed)
+            for row in (said.get("status") or {}).get("vertexes") or ():
+                if row.get("started") and row.get("name") not in told:
+                    told.add(row["name"])
+                    yield LogLine(without_passwords(str(row["name"])))
+    except errors.EngineFailed:
+        if not failed:
+            raise
+        if _lost(failed):
+            raise _builder_lost("push the image", failed) from None
+        if _at_registry(failed):
+            raise _registry_failed(registry, "take the image", failed) from None
+        reason = without_passwords(failed)
+        raise errors.EngineFailed(action="push the image", reason=reason) from None
 
 
 async def read_build(
@@ -207,22 +285,32 @@ def _status(output: BuildKitOutput, status: Mapping[str, Any]) -> list[Progress]
 
 
 def _failure(output: BuildKitOutput, reason: str) -> errors.SecxopsError:
-    if any(words in reason for words in _BUILDER_LOST):
-        return errors.EngineFailed(
-            action="build the image",
-            reason=f"the builder went away ({without_passwords(reason)[:300]})",
-        )
-    if "failed to push" in reason or "error writing manifest" in reason:
-        registry = output.order.repository
-        return errors.RegistryFailed(
-            registry=registry, action="take the image", reason=without_passwords(reason)[:500]
-        )
+    if _lost(reason):
+        return _builder_lost("build the image", reason)
+    if _at_registry(reason):
+        return _registry_failed(output.order.repository, "take the image", reason)
     found = output.failure(reason)
     if isinstance(found, errors.BaseImageMissing) and _OUT_OF_REACH.search(reason):
         image = str(found.params["image"])
-        return errors.RegistryFailed(
-            registry=image.partition("/")[0],
-            action=f"give the image {image}",
-            reason=without_passwords(reason)[:500],
-        )
+        return _registry_failed(image.partition("/")[0], f"give the image {image}", reason)
     return found
+
+
+def _lost(reason: str) -> bool:
+    return any(words in reason for words in _BUILDER_LOST)
+
+
+def _builder_lost(action: str, reason: str) -> errors.EngineFailed:
+    return errors.EngineFailed(
+        action=action, reason=f"the builder went away ({without_passwords(reason)[:300]})"
+    )
+
+
+def _at_registry(reason: str) -> bool:
+    return "failed to push" in reason or "error writing manifest" in reason
+
+
+def _registry_failed(registry: str, action: str, reason: str) -> errors.RegistryFailed:
+    return errors.RegistryFailed(
+        registry=registry, action=action, reason=without_passwords(reason)[:500]
+    )

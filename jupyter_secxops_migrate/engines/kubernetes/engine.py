@@ -43,6 +43,8 @@ from ..base import (
     Observation,
     OwnOrder,
     Progress,
+    PushOrder,
+    PushResult,
     SourceEnvironment,
     SourcePlace,
     VerifyOrder,
@@ -54,7 +56,7 @@ from ..base import (
 )
 from ..streams import side_by_side
 from . import objects
-from .build import Builders, build_job, read_build
+from .build import NO_REGISTRY, Builders, build_job, push_job, read_build, read_push
 from .clone import WHY, Clones, NotCloned
 from .connection import Connection, Json
 from .doctor import examine
@@ -251,7 +253,8 @@ class KubernetesEngine(KubernetesSettings):
 
     async def features(self) -> frozenset[str]:
         """Say what the builder can do."""
-        return frozenset({"buildkit", "syntax-1.4"})
+        found = frozenset({"buildkit", "syntax-1.4"})
+        return found | {"push"} if self.registry_address else found
 
     # ------------------------------------------------------------------ images
 
@@ -304,14 +307,21 @@ class KubernetesEngine(KubernetesSettings):
         return Builders(self._api, self)
 
     async def build(self, order: BuildOrder) -> AsyncIterator[Progress | BuildResult]:
-        """Build on the source's node, from a Job beside the project."""
+        """Build on the source's node, from a Job beside the project.
+
+        The image goes into that node's own store where its builder can do that and the image may stay
+        there, else to the registry.
+        """
         source = await self._source()
-        registry = await self.registry()
+        registry = None
+        repository = f"{NO_REGISTRY}/{order.repository}"
+        if order.push or self.registry_address:
+            registry = await self.registry()
+            repository = registry.reference(order.repository)
         address = await self._builders().wait(source.node)
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
             (work / "Dockerfile").write_bytes(order.text)
-            repository = registry.reference(order.repository)
             job = build_job(order, self, source, address, repository, work)
             jobs = await self._jobs()
             async for item in read_build(order, jobs.run(job)):
@@ -319,26 +329,60 @@ class KubernetesEngine(KubernetesSettings):
                     yield item
                     continue
                 sent = json.loads((work / "context.json").read_text())
-                digest = item.fields["digest"]
-                pushed = await registry.find(f"{repository}@{digest}")
-                if pushed is None:
-                    raise errors.RegistryFailed(
-                        registry=self.registry_address,
-                        action="keep the image",
-                        reason=f"it has no {digest} after the push",
-                    )
-                config = pushed.config.get("config") or {}
-                info = ImageInfo(
-                    digest,
-                    pushed.size,
-                    user=config.get("User") or "",
-                    workdir=config.get("WorkingDir") or "",
-                    layers=pushed.layers,
-                )
-                yield BuildResult(item.fields["image"], info, True, sent)
+                if item.fields["pushed"] and registry is not None:
+                    info = await self._pushed(registry, f"{repository}@{item.fields['digest']}")
+                else:
+                    told = ("digest", "size", "user", "workdir", "layers")
+                    info = ImageInfo(**{key: item.fields[key] for key in told})
+                yield BuildResult(item.fields["image"], info, item.fields["pushed"], sent)
+
+    async def push(self, order: PushOrder) -> AsyncIterator[Progress | PushResult]:
+        """Push from the store of the node that has the image, by the builder there."""
+        registry = await self.registry()
+        address = await self._builders().wait(order.node)
+        job = push_job(order, self, await self._source(), address)
+        jobs = await self._jobs()
+        async for item in read_push(jobs.run(job), self.registry_address):
+            if not isinstance(item, JobResult):
+                yield item
+                continue
+            repository = order.reference.rpartition(":")[0]
+            info = await self._pushed(registry, f"{repository}@{order.digest}")
+            yield PushResult(info.digest)
+
+    async def _pushed(self, registry: Registry, reference: str) -> ImageInfo:
+        """Read an image back from the registry.
+
+        Raises
+        ------
+        errors.RegistryFailed
+            It is not there.
+        """
+        found = await registry.find(reference)
+        if found is None:
+            raise errors.RegistryFailed(
+                registry=self.registry_address,
+                action="keep the image",
+                reason=f"it has no {reference.rpartition('@')[2]} after the push",
+            )
+        config = found.config.get("config") or {}
+        return ImageInfo(
+            found.digest,
+            found.size,
+            user=config.get("User") or "",
+            workdir=config.get("WorkingDir") or "",
+            layers=found.layers,
+        )
 
     async def probe(
-        self, migration: str, owner: str, image: str, reference: str, node: str
+        self,
+        migration: str,
+        owner: str,
+        image: str,
+        reference: str,
+        node: str,
+        *,
+        pushed: bool = True,
     ) -> ImageProbe:
         """Run the image once, without rights, to learn its user and its JupyterLab.
 
@@ -356,7 +400,7 @@ class KubernetesEngine(KubernetesSettings):
             by_digest(reference, image),
             PROBE,
             self,
-            pull="IfNotPresent",
+            pushed=pushed,
             node=node,
             user=source.user,
             tolerations=source.tolerations,
@@ -544,10 +588,15 @@ class KubernetesEngine(KubernetesSettings):
         marks = f"{MIGRATION}={migration},{ROLE}=job"
         await self._space.remove_all(marks, ("job", "pod"), wait=False)
 
-    async def delete(self, migration: str, image: str | None = None) -> None:
-        """Remove environment, Jobs and claims; and ``image`` from the registry."""
+    async def delete(
+        self, migration: str, image: str | None = None, *, pushed: bool = True
+    ) -> None:
+        """Remove environment, Jobs and claims; and ``image`` from the registry.
+
+        What only a node has, its kubelet removes when it needs the room: nobody else can.
+        """
         await self._space.remove_all(f"{MIGRATION}={migration}", self._space.kinds)
-        if image:
+        if image and pushed and self.registry_address:
             await (await self.registry()).delete(image)
 
     async def owned(self, owner: str) -> list[Orphan]:

@@ -54,12 +54,16 @@ def command(order: LaunchOrder) -> list[str]:
     ]
 
 
+def pull_policy(pushed: bool) -> str:
+    """Return how a node comes to an image: what no registry has, nobody may be asked for."""
+    return "IfNotPresent" if pushed else "Never"
+
+
 def pod(
     order: LaunchOrder,
     settings: KubernetesSettings,
     image: str,
     *,
-    pull: str = "IfNotPresent",
     user: int | None = None,
     tolerations: Sequence[Mapping[str, Any]] = (),
 ) -> Json:
@@ -102,7 +106,7 @@ def pod(
             {
                 "name": "notebook",
                 "image": image,
-                "imagePullPolicy": pull,
+                "imagePullPolicy": pull_policy(order.pushed),
                 "command": command(order)[:1],
                 "args": command(order)[1:],
                 "workingDir": order.root,
@@ -215,7 +219,7 @@ def probe(
     script: str,
     settings: KubernetesSettings,
     *,
-    pull: str,
+    pushed: bool,
     node: str,
     user: int | None,
     tolerations: Sequence[Mapping[str, Any]],
@@ -240,7 +244,7 @@ def probe(
             {
                 "name": "job",
                 "image": image,
-                "imagePullPolicy": pull,
+                "imagePullPolicy": pull_policy(pushed),
                 "command": ["/bin/sh", "-c", script],
                 "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
                 "securityContext": context,
