@@ -110,6 +110,8 @@ def test_what_fits_stays_on_its_node_and_leaves_nothing_when_deleted(
 
     assert (said["plan"]["route"], said["result"]["place"]["node"]) == ("stay", "node-1")
     assert codes(said)[0] == "fits_here"
+    # These builders have no other way to the node's own store.
+    assert [s["state"] for s in said["steps"] if s["name"] == "push"] == ["done"]
     check(stage, said)
     pods = stage.get("pods", said["result"]["place"]["name"])
     assert pods["spec"]["nodeSelector"] == {"kubernetes.io/hostname": "node-1"}
