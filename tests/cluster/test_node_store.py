@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +23,8 @@ from harness.node import STRICT
 from stage import DATA, PROJECT, Stage
 
 BUILDERS = "secxops-build-store"
+KUBELET = 10248
+"""The port of every kubelet on its node's loopback address."""
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +51,21 @@ def project(cluster: Cluster) -> dict[str, str]:
     mark = str(time.time_ns())
     return {
         "Dockerfile": f"FROM {cluster.images['jupyter']}\nCOPY mark.txt /opt/mark.txt\n"
-        "RUN wc -c /opt/mark.txt > /tmp/count\n",
+        f"RUN {to('127.0.0.1', KUBELET)} && exit 1; {to(*registry_of(cluster))}\n",
         "mark.txt": mark,
         "detector.ipynb": '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
     }
+
+
+def to(host: str, port: int) -> str:
+    """A command that succeeds where this can be reached."""
+    return f"python3 -c \"import socket; socket.create_connection(('{host}', {port}), 5)\""
+
+
+def registry_of(cluster: Cluster) -> tuple[str, int]:
+    assert cluster.registry is not None
+    host, _, port = cluster.registry.address.rpartition(":")
+    return host, int(port)
 
 
 def registry(cluster: Cluster, path: str) -> Any:
@@ -101,6 +115,10 @@ def test_what_stays_is_in_its_nodes_store_and_in_no_registry(
 ) -> None:
     stage.notebook("node-local", node=STRICT)
     stage.fill(project, 10)
+    # What the build must not reach is there.
+    (holder,) = (str(node.pid) for node in cluster.nodes if node.name == STRICT)
+    inside = ["nsenter", "-t", holder, "-n", "sh", "-c", to("127.0.0.1", KUBELET)]
+    subprocess.run(inside, check=True)
 
     began = time.monotonic()
     code, said = stage.secxops("share", PROJECT, "--data", DATA, "--memory", "256M")

@@ -44,7 +44,8 @@ _BASE = "python3,python3-pip,python3-venv,ca-certificates,git,rsync"
 _PIP = "pip install --no-cache-dir --break-system-packages --root-user-action=ignore"
 _BUILDKIT = """
 apt-get update -q
-apt-get install -q -y --no-install-recommends rootlesskit uidmap runc libcap2-bin
+apt-get install -q -y --no-install-recommends rootlesskit uidmap runc libcap2-bin \\
+    containernetworking-plugins iptables
 rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
 useradd --uid 1000 --create-home user
 echo user:100000:65536 > /etc/subuid
@@ -53,6 +54,9 @@ echo user:100000:65536 > /etc/subgid
 chmod u-s /usr/bin/newuidmap /usr/bin/newgidmap
 setcap cap_setuid=ep /usr/bin/newuidmap
 setcap cap_setgid=ep /usr/bin/newgidmap
+# Where BuildKit looks for what makes networks, unless it has its own as its published images do.
+mkdir -p /opt/cni
+ln -s /usr/lib/cni /opt/cni/bin
 # /run is empty in an image, and a volume in a pod.
 su user -c 'mkdir -p -m 700 ~/run ~/.local/tmp ~/.local/share/buildkit'
 """
