@@ -210,6 +210,15 @@ class _Doctor:
         yield _ok("builder", f"A builder is ready on {', '.join(nodes)}.")
 
     async def answers(self) -> AsyncIterator[Check]:
+        if not self.settings.registry_address:
+            yield Check(
+                name="registry",
+                state="warning",
+                message="No registry is set: environments can only stay on their node, and only where "
+                "its builder fills that node's own store.",
+                hint="Set KubernetesEngine.registry_address.",
+            )
+            return
         registry = await self.registry()
         await registry.find(f"{registry.reference('secxops/doctor')}:none")
         yield _ok("registry", f"{self.settings.registry_address} answers and lets us in.")
