@@ -128,12 +128,13 @@ class Builder:
         )
         assert process.stderr is not None
         last = ""
-        for line in process.stderr:
-            text = line.decode("utf-8", "replace").strip()
-            if text.startswith("{"):
-                report.pass_on("build", status=json.loads(text))
-            elif text:
-                last = text
+        with process.stderr:
+            for line in process.stderr:
+                text = line.decode("utf-8", "replace").strip()
+                if text.startswith("{"):
+                    report.pass_on("build", status=json.loads(text))
+                elif text:
+                    last = text
         if process.wait() != 0:
             reason = last.removeprefix("error: ")
             report.pass_on("build", error=reason)

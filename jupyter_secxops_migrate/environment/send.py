@@ -71,7 +71,7 @@ def _build(given: argparse.Namespace, folder: Path, image: str, report: Report) 
     here = given.here and builder.fills_node_store()
     if not here and not given.push:
         raise errors.RegistryFailed(
-            registry="",
+            registry="of this cluster",
             action="take the image",
             reason="none is set, and the builder does not put images into the node's own store",
         )

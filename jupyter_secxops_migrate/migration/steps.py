@@ -72,7 +72,7 @@ from ..model import (
 )
 from ..placement.policy import ResourcePolicy
 from .plan import finding, make_plan, mounts, observe_again, refused, refused_by
-from .store import Draft, Store
+from .store import Draft, Store, in_registry
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -871,8 +871,8 @@ class Steps:
         if image is None or self.store.shares_image(migration, image):
             await self.engine.delete(migration)
             return
-        pushed = image.get("pushed", True) or image.get("pushing", False)
-        await self.engine.delete(migration, str(image["reference"]), pushed=pushed)
+        reference, pushed = str(image["reference"]), in_registry(image)
+        await self.engine.delete(migration, reference, pushed=pushed)
 
     def _forget(self, migration: str) -> None:
         self._running.pop(migration, None)

@@ -254,7 +254,8 @@ class Store:
     def shares_image(self, migration_id: str, image: Mapping[str, Any]) -> bool:
         """Whether another migration runs this image, stopped or not, or is about to.
 
-        It is the same by its digest, or by its reference where one is not known yet.
+        It is the same by its digest, or by its reference where one is not known yet. Of one that was
+        pushed, only those count that have it from the registry.
         """
         ended = [MigrationState.FAILED.value, MigrationState.CANCELLED.value]
         query = sa.select(migrations.c.facts).where(
@@ -262,9 +263,11 @@ class Store:
         )
         with self.engine.connect() as connection:
             others = [facts.get("image") or {} for facts in connection.scalars(query)]
+        pushed = in_registry(image)
         return any(
             other.get(key) == image[key]
             for other in others
+            if not pushed or in_registry(other)
             for key in ("digest", "reference")
             if image[key]
         )
@@ -478,3 +481,8 @@ def _printable(line: str) -> str:
     """Return a line that terminals and databases take: no escapes, no NUL, not too long."""
     kept = "".join(c if c.isprintable() or c == "\t" else "�" for c in line)
     return kept[:LINE_LENGTH]
+
+
+def in_registry(image: Mapping[str, Any]) -> bool:
+    """Whether a registry has an image of a migration's facts, or may have."""
+    return bool(image.get("pushed", True) or image.get("pushing"))

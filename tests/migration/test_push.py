@@ -1,0 +1,156 @@
+"""An image that only its node has, on two nodes: it is pushed when it has to move, and not before."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from doubles import GIB, DirectoryEngine
+
+from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.base import (
+    LaunchOrder,
+    Measure,
+    Observation,
+    Progress,
+    PushOrder,
+    PushResult,
+)
+from jupyter_secxops_migrate.model import Migration, Route
+from jupyter_secxops_migrate.placement.cluster import Cluster
+from jupyter_secxops_migrate.placement.nodes import Node
+from jupyter_secxops_migrate.placement.requests import Resources
+
+from .world import World
+
+
+class TwoNodes(DirectoryEngine):
+    """Folders on the nodes ``a`` and ``b``, with a registry that is a set of names.
+
+    ``full`` is filled when `copy` ends, as by somebody else's pod. Where ``reaches`` is false no
+    registry is set; ``lossy`` registries keep another image than they were given.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.full = False
+        self.reaches = True
+        self.lossy = False
+        self.unschedulable = False
+        self.registry: set[str] = set()
+        self.launched: list[tuple[bool, dict[str, Any]]] = []
+
+    async def features(self) -> frozenset[str]:
+        return frozenset({"push"} if self.reaches else ())
+
+    async def capacity(self, volumes: Sequence[str] = ()) -> Cluster:
+        whole = Resources(8000, 32 * GIB, 0, 110)
+        # What is copied already has been built: from then on there may be no room.
+        used = 31 if self.full and any(v.startswith("secxops-") for v in volumes) else 1
+        return Cluster(
+            "a",
+            [
+                Node("a", whole, used=Resources(0, used * GIB, 0, 1)),
+                Node("b", whole, used=Resources(0, GIB, 0, 1)),
+            ],
+        )
+
+    async def push(self, order: PushOrder) -> AsyncIterator[Progress | PushResult]:
+        assert order.node == "a"
+        yield Measure(0, None)
+        self.registry.add(order.reference)
+        if self.lossy:
+            yield PushResult("sha256:" + "0" * 64)
+        else:
+            yield PushResult(order.digest)
+
+    async def launch(self, order: LaunchOrder) -> Observation:
+        self.launched.append((order.pushed, dict(order.terms.get("nodeSelector") or {})))
+        if self.unschedulable and len(self.launched) == 1:
+            raise errors.Unschedulable(pod="it", reason="no room")
+        return await super().launch(order)
+
+    async def delete(
+        self, migration: str, image: str | None = None, *, pushed: bool = True
+    ) -> None:
+        await super().delete(migration, image, pushed=pushed)
+        if image is not None and pushed:
+            self.registry.discard(image)
+
+
+@pytest.fixture
+def nodes(asleep: World) -> TwoNodes:
+    engine = TwoNodes(asleep.folder / "engine")
+    asleep.engine = engine
+    asleep.start()
+    return engine
+
+
+def push_state(shared: Migration) -> str:
+    return next(step.state.value for step in shared.steps if step.name.value == "push")
+
+
+def test_what_stays_is_not_pushed(asleep: World, nodes: TwoNodes) -> None:
+    shared = asleep.ended(asleep.share().id)
+
+    assert shared.state.value == "succeeded", shared.error
+    assert (push_state(shared), nodes.registry) == ("skipped", set())
+    assert nodes.launched == [(False, {"kubernetes.io/hostname": "a"})]
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_what_moves_after_all_is_pushed_first_and_removed_in_the_end(
+    asleep: World, nodes: TwoNodes, seen: bool
+) -> None:
+    # Seen before the launch, or only by a scheduler that does not take it.
+    nodes.full, nodes.unschedulable = seen, not seen
+
+    shared = asleep.ended(asleep.share().id)
+
+    assert shared.state.value == "succeeded", shared.error
+    assert [plan.route for plan in shared.plans] == [Route.STAY, Route.MOVE]
+    assert push_state(shared) == "done"
+    assert nodes.launched[-1] == (True, {})
+    assert shared.result is not None and shared.result.image is not None
+    assert nodes.registry == {shared.result.image.reference}
+    asleep.run(asleep.api().delete(shared.id))
+    assert nodes.registry == set()
+
+
+def test_an_image_that_the_registry_changed_is_not_launched_and_not_left(
+    asleep: World, nodes: TwoNodes
+) -> None:
+    nodes.full = nodes.lossy = True
+
+    shared = asleep.ended(asleep.share().id)
+
+    assert shared.error is not None and shared.error.code == "engine_failed"
+    assert push_state(shared) == "failed"
+    assert (nodes.launched, nodes.registry) == ([], set())
+
+
+def test_what_would_have_to_move_without_a_registry_is_refused(
+    asleep: World, nodes: TwoNodes
+) -> None:
+    nodes.full, nodes.reaches = True, False
+
+    shared = asleep.ended(asleep.share().id)
+
+    assert shared.error is not None and shared.error.params["codes"] == ["registry_missing"]
+    assert (nodes.launched, nodes.volumes(shared.id)) == ([], [])
+
+
+def test_a_pushed_image_goes_though_another_share_has_it_on_its_node(
+    asleep: World, nodes: TwoNodes
+) -> None:
+    stays = asleep.ended(asleep.share(name="stays").id)
+    nodes.full = True
+    moved = asleep.ended(asleep.share(name="moves").id)
+    assert push_state(moved) == "done"
+
+    asleep.run(asleep.api().delete(moved.id))
+
+    assert nodes.registry == set()
+    assert nodes.environments() == [stays.id]
