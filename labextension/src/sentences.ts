@@ -538,6 +538,12 @@ const SENTENCES: Record<string, Sentences> = {
       'Check the kubeconfig (`kubectl get pods`) and the network, then retry.'
     )
   ],
+  node_unreachable: (trans, p) => [
+    trans.__('The node %1 does not answer: %2.', p('node'), p('reason')),
+    trans.__(
+      'Wait until it is ready again (`kubectl get nodes`) and retry, or tell your admin.'
+    )
+  ],
   cluster_forbidden: (trans, p) => [
     trans.__(
       'The cluster does not let this account %1: %2.',

@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import faults
-from harness.cluster import Cluster
+from harness.cluster import Cluster, Failed
 from stage import DATA, PROJECT, Stage
 
 # The pod that does a step's work, and the program in it.
@@ -25,6 +26,12 @@ WORK = {
     "launch": ("", "--ServerApp.port=8888"),
 }
 PATIENCE = 20
+POST = """
+import httpx, pathlib, sys
+socket = next(pathlib.Path.home().rglob("service.sock"))
+client = httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=60)
+client.post(f"http://service/secxops/api/v1/{sys.argv[1]}").raise_for_status()
+"""
 KINDS = "jobs,pods,pvc,services,secrets,networkpolicies"
 ENDED = ("succeeded", "failed", "cancelled")
 
@@ -51,11 +58,14 @@ class Share:
         assert code == 0, said
         self.id = said["id"]
 
-    def hold(self, step: str, **more: Any) -> faults.Frozen:
-        """Hold it in a step."""
-        pod, program = WORK[step]
+    def hold(self, step: str, program: str = "", **more: Any) -> faults.Frozen:
+        """Hold it in a step; ``program`` is another one than the step's usual."""
+        pod, usual = WORK[step]
+        program = program or usual
         prefix = f"secxops-{self.id}{pod and '-'}{pod}"
-        return faults.freeze(self.cluster, self.stage.namespace, prefix, program, **more)
+        # The environment's name begins as those of its Jobs do.
+        jobs = () if pod else (f"{prefix}-job",)
+        return faults.freeze(self.cluster, self.stage.namespace, prefix, program, jobs, **more)
 
     def show(self) -> Any:
         _, said = self.stage.secxops("show", self.id)
@@ -123,24 +133,48 @@ def side_by_side(*work: Callable[[], Any]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def make(
+def stages(
     cluster: Cluster, clients: Mapping[str, str], notebook_image: str
-) -> Iterator[Callable[..., Stage]]:
-    """Makes stages with a notebook and files, in namespaces of their own."""
-    made: list[Stage] = []
+) -> Iterator[Sequence[Stage]]:
+    """Two notebooks in namespaces of their own: with disks of their node, and with ones that all reach."""
+    if not cluster.own:
+        pytest.skip("breaks parts of a cluster of our own; KUBECONFIG names another")
 
-    def one(storage_class: str = "node-local", *, megabytes: int = 20, run: str = "true") -> Stage:
+    def make(storage_class: str) -> Stage:
         stage = Patient(cluster, clients, notebook_image)
-        made.append(stage)
         stage.notebook(storage_class)
-        base = cluster.images["jupyter"]
-        files = {"Dockerfile": f"FROM {base}\nRUN {run}\n", "a.py": "print(1)\n", "b.py": "2\n"}
-        stage.fill(files, megabytes)
+        write(stage, "true", 200)
         return stage
 
-    yield one
+    made = side_by_side(lambda: make("node-local"), lambda: make("shared"))
+    yield made
     for stage in made:
         stage.close()
+
+
+def write(stage: Stage, run: str, megabytes: int = 0) -> None:
+    """Write the project, whose image runs a command, and data."""
+    base = stage.cluster.images["jupyter"]
+    stage.fill(
+        {"Dockerfile": f"FROM {base}\nRUN {run}\n", "a.py": "print(1)\n", "b.py": "2\n"}, megabytes
+    )
+
+
+def held_everywhere(stages: Sequence[Stage]) -> list[tuple[Share, faults.Frozen]]:
+    """Four shares, each standing in another step."""
+
+    def one(stage: Stage, step: str) -> tuple[Share, faults.Frozen]:
+        share = Share(stage, "--name", f"in-{step}")
+        return share, share.hold(step)
+
+    near, far = stages
+    # Two of one service are under way at once.
+    return side_by_side(
+        lambda: one(near, "build"),
+        lambda: one(near, "copy"),
+        lambda: one(far, "verify"),
+        lambda: one(far, "launch"),
+    )
 
 
 def kill_service(stage: Stage) -> None:
@@ -149,10 +183,31 @@ def kill_service(stage: Stage) -> None:
     stage.run("sh", "-c", f"kill -9 {int(said['service']['pid'])}")
 
 
-def test_a_service_that_is_killed_in_each_step_goes_on(
-    own: Cluster, make: Callable[..., Stage]
-) -> None:
-    stage = make()
+def start_kubelet(stages: Sequence[Stage]) -> None:
+    """Start it again, and wait until it knows the pods that ran on."""
+
+    def knows(stage: Stage) -> bool:
+        try:
+            return stage.run("echo", "here") == "here\n"
+        except Failed:
+            return False
+
+    faults.start_kubelet(stages[0].cluster, "node-1")
+    for stage in stages:
+        until(lambda s=stage: knows(s))
+
+
+def delete(*shares: Share) -> None:
+    """Delete shares, which leaves nothing."""
+    # Two of one project have one image, which goes with the last.
+    assert all(share.repository for share in shares)
+    side_by_side(*(lambda s=s: s.stage.secxops("delete", s.id, "--yes") for s in shares))
+    for share in shares:
+        share.is_gone()
+
+
+def test_a_service_that_is_killed_in_each_step_goes_on(stages: Sequence[Stage]) -> None:
+    stage, _ = stages
     share = Share(stage)
     kill_service(stage)  # in the check, or just behind it
     for step in ("build", "verify", "launch"):
@@ -162,3 +217,165 @@ def test_a_service_that_is_killed_in_each_step_goes_on(
         kill_service(stage)
         held.thaw()
     share.is_equal()
+    delete(share)
+
+
+def test_an_api_server_that_restarts_is_waited_for(own: Cluster, stages: Sequence[Stage]) -> None:
+    held = held_everywhere(stages)
+    faults.stop_apiserver(own)
+    for _, pod in held:
+        pod.thaw()
+    time.sleep(5)  # that long it is away
+    faults.start_apiserver(own)
+    for share, _ in held:
+        share.is_equal()
+    assert any("does not answer" in share.log() for share, _ in held)
+    delete(*(share for share, _ in held))
+
+
+def test_a_kubelet_that_restarts_is_waited_for(own: Cluster, stages: Sequence[Stage]) -> None:
+    held = held_everywhere(stages)
+    faults.kill_kubelet(own, "node-1")
+    try:
+        for _, pod in held:
+            pod.thaw()
+        time.sleep(5)  # that long it is away
+    finally:
+        start_kubelet(stages)
+    for share, _ in held:
+        share.is_equal()
+    assert any("node-1 does not answer" in share.log() for share, _ in held)
+    delete(*(share for share, _ in held))
+
+
+def test_a_kubelet_that_stays_away_ends_a_share_which_leaves_nothing(
+    own: Cluster, stages: Sequence[Stage]
+) -> None:
+    copying, launching = Share(stages[0]), Share(stages[1])
+    held = side_by_side(lambda: copying.hold("copy"), lambda: launching.hold("launch"))
+    assert copying.repository != launching.repository
+    faults.kill_kubelet(own, "node-1")
+    try:
+        # Before its node is back: nobody can look into a notebook there, but all is removed.
+        side_by_side(
+            lambda: copying.is_gone(PATIENCE + 100), lambda: launching.is_gone(PATIENCE + 260)
+        )
+    finally:
+        for pod in held:
+            pod.thaw()
+        start_kubelet(stages)
+    for share in (copying, launching):
+        said = share.end()
+        assert (said["state"], said["error"]["code"]) == ("failed", "node_unreachable")
+        assert "node-1" in said["error"]["message"]
+        assert "kubectl get nodes" in said["error"]["hint"]
+
+
+def test_a_pod_that_is_evicted_is_made_again(own: Cluster, stages: Sequence[Stage]) -> None:
+    _, stage = stages
+    share = Share(stage)
+
+    def has_begun(pid: int) -> bool:
+        folder = Path(f"/proc/{pid}/root/destination")
+        return folder.is_dir() and any(folder.glob("*.bin"))
+
+    half = share.hold("copy", when=has_begun)
+    faults.evict(own, stage.namespace, half.name)
+    build = share.hold("build", program="buildctl")
+    faults.evict(own, stage.namespace, build.name)
+    for step in ("verify", "launch"):
+        faults.evict(own, stage.namespace, share.hold(step).name)
+    share.is_equal()
+
+    # Once it is launched: it is stopped, and can be started again.
+    pod = share.show()["result"]["place"]["name"]
+    faults.evict(own, stage.namespace, pod)
+    until(lambda: share.show()["environment"]["status"] == "stopped")
+    stage.run("python3", "-c", POST, f"migrations/{share.id}/start")
+    until(lambda: share.show()["environment"]["status"] == "running")
+    share.is_equal()
+    delete(share)
+
+
+def test_a_node_that_is_drained(own: Cluster, stages: Sequence[Stage]) -> None:
+    near, far = stages
+    # The builder comes back by itself, also on a node that takes no other pods.
+    building = Share(near, "--name", "building")
+    held = building.hold("build", program="buildctl")
+    [builder] = [
+        pod["metadata"]["name"]
+        for pod in faults.pods(own, "secxops-build")
+        if pod["spec"]["nodeName"] == "node-1"
+    ]
+    faults.evict(own, "secxops-build", builder)
+    held.thaw()
+    building.is_equal()
+    delete(building)
+
+    copying, launching = Share(near), Share(far)
+    pods = side_by_side(lambda: copying.hold("copy"), lambda: launching.hold("launch"))
+    with faults.cordoned(own, "node-1"):
+        for share, pod in zip((copying, launching), pods, strict=True):
+            faults.evict(own, share.stage.namespace, pod.name)
+        # What its disks hold can be copied there only.
+        said = copying.end()
+        assert (said["state"], said["error"]["code"]) == ("failed", "unschedulable")
+        copying.is_gone()
+        # What other nodes reach too is launched there.
+        launching.is_equal()
+        assert launching.show()["result"]["place"]["node"] == "node-2"
+    delete(launching)
+
+
+def test_a_registry_that_is_down_or_full_ends_a_share_which_leaves_no_tag(
+    own: Cluster, stages: Sequence[Stage]
+) -> None:
+    near, far = stages
+    write(near, "head -c 3000000 /dev/urandom > /opt/down")
+    # What is built already does without it.
+    launching, building = Share(far), Share(near)
+    pods = side_by_side(lambda: launching.hold("launch"), lambda: building.hold("build"))
+    assert building.repository != launching.repository
+    faults.stop_registry(own)
+    try:
+        for pod in pods:
+            pod.thaw()
+        launching.is_equal()
+        failed_by_registry(building)
+        until(lambda: not building.left())
+    finally:
+        faults.start_registry(own)
+    building.is_gone()
+    delete(launching)
+
+    write(near, "head -c 3000000 /dev/urandom > /opt/full")
+    building = Share(near)
+    pod = building.hold("build")
+    with faults.full_registry(own):
+        pod.thaw()
+        failed_by_registry(building)
+        until(lambda: not building.left())
+    building.is_gone()
+    write(near, "true")
+
+
+def failed_by_registry(share: Share) -> None:
+    said = share.end()
+    assert (said["state"], said["error"]["code"]) == ("failed", "registry_failed")
+    assert share.cluster.registry is not None
+    assert share.cluster.registry.address in said["error"]["message"]
+    assert said["error"]["hint"]
+
+
+def test_what_is_cancelled_or_deleted_in_any_step_leaves_nothing(stages: Sequence[Stage]) -> None:
+    def one(stage: Stage, *end: str) -> None:
+        for step in WORK:
+            share = Share(stage)
+            share.hold(step)
+            assert share.left() and share.repository
+            began = time.monotonic()
+            stage.secxops(end[0], share.id, *end[1:])
+            share.is_gone(60 - (time.monotonic() - began))
+
+    near, far = stages
+    side_by_side(lambda: one(near, "cancel"), lambda: one(far, "delete", "--yes"))

@@ -362,6 +362,11 @@ class Connection:
                 )
                 break
             except aiohttp.WSServerHandshakeError as error:
+                if error.status == 404:
+                    # It is gone, or its kubelet has just started and does not know it yet.
+                    raise errors.NodeUnreachable(
+                        node=node, reason="it does not know the pod"
+                    ) from None
                 if error.status < 500:
                     raise self._failure(error.status, b"", f"reach {path}") from None
                 if pause is None:

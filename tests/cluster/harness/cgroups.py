@@ -31,13 +31,18 @@ def processes(group: str) -> set[int]:
     return {pid for folder in _folders(group) for pid in _in(folder)}
 
 
-def find(group: str, name: str) -> str:
-    """Return the group of a name below a group; empty where there is none."""
+def find(group: str, name: str) -> Path | None:
+    """Return the folder of a group of that name below a group, in one of the hierarchies."""
     for hierarchy in _hierarchies():
         for folder, folders, _ in os.walk(hierarchy / group):
             if name in folders:
-                return str((Path(folder) / name).relative_to(hierarchy))
-    return ""
+                return Path(folder) / name
+    return None
+
+
+def inside(folder: Path) -> set[int]:
+    """Return the processes in a group and in those below it, by its folder."""
+    return {pid for name, _, _ in os.walk(folder) for pid in _in(Path(name))}
 
 
 def end(group: str) -> None:

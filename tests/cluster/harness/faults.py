@@ -167,44 +167,44 @@ def freeze(
     namespace: str,
     prefix: str,
     program: str,
+    but: Sequence[str] = (),
     *,
-    without: Sequence[str] = (),
-    when: Callable[[], bool] = lambda: True,
-    seconds: float = 60,
+    when: Callable[[int], bool] = lambda _: True,
+    seconds: float = 180,
 ) -> Frozen:
     """Stop the processes of a pod as soon as its program runs and ``when`` holds.
 
     Parameters
     ----------
     prefix
-        What the pod's name begins with; ``without`` has names that are not meant.
+        What the pod's name begins with; ``but`` has what those begin with that are not meant.
     program
-        A word of the program's command line.
+        Words of the program's command line; ``when`` is given its process.
     """
     site = _site(cluster)
     deadline = time.monotonic() + seconds
     while True:
         for pod in pods(cluster, namespace):
             name, node = pod["metadata"]["name"], pod["spec"].get("nodeName")
-            if not name.startswith(prefix) or name in without or not node:
+            if not name.startswith(prefix) or name.startswith(tuple(but)) or not node:
                 continue
             group = cgroups.find(f"{site.cgroup}/{node}", f"pod{pod['metadata']['uid']}")
             while group and time.monotonic() < deadline:
-                found = cgroups.processes(group)
-                if any(program in _command(pid) for pid in found) and when():
+                found = cgroups.inside(group)
+                if any(program in _command(pid) and when(pid) for pid in found):
                     return Frozen(name, _stop_all(group))
-                if not found and not cgroups.exists(group):
+                if not group.exists():
                     break
-                time.sleep(0.005)
+                time.sleep(0.01)
         if time.monotonic() > deadline:
             raise TimeoutError(f"no {prefix}… of {namespace} runs {program}")
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
-def _stop_all(group: str) -> set[int]:
+def _stop_all(group: Path) -> set[int]:
     stopped: set[int] = set()
     # What was begun meanwhile is stopped too.
-    while new := cgroups.processes(group) - stopped:
+    while new := cgroups.inside(group) - stopped:
         for pid in new:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
