@@ -461,10 +461,11 @@ class KubernetesEngine(KubernetesSettings):
             seconds=self.job_seconds,
         )
         jobs = await self._jobs()
-        # Its pod starts beside the copy and the build, and waits for its manifest.
+        # Its pod starts beside the copy, and waits for its manifest.
         check = VolumeCheck(volume, order.manifest)
         checking = self._check(order.migration, order.owner, check, source)
         fields: Mapping[str, Any] = {}
+        waiting = False
         why = await self._clones.why_not(order, there, volume)
         if why is None:
             try:
@@ -476,7 +477,6 @@ class KubernetesEngine(KubernetesSettings):
             except NotCloned as error:
                 why = str(error)
         if why is None:
-            await jobs.start(checking)
             yield LogLine(
                 f"{order.key}: the storage cloned {order.place.source}; {fields['kept']} of its "
                 f"{fields['files']} files were found equal in the clone, the others were copied."
@@ -485,13 +485,15 @@ class KubernetesEngine(KubernetesSettings):
             yield LogLine(f"{order.key}: copied file by file and not cloned: {why}.")
             body["metadata"]["annotations"] = {WHY: why}
             await self._api.create(claims, body, f"make a claim for {order.key}")
-            await jobs.start(job)
-            await jobs.start(checking)
             async for item in jobs.run(job):
                 if isinstance(item, JobResult):
                     fields = item.fields
                 else:
+                    if not waiting:  # the claim is bound to where the copy runs
+                        waiting = True
+                        await jobs.start(checking)
                     yield item
+        await jobs.start(checking)
         uid, gid = fields["owner"]
         yield CopyResult(
             volume,
@@ -544,8 +546,8 @@ class KubernetesEngine(KubernetesSettings):
     def _check(self, migration: str, owner: str, check: VolumeCheck, source: SourcePod) -> Job:
         """Return the Job that checks a volume by its manifest, read-only at ``/check``.
 
-        It starts where the copy runs, as soon as the claim is there, and waits for the manifest. While
-        it does, the files are handed over at ``/volume``: so one pod serves both.
+        It starts while the copy runs, and waits for the manifest. While it does, the files are handed
+        over at ``/volume``: so one pod serves both.
         """
         names = Names(migration)
         return Job(
@@ -558,7 +560,7 @@ class KubernetesEngine(KubernetesSettings):
                 {"name": "volume", "mountPath": "/volume"},
                 {"name": "volume", "mountPath": "/check", "readOnly": True},
             ],
-            node=source.node,
+            near=source.node,
             tolerations=source.tolerations,
             rights=COPY_RIGHTS,
             files={"manifest": check.manifest, "manifest.meta": _meta(check)},

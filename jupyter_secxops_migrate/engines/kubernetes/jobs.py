@@ -21,11 +21,13 @@ from typing import Any
 from ... import errors
 from ...copying.job import PLACE
 from ...copying.report import MEMORY
+from ...placement.nodes import HOSTNAME
 from ..base import LogLine, Measure, Progress
 from .connection import Connection, Json
 from .settings import KubernetesSettings
 
 WORK = "/work"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 HOLD_SECONDS = 600
 WAIT_SECONDS = 4 * 3600
 RUNNER = ("python3", "-m", "jupyter_secxops_migrate.copying.job")
@@ -48,7 +50,8 @@ COPY_RIGHTS = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID")
 class Job:
     """What to run.
 
-    ``module`` of our package with ``arguments``; ``volumes`` and ``mounts`` as in a pod's spec;
+    ``module`` of our package with ``arguments``; ``volumes`` and ``mounts`` as in a pod's spec; ``node``
+    is where it has to run, ``near`` where it best would;
     ``rights`` are the capabilities of uid 0, without any it runs as ``user`` under *restricted* Pod
     Security; ``group`` and ``groups`` are whose files it may read besides. ``files`` are put into
     ``work`` before it starts; ``results`` are fetched from there when it ended well (name in ``work`` to
@@ -62,6 +65,7 @@ class Job:
     volumes: Sequence[Json] = ()
     mounts: Sequence[Json] = ()
     node: str = ""
+    near: str = ""
     tolerations: Sequence[Mapping[str, Any]] = ()
     rights: Sequence[str] = ()
     user: int = 65532
@@ -162,9 +166,13 @@ def manifest(job: Job, settings: KubernetesSettings) -> Json:
         identity["runAsGroup"] = job.group
     if identity:
         pod["securityContext"] = identity
+    if job.near:
+        here = {"key": HOSTNAME, "operator": "In", "values": [job.near]}
+        wish = {"weight": 100, "preference": {"matchExpressions": [here]}}
+        pod["affinity"] = {"nodeAffinity": {_PREFERRED: [wish]}}
     if job.node:
         # By label, never by nodeName: a volume that waits for its first consumer would wait for ever.
-        pod["nodeSelector"] = {"kubernetes.io/hostname": job.node}
+        pod["nodeSelector"] = {HOSTNAME: job.node}
     if settings.pull_secret:
         pod["imagePullSecrets"] = [{"name": settings.pull_secret}]
     return {
