@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     if given.subfolder and given.commit is None:
         parser.error("--subfolder goes with --commit")
-    if given.cloned is not None and (given.commit is not None or given.exclude):
-        parser.error("--cloned goes without --commit and --exclude")
+    if given.cloned is not None and (given.commit is not None or given.exclude or given.afresh):
+        parser.error("--cloned goes without --commit, --exclude and --afresh")
 
     def work(report: Report) -> None:
         if given.afresh:

@@ -14,13 +14,14 @@ the one before at work.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import importlib
 import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 PLACE = "SECXOPS_WORK"
 """An environment variable: the folder for files that are brought and fetched."""
@@ -53,16 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.what == "run":
         return _run(given.module, given.rest, given.wait, given.hold)
     if given.what == "first":
-        with open(_path(FIRST), "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _alone():
             return _main(given.module, given.rest)
     if given.what == "get":
         return _get(given.names)
     if given.what == "put":
-        for told in given.files:
-            name, _, size = told.rpartition("=")
-            if status := _put(name, int(size)):
-                return status
+        with _alone():
+            for told in given.files:
+                name, _, size = told.rpartition("=")
+                if status := _put(name, int(size)):
+                    return status
     if given.what == "end" or given.begin:
         with open(_path(END if given.what == "end" else BEGIN), "wb"):
             pass
@@ -77,6 +78,14 @@ def _run(module: str, rest: Sequence[str], wait: float, hold: float) -> int:
         print("nobody came for the results", file=sys.stderr)
         return 1
     return status
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no command of an earlier connection is at work on the files."""
+    with open(_path(FIRST), "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _main(module: str, rest: Sequence[str]) -> int:
@@ -96,13 +105,15 @@ def _put(name: str, size: int) -> int:
     if os.path.exists(_path(BEGIN)):
         # Whoever is back after a broken connection: it works with what it was given.
         return 0
-    with open(_path(name), "wb") as file:
+    fresh = _path(f"{name}.new")
+    with open(fresh, "wb") as file:
         while size > 0:
             chunk = os.read(sys.stdin.fileno(), min(size, 1 << 20))
             if not chunk:
                 return 1
             file.write(chunk)
             size -= len(chunk)
+    os.replace(fresh, _path(name))
     return 0
 
 

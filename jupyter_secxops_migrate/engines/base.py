@@ -78,7 +78,7 @@ class Names:
         return f"secxops-{self.migration}-{key}"
 
     def job(self, key: str) -> str:
-        """The Job for one purpose: ``copy-code``, ``own``, ``verify`` …"""
+        """The Job for one purpose: ``copy-code``, ``check-code``, ``build`` …"""
         return f"secxops-{self.migration}-job-{key}"
 
 

@@ -140,9 +140,7 @@ class Dockerfile:
             for name, value in item.flags:
                 image = value
                 if name == "mount":
-                    image = dict(part.partition("=")[::2] for part in value.split(",")).get(
-                        "from", ""
-                    )
+                    image = _mount_options(value).get("from", "")
                 elif name != "from":
                     continue
                 if image and image.lower() not in lowered:
@@ -233,35 +231,44 @@ class Dockerfile:
         return found
 
     def remote_adds(self) -> list[tuple[int, str]]:
-        """Return ``(line, URL)`` of every ADD from elsewhere."""
-        return [
-            (item.line, word)
-            for item in self.instructions
-            if item.keyword == "ADD" and item.flag("from") is None
-            for word in _copy_words(item)[:-1]
-            if _REMOTE.match(word)
-        ]
+        """Return ``(line, URL)`` of every ADD from elsewhere, and of what only the build knows."""
+        found = []
+        for item in self.instructions:
+            if item.keyword != "ADD" or item.flag("from") is not None:
+                continue
+            values = self._values(item.stage)
+            for word in _copy_words(item)[:-1]:
+                known = substitute(word, values)
+                if _REMOTE.match(known or word) or (known is None and word.startswith("$")):
+                    found.append((item.line, known or word))
+        return found
 
     def binds_context(self) -> bool:
         """Return whether a RUN mounts the build context itself (``--mount=type=bind``)."""
         return any(
-            options.get("type", "bind") == "bind" and "from" not in options
-            for _, options in self._run_mounts()
+            kind == "bind" and "from" not in options for _, kind, options in self._run_mounts()
         )
 
     def secret_mounts(self) -> list[tuple[int, str]]:
-        """Return ``(line, type)`` of every RUN that mounts a ``secret`` or an ``ssh`` agent."""
+        """Return ``(line, type)`` of every RUN that mounts a ``secret`` or an ``ssh`` agent.
+
+        And of every one whose type only the build knows.
+        """
         return [
-            (line, options["type"])
-            for line, options in self._run_mounts()
-            if options.get("type") in ("secret", "ssh")
+            (line, kind)
+            for line, kind, _ in self._run_mounts()
+            if kind in ("secret", "ssh") or "$" in kind
         ]
 
-    def _run_mounts(self) -> Iterator[tuple[int, dict[str, str]]]:
+    def _run_mounts(self) -> Iterator[tuple[int, str, dict[str, str]]]:
+        """Yield the line, the type and the options of every ``RUN --mount``."""
         for item in self.instructions:
             for name, value in item.flags:
                 if item.keyword == "RUN" and name == "mount":
-                    yield item.line, dict(part.partition("=")[::2] for part in value.split(","))
+                    options = _mount_options(value)
+                    written = options.get("type", "bind")
+                    known = substitute(written, self._values(item.stage))
+                    yield item.line, (known or written).lower(), options
 
     def needs_buildkit(self) -> list[tuple[int, str]]:
         """Return ``(line, feature)`` of everything that the classic builder does not know.
@@ -333,6 +340,12 @@ class Dockerfile:
                 if item.keyword == keyword:
                     return substitute(_unquote(item.args), self._values(stage.index))
         return None
+
+
+def _mount_options(value: str) -> dict[str, str]:
+    """Read a ``--mount`` as BuildKit does: without quotes, keys in lower case."""
+    parts = value.replace('"', "").replace("'", "").split(",")
+    return {key.strip().lower(): text for key, _, text in (part.partition("=") for part in parts)}
 
 
 _BUILDKIT_FLAGS = {

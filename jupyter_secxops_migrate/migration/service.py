@@ -14,6 +14,7 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
@@ -57,6 +58,9 @@ _START_LOOK_SECONDS = 0.5
 def new_id() -> str:
     """Return a fresh migration id: a letter and nine letters or digits."""
     return "m" + "".join(secrets.choice(_ALPHABET) for _ in range(9))
+
+
+_PLAN_TAKES = timedelta(minutes=15)
 
 
 class MigrationService:
@@ -374,7 +378,8 @@ class OwnerApi:
             migration.attempt += 1
             migration.started = migration.finished = migration.error = None
             migration.steps = [Step(name=name) for name in StepName]
-            draft.facts = {}
+            # What could not be removed when it ended goes first.
+            draft.facts = draft.facts if draft.facts.get("left") else {}
         queued = self._store.get(migration_id, self.owner)
         await self._service.begin(queued)
         return queued
@@ -443,8 +448,8 @@ class OwnerApi:
         return [
             o
             for o in owned
-            if o.migration not in known
-            or (o.migration not in under_way)  # failed and cancelled ones keep nothing
+            if (o.migration not in known and not _of_a_plan(o))
+            or (o.migration in known and o.migration not in under_way)  # those keep nothing
         ]
 
     async def sweep(self) -> Sequence[Orphan]:
@@ -469,3 +474,9 @@ class OwnerApi:
             },
             checks=checks,
         )
+
+
+def _of_a_plan(found: Orphan) -> bool:
+    """Whether a Job that belongs to no migration may be that of a plan which is being made."""
+    young = found.created is not None and utcnow() - found.created < _PLAN_TAKES
+    return found.role == "job" and found.migration is None and young

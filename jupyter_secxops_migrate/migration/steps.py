@@ -87,6 +87,10 @@ _CLEAR_AGAIN_SECONDS = (5, 10, 20, 40, 60)
 _SUSPEND_SECONDS = 5
 
 
+_OF_IMAGES = ("image", "images")
+"""Facts that tell which images are to be removed: the last one, and those of builds before."""
+
+
 class Given(Exception):
     """This branch ends because another one failed or the owner cancelled."""
 
@@ -331,7 +335,7 @@ class Steps:
     async def begin(self, migration: str) -> None:
         """Wait for its turn, and take it. One that had it before a restart has it still."""
         if (clearing := self._clearing.get(migration)) is not None:
-            # What an earlier attempt left is adopted: nobody may take it away any more.
+            # What an earlier attempt left is removed below, once it is this one's turn.
             clearing.cancel()
             await asyncio.wait([clearing])
         changed = asyncio.Event()
@@ -354,6 +358,10 @@ class Steps:
             if draft.migration.state is MigrationState.QUEUED:
                 draft.migration.state = MigrationState.RUNNING
             draft.migration.started = draft.migration.started or utcnow()
+        if self.store.read(migration).facts.get("left"):
+            await self.delete(migration)
+            with self.store.edit(migration) as draft:
+                draft.facts = {}
 
     async def check(self, migration: str) -> None:
         """Plan the migration; a refusal ends it."""
@@ -506,8 +514,11 @@ class Steps:
     def _name_image(self, migration: str, reference: str) -> None:
         """Note what the image will be called: what cleans up after an interrupted push must know."""
         with self.store.edit(migration) as draft:
-            if (draft.facts.get("image") or {}).get("reference") != reference:
+            before = draft.facts.get("image")
+            if before is None or before["reference"] != reference:
                 draft.facts["image"] = {"reference": reference, "digest": "", "size": 0}
+                if before is not None:  # of a build that was done again
+                    draft.facts.setdefault("images", []).append(before)
 
     # ------------------------------------------------------------------ copy
 
@@ -702,8 +713,9 @@ class Steps:
                 except errors.Unschedulable:
                     if record.plan.route is Route.MOVE:
                         raise
-                    second = await self._plan_again(migration, stay=False)
+                    # First: a call that is repeated from here on must not find the old pod.
                     await self.engine.stop(migration)
+                    second = await self._plan_again(migration, stay=False)
                     await engine.launch(order(second))
             except errors.LaunchFailed as error:
                 self.store.log(record, error.message.splitlines())
@@ -819,14 +831,15 @@ class Steps:
                     # Whoever cancels has seen no failure.
                     step.state = StepState.WAITING if cancelled else StepState.FAILED
                     step.finished = None if cancelled else utcnow()
-            draft.facts = {} if gone else {"left": True, "image": draft.facts.get("image")}
+            left = {key: draft.facts[key] for key in _OF_IMAGES if key in draft.facts}
+            draft.facts = {} if gone else {"left": True, **left}
         self._forget(migration)
         return gone
 
     async def clear_up(self, migration: str) -> None:
         """Remove what could not be removed when it ended, once that can be done again.
 
-        Ends without that if the migration is tried again, which adopts what is there, or deleted.
+        Ends without that if the migration is tried again, which begins with it, or deleted.
         """
         task = asyncio.ensure_future(self._clear(migration))
         self._clearing[migration] = task
@@ -849,11 +862,16 @@ class Steps:
                 return
             try:
                 await self.delete(migration)
+                with self.store.edit(migration) as draft:
+                    draft.facts = {}
+            except errors.NotFound:
+                return  # deleted meanwhile
             except errors.SecxopsError as error:
                 log.warning("%s: still could not clean up: %s", migration, error.code)
                 continue
-            with self.store.edit(migration) as draft:
-                draft.facts = {}
+            except Exception:
+                log.exception("%s: still could not clean up", migration)
+                continue
             log.info("%s: cleaned up", migration)
             return
 
@@ -867,12 +885,15 @@ class Steps:
 
     async def delete(self, migration: str) -> None:
         """Remove all that it has in the engine, and the image if nothing else needs it."""
-        image = self.store.read(migration).facts.get("image")
-        if image is None or self.store.shares_image(migration, image):
-            await self.engine.delete(migration)
-            return
-        reference, pushed = str(image["reference"]), in_registry(image)
-        await self.engine.delete(migration, reference, pushed=pushed)
+        facts = self.store.read(migration).facts
+        images = [*facts.get("images", ()), facts.get("image")]
+        own = [i for i in images if i is not None and not self.store.shares_image(migration, i)]
+        for image in own or (None,):
+            if image is None:
+                await self.engine.delete(migration)
+            else:
+                reference, pushed = str(image["reference"]), in_registry(image)
+                await self.engine.delete(migration, reference, pushed=pushed)
 
     def _forget(self, migration: str) -> None:
         self._running.pop(migration, None)

@@ -22,7 +22,7 @@ JOB = "jupyter_secxops_migrate.copying.job run"
 WORK = {
     "build": ("job-build", JOB),
     "copy": ("job-copy-data-1", JOB),
-    "verify": ("job-verify-data-1", JOB),
+    "verify": ("job-check-data-1", JOB),
     "launch": ("", "--ServerApp.port=8888"),
 }
 PATIENCE = 20
@@ -65,7 +65,10 @@ class Share:
         prefix = f"secxops-{self.id}{pod and '-'}{pod}"
         # The environment's name begins as those of its Jobs do.
         jobs = () if pod else (f"{prefix}-job",)
-        return faults.freeze(self.cluster, self.stage.namespace, prefix, program, jobs, **more)
+        found = faults.freeze(self.cluster, self.stage.namespace, prefix, program, jobs, **more)
+        if step == "verify":  # its pod is there before, and waits
+            until(lambda: self.step("verify") == "running")
+        return found
 
     def show(self) -> Any:
         _, said = self.stage.secxops("show", self.id)

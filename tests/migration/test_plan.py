@@ -200,8 +200,15 @@ def test_baked_in_code_is_a_warning_or_by_policy_a_refusal():
 def test_images_must_be_among_those_allowed_wherever_they_are_named():
     policy = ResourcePolicy(allowed_bases=["debian:*", "registry.example/*"])
     assert planned(policy=policy).refusals == []
-    for line in ("FROM evil", "FROM debian:12\nCOPY --from=evil /a /b", "ARG X\nFROM $X"):
-        assert codes(planned(surveyed(line), policy=policy).refusals) == ["bad_dockerfile"], line
+    for line in (
+        "FROM evil",
+        "FROM debian:12\nCOPY --from=evil /a /b",
+        "ARG X\nFROM $X",
+        "FROM debian:12\nRUN --mount=FROM=evil,target=/x true",
+        'FROM debian:12\nRUN --mount="from=evil,target=/x" true',
+    ):
+        found = planned(surveyed(line), policy=policy, features=["buildkit", "syntax-1.4"])
+        assert codes(found.refusals) == ["bad_dockerfile"], line
 
 
 def test_the_image_of_the_syntax_line_must_be_allowed_too():
@@ -212,11 +219,21 @@ def test_the_image_of_the_syntax_line_must_be_allowed_too():
     assert (refusal.code, refusal.params["line"]) == ("bad_dockerfile", 1)
 
 
-@pytest.mark.parametrize("kind", ["secret", "ssh"])
-def test_a_build_that_asks_for_a_secret_is_refused(kind):
-    survey = surveyed(f"FROM debian:12\nRUN --mount=type={kind},id=key pip install private")
-    (refusal,) = planned(survey, features=["buildkit"]).refusals
-    assert (refusal.code, refusal.params["line"]) == ("bad_dockerfile", 2)
+@pytest.mark.parametrize(
+    ("mount", "kind"),
+    [
+        ("type=secret,id=key", "secret"),
+        ("type=ssh", "ssh"),
+        ("id=key,TYPE=Secret", "secret"),
+        ('"type=secret,id=key"', "secret"),
+        ("type=$KIND,id=key", "ssh"),
+        ("type=$UNKNOWN,id=key", "$unknown"),
+    ],
+)
+def test_a_build_that_asks_for_a_secret_is_refused(mount, kind):
+    survey = surveyed(f"FROM debian:12\nARG KIND=ssh\nRUN --mount={mount} pip install private")
+    (refusal,) = planned(survey, features=["buildkit", "syntax-1.4"]).refusals
+    assert (refusal.code, refusal.params["line"]) == ("bad_dockerfile", 3)
     assert f"a mount of the type {kind}" in refusal.message
 
 
@@ -232,6 +249,11 @@ def test_a_download_by_add_is_a_warning_or_by_policy_a_refusal():
     found = planned(survey, policy=ResourcePolicy(remote_add="refuse"))
     assert (found.warnings, codes(found.refusals)) == ([], ["bad_dockerfile"])
     assert "word" not in found.model_dump_json() and found.refusals[0].params["line"] == 2
+    for hidden in ("ARG U=https://example.org/x\nADD $U /x", "ARG U\nADD $U /x"):
+        found = planned(
+            surveyed(f"FROM debian:12\n{hidden}"), policy=ResourcePolicy(remote_add="refuse")
+        )
+        assert codes(found.refusals) == ["bad_dockerfile"], hidden
 
 
 def test_a_base_that_is_not_here_is_said():

@@ -105,6 +105,7 @@ def build_job(
 ) -> Job:
     """Return the Job that sends a project's context: *restricted*, the project read-only."""
     assert order.place is not None
+    names = Names(order.migration)
     arguments = [
         *("/source", "--dockerfile", f"{WORK}/Dockerfile", "--work", WORK),
         *_to_builder(settings, builder),
@@ -128,7 +129,7 @@ def build_job(
         mount["subPath"] = order.place.subpath
     volumes, mounts = _secrets(settings)
     return Job(
-        name=Names(order.migration).job("build"),
+        name=names.job("rebuild" if order.place.source == names.volume("code") else "build"),
         labels=labels(order.owner, "job", order.migration),
         module="environment.send",
         arguments=arguments,
@@ -231,7 +232,7 @@ async def read_push(
 
 
 async def read_build(
-    order: BuildOrder, items: AsyncIterator[Progress | JobResult]
+    order: BuildOrder, items: AsyncIterator[Progress | JobResult], registry: str
 ) -> AsyncIterator[Progress | JobResult]:
     """Read what the Job passes on of BuildKit's words.
 
@@ -264,7 +265,7 @@ async def read_build(
         for found in output.rest():
             yield found
         yield LogLine(without_passwords(failed))
-        raise _failure(output, failed) from None
+        raise _failure(output, failed, registry) from None
 
 
 def _status(output: BuildKitOutput, status: Mapping[str, Any]) -> list[Progress]:
@@ -284,11 +285,11 @@ def _status(output: BuildKitOutput, status: Mapping[str, Any]) -> list[Progress]
     return found
 
 
-def _failure(output: BuildKitOutput, reason: str) -> errors.SecxopsError:
+def _failure(output: BuildKitOutput, reason: str, registry: str) -> errors.SecxopsError:
     if _lost(reason):
         return _builder_lost("build the image", reason)
     if _at_registry(reason):
-        return _registry_failed(output.order.repository, "take the image", reason)
+        return _registry_failed(registry, "take the image", reason)
     found = output.failure(reason)
     if isinstance(found, errors.BaseImageMissing) and _OUT_OF_REACH.search(reason):
         image = str(found.params["image"])

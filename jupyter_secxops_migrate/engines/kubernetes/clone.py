@@ -120,7 +120,7 @@ class Clones:
         return why_not(order, claim, volume, wanted, self.settings.cloning_drivers)
 
     async def fill(
-        self, body: Json, source: str, job: Job, jobs: Jobs
+        self, body: Json, source: str, job: Job, checking: Job, jobs: Jobs
     ) -> AsyncIterator[Progress | JobResult]:
         """Make the claim ``body`` as a clone of ``source``, or adopt it, and run the copying Job on it.
 
@@ -145,7 +145,8 @@ class Clones:
             now = await self.api.get(f"{claims}/{name}")
             bound = ((now or {}).get("status") or {}).get("phase") == "Bound"
             reason = str(error.params.get("reason") or error.message).rstrip(".")
-            await jobs.remove(job.name)
+            for using in (job, checking):
+                await jobs.remove(using.name)
             await self.api.delete(f"{claims}/{name}")
             await self._gone(f"{claims}/{name}")
             raise NotCloned(reason if bound else f"no clone was made ({reason})") from error

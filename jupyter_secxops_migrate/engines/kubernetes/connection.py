@@ -33,7 +33,7 @@ _AGAIN = (0.2, 0.5, 1, 2, 4)
 # A stream that has been silent for as long is asked for anew: nobody tells of a lost connection.
 _FOLLOW = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300)
 # An API server that has just started may know neither roles nor accounts yet.
-_SETTLE_SECONDS = 30
+_SETTLE_SECONDS = 10
 # Server-side time limit of a watch, in seconds; the API server spreads its own at random.
 WATCH_SECONDS = 300
 

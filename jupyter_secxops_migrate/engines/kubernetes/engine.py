@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -269,29 +270,33 @@ class KubernetesEngine(KubernetesSettings):
         address = self.registry_address
         if address not in self._registries:
             if not address:
-                raise errors.RegistryFailed(
-                    registry="",
-                    action="be used",
-                    reason="none is set (KubernetesEngine.registry_address)",
-                )
+                raise self._registry_unusable("none is set (KubernetesEngine.registry_address)")
             namespace = await self._space.name()
             user = password = ca = ""
             if secret := self.registry_secret or self.pull_secret:
                 found = await self._api.get(await self._space.path("secret", secret))
                 if found is None:
-                    raise errors.RegistryFailed(
-                        registry=self.registry_address,
-                        action="be used",
-                        reason=f"there is no secret {secret}",
-                    )
-                config = json.loads(base64.b64decode(found["data"][".dockerconfigjson"]))
-                user, password = credentials(config, split(self.registry_address)[0])
+                    raise self._registry_unusable(f"there is no secret {secret}")
+                try:
+                    config = json.loads(base64.b64decode(found["data"][".dockerconfigjson"]))
+                    user, password = credentials(config, split(self.registry_address)[0])
+                except (KeyError, ValueError, AttributeError):
+                    raise self._registry_unusable(
+                        f"the secret {secret} has no Docker configuration with auths"
+                    ) from None
             if self.registry_ca:
                 path = f"/api/v1/namespaces/{namespace}/configmaps/{self.registry_ca}"
                 ca = ((await self._api.get(path) or {}).get("data") or {}).get("ca.crt", "")
             make: Any = self.registry_class
             self._registries[address] = make(address, user, password, ca)
         return self._registries[address]
+
+    def _registry_unusable(self, reason: str) -> errors.RegistryFailed:
+        found = errors.RegistryFailed(
+            registry=self.registry_address or "the registry", action="be used", reason=reason
+        )
+        found.again = False
+        return found
 
     async def image(self, reference: str) -> ImageInfo | None:
         """Say whether the source's node has an image; more than that a node does not tell."""
@@ -324,7 +329,7 @@ class KubernetesEngine(KubernetesSettings):
             (work / "Dockerfile").write_bytes(order.text)
             job = build_job(order, self, source, address, repository, work)
             jobs = await self._jobs()
-            async for item in read_build(order, jobs.run(job)):
+            async for item in read_build(order, jobs.run(job), self.registry_address):
                 if not isinstance(item, JobResult):
                     yield item
                     continue
@@ -435,8 +440,7 @@ class KubernetesEngine(KubernetesSettings):
             )
         body = objects.claim(volume, marks, there, class_of_copy(there, self))
         arguments = [
-            # The volume is this copy's alone: nobody has come for the result of what lies there.
-            *("--manifest", f"{WORK}/manifest", "--json", "--afresh"),
+            *("--manifest", f"{WORK}/manifest", "--json"),
             *(f"--exclude={path}" for path in order.exclude),
         ]
         if order.commit:
@@ -465,11 +469,10 @@ class KubernetesEngine(KubernetesSettings):
         check = VolumeCheck(volume, order.manifest)
         checking = self._check(order.migration, order.owner, check, source)
         fields: Mapping[str, Any] = {}
-        waiting = False
         why = await self._clones.why_not(order, there, volume)
         if why is None:
             try:
-                async for item in self._clones.fill(body, order.place.source, job, jobs):
+                async for item in self._clones.fill(body, order.place.source, job, checking, jobs):
                     if isinstance(item, JobResult):
                         fields = item.fields
                     else:
@@ -485,15 +488,17 @@ class KubernetesEngine(KubernetesSettings):
             yield LogLine(f"{order.key}: copied file by file and not cloned: {why}.")
             body["metadata"]["annotations"] = {WHY: why}
             await self._api.create(claims, body, f"make a claim for {order.key}")
-            async for item in jobs.run(job):
+            # The volume is this copy's alone: nobody has come for the result of what lies there.
+            afresh = replace(job, arguments=["--afresh", *job.arguments])
+            waiting = False
+            async for item in jobs.run(afresh):
                 if isinstance(item, JobResult):
                     fields = item.fields
-                else:
-                    if not waiting:  # the claim is bound to where the copy runs
-                        waiting = True
-                        await jobs.start(checking)
-                    yield item
-        await jobs.start(checking)
+                    continue
+                if not waiting:  # the claim is bound to where the copy runs
+                    waiting = await jobs.try_to_start(checking)
+                yield item
+        await jobs.try_to_start(checking)
         uid, gid = fields["owner"]
         yield CopyResult(
             volume,

@@ -33,6 +33,7 @@ WAIT_SECONDS = 4 * 3600
 RUNNER = ("python3", "-m", "jupyter_secxops_migrate.copying.job")
 _BY_CODE = {kind.code: kind for kind in errors.SecxopsError.catalogue()}
 _CHUNK = 256 * 1024
+_RELEASE_AGAIN = (0, 1, 5, 30)
 # How many pods of one Job may be taken away before that is no accident any more.
 PODS = 4
 # A pod that is taken away, or killed, ends like this; every other end is the program's own.
@@ -151,7 +152,8 @@ def manifest(job: Job, settings: KubernetesSettings) -> Json:
                         **job.environment,
                     }.items()
                 ],
-                "workingDir": "/",
+                # Python looks for modules there first: in nobody's folder but ours.
+                "workingDir": job.work,
                 "resources": {"requests": dict(settings.job_requests)},
                 "securityContext": security(job.rights, job.user),
                 "volumeMounts": [
@@ -231,8 +233,9 @@ class Jobs:
             pod = await self._running(job, lost)
             name, said = pod["metadata"]["name"], _Said()
             try:
-                async for item in self._follow(job, pod, said):
-                    yield item
+                async with contextlib.aclosing(self._follow(job, pod, said)) as items:
+                    async for item in items:
+                        yield item
             except (errors.TemporaryError, errors.ClusterRefused):
                 if not _ended(await self.api.get(f"{self.pods}/{name}")):
                     raise
@@ -249,7 +252,7 @@ class Jobs:
 
     async def _follow(
         self, job: Job, pod: Json, said: _Said
-    ) -> AsyncIterator[Progress | JobResult]:
+    ) -> AsyncGenerator[Progress | JobResult, None]:
         """Give a pod its files, yield what it says, and fetch its results."""
         if job.files and pod["status"]["phase"] == "Running":
             await self._put(pod, job.files, "--begin")
@@ -278,16 +281,18 @@ class Jobs:
             try:
                 await self._put(pod, job.files)
                 rest = b""
-                async for chunk in self._output(pod, ["first", module, *arguments]):
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in lines:
-                        item = read_line(line.decode("utf-8", "replace"))
-                        if not isinstance(item, JobResult):
-                            yield item
-                        elif item.kind == "error":
-                            said.failure = error_of(item.fields)
-                        else:
-                            said.fields = item.fields
+                output = self._output(pod, ["first", module, *arguments])
+                async with contextlib.aclosing(output) as chunks:
+                    async for chunk in chunks:
+                        *lines, rest = (rest + chunk).split(b"\n")
+                        for line in lines:
+                            item = read_line(line.decode("utf-8", "replace"))
+                            if not isinstance(item, JobResult):
+                                yield item
+                            elif item.kind == "error":
+                                said.failure = error_of(item.fields)
+                            else:
+                                said.fields = item.fields
                 if said.fields is not None:
                     await self._fetch(pod, results)
                     yield JobResult(said.fields)
@@ -313,6 +318,14 @@ class Jobs:
             body = manifest(job, self.settings)
             await try_pod(self.api, self.pods, body)
             await self.api.create(self.path, body, f"start {job.name}")
+
+    async def try_to_start(self, job: Job) -> bool:
+        """Make a Job ahead of its time; say whether it is there. What is against it, its run will tell."""
+        try:
+            await self.start(job)
+        except errors.SecxopsError:
+            return False
+        return True
 
     def _usable(self, there: Json, job: Job) -> bool:
         status = there.get("status") or {}
@@ -407,8 +420,11 @@ class Jobs:
         """Let a Job whose results are here end, beside what comes next; else it ends by itself."""
 
         async def tell() -> None:
-            with contextlib.suppress(errors.SecxopsError):
-                await self._execute(pod, ["end"])
+            for pause in _RELEASE_AGAIN:
+                await asyncio.sleep(pause)
+                with contextlib.suppress(errors.SecxopsError):
+                    await self._execute(pod, ["end"])
+                    return
 
         task = asyncio.create_task(tell())
         self._releasing.add(task)
@@ -417,8 +433,9 @@ class Jobs:
     async def _execute(
         self, pod: Json, words: Sequence[str], stdin: AsyncIterator[bytes] | None = None
     ) -> None:
-        async for _ in self._output(pod, words, stdin):
-            pass
+        async with contextlib.aclosing(self._output(pod, words, stdin)) as chunks:
+            async for _ in chunks:
+                pass
 
     def _output(
         self, pod: Json, words: Sequence[str], stdin: AsyncIterator[bytes] | None = None

@@ -25,7 +25,7 @@ HOME = 'printf %s "$HOME"'
 
 KEEP_SECONDS = 60
 
-_TOOLS = ("/usr", "/bin", "/lib", "/lib64", "/etc")
+_TOOLS = tuple(map(PurePosixPath, ("/usr", "/bin", "/lib", "/lib64", "/etc", "/opt/secxops")))
 """Where the tools image has what the Job runs."""
 
 
@@ -70,7 +70,7 @@ def _mounts(source: SourcePod, wanted: Sequence[str]) -> list[tuple[str, dict[st
     found = []
     for claim, mount in source.claims():
         path = PurePosixPath(mount["mountPath"])
-        hides = any(PurePosixPath(tools).is_relative_to(path) for tools in _TOOLS)
+        hides = any(t.is_relative_to(path) or path.is_relative_to(t) for t in _TOOLS)
         if mount.get("subPathExpr") or (
             hides and not any(PurePosixPath(asked).is_relative_to(path) for asked in wanted)
         ):

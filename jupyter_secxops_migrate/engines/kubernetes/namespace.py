@@ -84,9 +84,12 @@ class Namespace:
         found: list[BaseException] = []
         for kind in kinds:
             path = await self.path(kind)
-            names = [
-                row["metadata"]["name"] for row in await self.api.list(path, labelSelector=selector)
-            ]
+            try:
+                rows = await self.api.list(path, labelSelector=selector)
+            except errors.SecxopsError as error:
+                found.append(error)
+                continue
+            names = [row["metadata"]["name"] for row in rows]
             ended = await asyncio.gather(
                 *(
                     self.remove_pod(name, seconds=FORCE_SECONDS, force=True)

@@ -126,15 +126,14 @@ class KubernetesSettings(Configurable):
         config=True
     )
     start_seconds = Float(
-        180.0, help="How long a pod may take until its container runs, in seconds."
+        180.0,
+        help="How long a pod may take until its container runs, and an environment until its JupyterLab "
+        "answers, in seconds.",
     ).tag(config=True)
     schedule_seconds = Float(
         15.0,
         help="How long a pod may be unschedulable before that counts as final, in seconds; longer "
         "where an autoscaler adds nodes.",
-    ).tag(config=True)
-    launch_seconds = Float(
-        120.0, help="How long JupyterLab may take to answer after its start, in seconds."
     ).tag(config=True)
     launcher_class = Type(
         "jupyter_secxops_migrate.engines.kubernetes.launcher.PodLauncher",

@@ -184,6 +184,7 @@ class Jobs:
 
 
 JOB = Job("job", {}, "copying.__main__", ["--json", "--", "/source", "/destination"])
+CHECK = Job("check", {}, "copying.verify", ["--json", "--", "/check"])
 BODY = objects.claim("copy", {}, source(), "fast")
 
 
@@ -195,7 +196,9 @@ def clones(api: Api, **settings: Any) -> Clones:
 
 def filled(api: Api, jobs: Any, **settings: Any) -> list[Any]:
     async def work() -> list[Any]:
-        return [item async for item in clones(api, **settings).fill(BODY, "flows", JOB, jobs)]
+        return [
+            item async for item in clones(api, **settings).fill(BODY, "flows", JOB, CHECK, jobs)
+        ]
 
     return asyncio.run(work())
 
@@ -227,7 +230,7 @@ def test_a_clone_that_came_back_wrong_is_gone_before_anything_takes_its_place(
     with pytest.raises(NotCloned) as failed:
         filled(api, jobs)
     assert str(failed.value) == error.params["reason"]
-    assert jobs.removed == ["job"]
+    assert jobs.removed == ["job", "check"]
     assert f"{CLAIMS}/copy" not in api.objects
 
 
@@ -251,7 +254,7 @@ def test_a_clone_that_needs_no_pod_is_waited_for_before_there_is_one() -> None:
             api.objects[f"{CLAIMS}/copy"]["status"] = {"phase": "Bound"}
 
         binding = asyncio.ensure_future(bind())
-        async for _ in clones(api).fill(BODY, "flows", JOB, jobs):  # type: ignore[arg-type]
+        async for _ in clones(api).fill(BODY, "flows", JOB, CHECK, jobs):  # type: ignore[arg-type]
             pass
         await binding
 
