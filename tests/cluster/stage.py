@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cluster import Cluster
+from harness.site import cgroup_of
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "operators" / "kubernetes"
@@ -45,6 +46,10 @@ def builders(
         shutil.copytree(GUIDE, folder / "guide")
         (folder / "ca.crt").write_bytes(Path(cluster.registry.ca).read_bytes())
         written = (GUIDE / kind / "buildkitd.toml").read_text()
+        # What containerd runs for it goes with the cluster, as all the rest does.
+        group = f'defaultCgroupParent = "/{cgroup_of(cluster.name)}/builds"'
+        worker = "[worker.containerd]\n"
+        written = written.replace(worker, f"{worker}  {group}\n")
         (folder / "buildkitd.toml").write_text(
             f'{written}\n[registry."{cluster.registry.address}"]\n  ca = ["/etc/secxops/ca.crt"]\n'
         )
