@@ -261,7 +261,7 @@ def test_a_kubelet_that_stays_away_ends_a_share_which_leaves_nothing(
     try:
         # Before its node is back: nobody can look into a notebook there, but all is removed.
         side_by_side(
-            lambda: copying.is_gone(PATIENCE + 100), lambda: launching.is_gone(PATIENCE + 260)
+            lambda: copying.is_gone(PATIENCE + 100), lambda: launching.is_gone(PATIENCE + 100)
         )
     finally:
         for pod in held:

@@ -324,6 +324,21 @@ class Connection:
             if rest:
                 yield rest.decode("utf-8", "replace")
 
+    async def insist_on_node(self, namespace: str, pod: str, container: str, node: str) -> None:
+        """Fail unless the kubelet of a pod's node answers.
+
+        Raises
+        ------
+        errors.NodeUnreachable
+            It does not.
+        """
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        response = await self.send("GET", path, container=container, tailLines=1)
+        async with response:
+            if response.status == 500:
+                reason = _message(await self._read(response))
+                raise errors.NodeUnreachable(node=node, reason=reason)
+
     async def tail(self, namespace: str, pod: str, container: str, lines: int = 20) -> str:
         """Return the last lines of a container's log; empty where there is none."""
         response = await self.send(

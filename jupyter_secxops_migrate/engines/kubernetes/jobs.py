@@ -40,6 +40,8 @@ PODS = 4
 _KILLED = (137, 143)
 # A kubelet says that it has seen a pod within seconds.
 UNSEEN_SECONDS = 40
+# Nothing new from a pod for as long: its kubelet is asked whether it is there.
+QUIET_SECONDS = 10
 # The first failed try may pass; what backs off has failed twice.
 _NO_IMAGE = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _NO_START = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
@@ -503,6 +505,7 @@ async def wait_for_pod(
     ends = loop.time() + settings.start_seconds
     unschedulable_since: float | None = None
     unseen_since: float | None = None
+    quiet = 0
     last: Json | None = None
     while loop.time() < ends:
         page = await api.get(pods, **wanted) or {"items": [], "metadata": {}}
@@ -525,7 +528,11 @@ async def wait_for_pod(
                                 raise error
                         done, _ = await asyncio.wait({following}, timeout=1)
                         if not done:
+                            quiet += 1
+                            if last is not None and quiet % QUIET_SECONDS == 0:
+                                await _insist_on_node(api, last)
                             continue
+                        quiet = 0
                         kind, found = following.result()
                         following = asyncio.ensure_future(anext(changes))
                         if kind != "BOOKMARK" and found["metadata"]["uid"] in without:
@@ -587,6 +594,14 @@ def taken(pod: Json | None) -> str:
         if row["type"] == "DisruptionTarget" and row["status"] == "True":
             return str(row.get("message") or row.get("reason") or "its node needs the room")
     return "it was removed" if pod["metadata"].get("deletionTimestamp") else ""
+
+
+async def _insist_on_node(api: Connection, pod: Json) -> None:
+    """Fail unless the kubelet answers that has begun with a pod."""
+    name, node = _where(pod)
+    if (pod.get("status") or {}).get("startTime"):
+        container = pod["spec"]["containers"][0]["name"]
+        await api.insist_on_node(pod["metadata"]["namespace"], name, container, node)
 
 
 def _unseen(pod: Json, since: float | None, now: float) -> float | None:
