@@ -334,7 +334,7 @@ def test_a_registry_that_is_down_or_full_ends_a_share_which_leaves_no_tag(
     own: Cluster, stages: Sequence[Stage]
 ) -> None:
     near, far = stages
-    write(near, "head -c 3000000 /dev/urandom > /opt/down")
+    write(near, "head -c 3000000 /dev/urandom > ~/.down")
     # What is built already does without it.
     launching, building = Share(far), Share(near)
     pods = side_by_side(lambda: launching.hold("launch"), lambda: building.hold("build"))
@@ -351,7 +351,7 @@ def test_a_registry_that_is_down_or_full_ends_a_share_which_leaves_no_tag(
     building.is_gone()
     delete(launching)
 
-    write(near, "head -c 3000000 /dev/urandom > /opt/full")
+    write(near, "head -c 3000000 /dev/urandom > ~/.full")
     building = Share(near)
     pod = building.hold("build")
     with faults.full_registry(own):
