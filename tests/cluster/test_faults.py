@@ -68,6 +68,7 @@ class Share:
         found = faults.freeze(self.cluster, self.stage.namespace, prefix, program, jobs, **more)
         if step == "verify":  # its pod is there before, and waits
             until(lambda: self.step("verify") == "running")
+        assert self.repository  # noted while something of it is there
         return found
 
     def show(self) -> Any:
