@@ -885,15 +885,25 @@ class Steps:
 
     async def delete(self, migration: str) -> None:
         """Remove all that it has in the engine, and the image if nothing else needs it."""
-        facts = self.store.read(migration).facts
-        images = [*facts.get("images", ()), facts.get("image")]
-        own = [i for i in images if i is not None and not self.store.shares_image(migration, i)]
-        for image in own or (None,):
+        for image in self._own_images(migration) or (None,):
             if image is None:
                 await self.engine.delete(migration)
             else:
                 reference, pushed = str(image["reference"]), in_registry(image)
                 await self.engine.delete(migration, reference, pushed=pushed)
+
+    def _own_images(self, migration: str) -> Sequence[Mapping[str, Any]]:
+        """Return the images that go with a migration, and leave those that others have to them.
+
+        Of two that are deleted at once, only the second one finds that nobody else has the image.
+        """
+        with self.store.edit(migration) as draft:
+            facts = draft.facts
+            images = [*facts.pop("images", ()), facts.pop("image", None)]
+            own = [i for i in images if i is not None and not self.store.shares_image(migration, i)]
+            if own:
+                facts["images"] = own
+        return own
 
     def _forget(self, migration: str) -> None:
         self._running.pop(migration, None)

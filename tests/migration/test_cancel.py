@@ -94,3 +94,17 @@ def test_of_one_share_leaves_the_image_that_another_needs(world: World) -> None:
     assert world.ended(other.id).state is MigrationState.SUCCEEDED
     world.run(world.api().delete(other.id))
     assert world.engine.objects() == []
+
+
+def test_of_two_that_are_deleted_at_once_the_image_goes_too(world: World) -> None:
+    shares = [world.ended(world.share().id) for _ in range(2)]
+    assert len(world.engine.images()) == 1
+    world.engine.hang("delete")
+    deletions = [world.submit(world.api().delete(share.id)) for share in shares]
+    eventually(lambda: world.engine.hanging["delete"] == 2)
+
+    world.engine.release("delete")
+
+    for deletion in deletions:
+        deletion.result(60)
+    assert world.engine.objects() == []
