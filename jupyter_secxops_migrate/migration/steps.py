@@ -885,12 +885,11 @@ class Steps:
 
     async def delete(self, migration: str) -> None:
         """Remove all that it has in the engine, and the image if nothing else needs it."""
-        for image in self._own_images(migration) or (None,):
-            if image is None:
-                await self.engine.delete(migration)
-            else:
-                reference, pushed = str(image["reference"]), in_registry(image)
-                await self.engine.delete(migration, reference, pushed=pushed)
+        await self.engine.delete(migration)
+        # Only now: whoever has it after us must not find it in use by us.
+        for image in self._own_images(migration):
+            reference, pushed = str(image["reference"]), in_registry(image)
+            await self.engine.delete(migration, reference, pushed=pushed)
 
     def _own_images(self, migration: str) -> Sequence[Mapping[str, Any]]:
         """Return the images that go with a migration, and leave those that others have to them.

@@ -99,7 +99,7 @@ def test_of_one_share_leaves_the_image_that_another_needs(world: World) -> None:
 def test_of_two_that_are_deleted_at_once_the_image_goes_too(world: World) -> None:
     shares = [world.ended(world.share().id) for _ in range(2)]
     assert len(world.engine.images()) == 1
-    world.engine.hang("delete")
+    world.engine.hang("delete")  # before either has looked who else has it
     deletions = [world.submit(world.api().delete(share.id)) for share in shares]
     eventually(lambda: world.engine.hanging["delete"] == 2)
 
