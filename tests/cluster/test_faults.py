@@ -287,10 +287,10 @@ def test_a_pod_that_is_evicted_is_made_again(own: Cluster, stages: Sequence[Stag
         folder = Path(f"/proc/{pid}/root/destination")
         return folder.is_dir() and any(folder.glob("*.bin"))
 
+    build = share.hold("build")
     half = share.hold("copy", when=has_begun)
-    faults.evict(own, stage.namespace, half.name)
-    build = share.hold("build", program="buildctl")
-    faults.evict(own, stage.namespace, build.name)
+    for pod in (half, build):
+        faults.evict(own, stage.namespace, pod.name)
     for step in ("verify", "launch"):
         faults.evict(own, stage.namespace, share.hold(step).name)
     share.is_equal()

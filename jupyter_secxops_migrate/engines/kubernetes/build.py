@@ -29,6 +29,8 @@ _OUT_OF_REACH = re.compile(
     r"dial tcp|connection refused|connection reset|i/o timeout|no such host|TLS handshake timeout"
     r"|unexpected EOF|unexpected status.*: 5\d\d|unexpected status code.* 5\d\d",
 )
+# How the builder asks a registry; what a RUN prints is not in the reason of a failure.
+_ASKED = re.compile(r'failed to do request: \w+ "https?://([^/"\s]+)/v2/')
 _CERTIFICATES = "/run/secxops/builder"
 _CREDENTIALS = "/run/secxops/registry"
 NO_REGISTRY = "localhost"
@@ -291,7 +293,10 @@ def _failure(output: BuildKitOutput, reason: str, registry: str) -> errors.Secxo
     if _at_registry(reason):
         return _registry_failed(registry, "take the image", reason)
     found = output.failure(reason)
-    if isinstance(found, errors.BaseImageMissing) and _OUT_OF_REACH.search(reason):
+    unanswered = _OUT_OF_REACH.search(reason)
+    if unanswered and (asked := _ASKED.search(reason)):
+        return _registry_failed(asked[1], "give what the image starts from", reason)
+    if isinstance(found, errors.BaseImageMissing) and unanswered:
         image = str(found.params["image"])
         return _registry_failed(image.partition("/")[0], f"give the image {image}", reason)
     return found

@@ -1,0 +1,60 @@
+"""What a builder's last words mean, as the person is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.base import BuildOrder, Progress
+from jupyter_secxops_migrate.engines.kubernetes.build import read_build
+from jupyter_secxops_migrate.engines.kubernetes.jobs import JobResult
+
+ORDER = BuildOrder("mabc", lambda: iter(()), "Dockerfile", "secxops/a/b", "1", lambda: "", {})
+REFUSED = "dial tcp 10.0.0.1:5000: connect: connection refused"
+
+
+async def failing(reason: str) -> AsyncIterator[Progress | JobResult]:
+    """What the Job says of a build that failed."""
+    yield JobResult({"type": "build", "error": reason})
+    raise errors.EngineFailed(action="build the image", reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "names"),
+    [
+        (
+            "failed to solve: failed to compute cache key: failed to copy: httpReadSeeker: failed open: "
+            f'failed to do request: Get "https://base.example.org/v2/x/blobs/sha256:1": {REFUSED}',
+            "registry_failed",
+            "base.example.org",
+        ),
+        (
+            "failed to solve: failed to push registry.example.org/secxops/a/b:1: failed to do request: "
+            f'Head "https://registry.example.org/v2/secxops/a/b/blobs/sha256:1": {REFUSED}',
+            "registry_failed",
+            "registry.example.org",
+        ),
+        (
+            'process "/bin/sh -c curl http://10.0.0.1:5000" did not complete successfully: exit code: 7',
+            "build_failed",
+            "exit code: 7",
+        ),
+        (
+            "rpc error: code = Unavailable desc = error reading from server: EOF",
+            "engine_failed",
+            "away",
+        ),
+    ],
+)
+def test_a_failed_build_names_who_is_to_blame(reason: str, code: str, names: str) -> None:
+    async def read() -> None:
+        async for _ in read_build(ORDER, failing(reason), "registry.example.org/shares"):
+            pass
+
+    with pytest.raises(errors.SecxopsError) as failed:
+        asyncio.run(read())
+    assert failed.value.code == code
+    assert names in failed.value.message
