@@ -21,6 +21,8 @@ from harness.site import cgroup_of
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "operators" / "kubernetes"
 RBAC = "rbac.authorization.k8s.io"
+# The label of `placement.generate.MARK`.
+SIMULATED = "secxops.test/cluster"
 PROJECT = "/home/jovyan/project"
 DATA = "/data/flows"
 MOUNTS = (
@@ -75,7 +77,21 @@ def _overlay(cluster: Cluster, kind: str, namespace: str) -> Mapping[str, Any]:
             "op": "add",
             "path": "/spec/template/spec/imagePullSecrets",
             "value": [{"name": "secxops-registry"}],
-        }
+        },
+        {
+            "op": "add",
+            "path": "/spec/template/spec/affinity",
+            # Not on the nodes that only the scheduler is asked about: a builder takes room.
+            "value": {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [
+                            {"matchExpressions": [{"key": SIMULATED, "operator": "DoesNotExist"}]}
+                        ]
+                    }
+                }
+            },
+        },
     ]
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
