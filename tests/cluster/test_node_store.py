@@ -21,6 +21,7 @@ import stage as stage_module
 from harness.cluster import Cluster
 from harness.node import STRICT
 from stage import DATA, PROJECT, Stage
+from test_share import ended
 
 BUILDERS = "secxops-build-store"
 KUBELET = 10248
@@ -159,7 +160,7 @@ def test_what_has_to_move_after_all_is_pushed_then(
     while state(stage, queued["id"], "copy") == "waiting":
         assert time.monotonic() < ends
     stage.occupy(STRICT, "21Gi")
-    said = ended(stage, queued["id"])
+    said = ended(stage, queued["id"], seconds=180)
 
     assert said["state"] == "succeeded", said["error"]
     assert [plan["route"] for plan in said["plans"]] == ["stay", "move"]
@@ -208,14 +209,3 @@ def test_without_a_registry_what_fits_stays_and_what_does_not_is_refused(
 def state(stage: Stage, migration: str, name: str) -> str:
     _, said = stage.secxops("show", migration)
     return str(next(s["state"] for s in said["steps"] if s["name"] == name))
-
-
-def ended(stage: Stage, migration: str, seconds: float = 180) -> Any:
-    """Wait for the end of a share and return its record."""
-    ends = time.monotonic() + seconds
-    while True:
-        _, said = stage.secxops("show", migration)
-        if said["state"] in ("succeeded", "failed", "cancelled"):
-            return said
-        assert time.monotonic() < ends, said["steps"]
-        time.sleep(0.5)

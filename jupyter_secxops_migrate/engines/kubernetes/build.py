@@ -17,7 +17,7 @@ from ... import errors
 from ..base import BuildOrder, LogLine, Names, Progress, PushOrder, labels, without_passwords
 from ..buildkit import BuildKitOutput, Vertex
 from .connection import Connection, Json
-from .jobs import WORK, Job, JobResult
+from .jobs import WORK, Job, JobResult, source_mount
 from .place import SourcePod
 from .settings import KubernetesSettings
 
@@ -126,9 +126,6 @@ def build_job(
     for name, value in order.labels.items():
         arguments += ["--label", f"{name}={value}"]
     project = {"claimName": order.place.source, "readOnly": True}
-    mount: dict[str, Any] = {"name": "source", "mountPath": "/source", "readOnly": True}
-    if order.place.subpath:
-        mount["subPath"] = order.place.subpath
     volumes, mounts = _secrets(settings)
     return Job(
         name=names.job("rebuild" if order.place.source == names.volume("code") else "build"),
@@ -136,7 +133,7 @@ def build_job(
         module="environment.send",
         arguments=arguments,
         volumes=[{"name": "source", "persistentVolumeClaim": project}, *volumes],
-        mounts=[mount, *mounts],
+        mounts=[source_mount(order.place), *mounts],
         node=source.node,
         tolerations=source.tolerations,
         # As the source itself, so that it reads what the source reads.

@@ -61,7 +61,7 @@ from .build import NO_REGISTRY, Builders, build_job, push_job, read_build, read_
 from .clone import WHY, Clones, NotCloned
 from .connection import Connection, Json
 from .doctor import examine
-from .jobs import COPY_RIGHTS, WORK, Job, JobResult, Jobs, wait_for_pod
+from .jobs import COPY_RIGHTS, WORK, Job, JobResult, Jobs, source_mount, wait_for_pod
 from .launcher import Launcher, by_digest
 from .look import FOUND, HOME, look_job
 from .namespace import KINDS, Namespace
@@ -642,12 +642,6 @@ def _own_pod() -> str:
 def _is_path(text: str) -> bool:
     """Whether a home that a pod told of is an absolute path, and not one that it refers to."""
     return text.startswith("/") and text.isprintable() and "$(" not in text
-
-
-def source_mount(place: SourcePlace) -> Json:
-    """Return a Job's read-only mount of a source's folder, and of nothing else in its claim."""
-    mount: Json = {"name": "source", "mountPath": "/source", "readOnly": True}
-    return {**mount, "subPath": place.subpath} if place.subpath else mount
 
 
 async def _summed(

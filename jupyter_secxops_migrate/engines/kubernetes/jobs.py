@@ -22,7 +22,7 @@ from ... import errors
 from ...copying.job import PLACE
 from ...copying.report import MEMORY
 from ...placement.nodes import HOSTNAME
-from ..base import LogLine, Measure, Progress
+from ..base import LogLine, Measure, Progress, SourcePlace
 from .connection import Connection, Json
 from .settings import KubernetesSettings
 
@@ -118,6 +118,12 @@ def security(rights: Sequence[str], user: int) -> Json:
         found["capabilities"]["add"] = list(rights)
         return {**found, "runAsUser": 0, "runAsGroup": 0}
     return {**found, "runAsNonRoot": True, "runAsUser": user}
+
+
+def source_mount(place: SourcePlace) -> Json:
+    """Return a Job's read-only mount of a source's folder, and of nothing else in its claim."""
+    mount: Json = {"name": "source", "mountPath": "/source", "readOnly": True}
+    return {**mount, "subPath": place.subpath} if place.subpath else mount
 
 
 def manifest(job: Job, settings: KubernetesSettings) -> Json:
