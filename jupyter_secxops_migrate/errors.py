@@ -552,6 +552,17 @@ class ClusterForbidden(PermanentError):
     hint_text = "Ask your admin for the Role of the operators' guide; `jupyter secxops doctor` names what is missing."
 
 
+class NamespaceGone(PermanentError):
+    """The namespace of the shares is being deleted, or is not there."""
+
+    code = "namespace_gone"
+    text = "The cluster can't {action}: {reason}."
+    hint_text = (
+        "All that shares had in that namespace goes with it. Check `KubernetesEngine.namespace` or the "
+        "kubeconfig's context, and share again in a namespace that stays."
+    )
+
+
 class ClusterRefused(PermanentError):
     """The API server, or a check that an admin put into it, refused an object."""
 

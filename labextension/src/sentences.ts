@@ -554,6 +554,12 @@ const SENTENCES: Record<string, Sentences> = {
       "Ask your admin for the Role of the operators' guide; `jupyter secxops doctor` names what is missing."
     )
   ],
+  namespace_gone: (trans, p) => [
+    trans.__("The cluster can't %1: %2.", p('action'), p('reason')),
+    trans.__(
+      'All that shares had in that namespace goes with it. Share again in a namespace that stays.'
+    )
+  ],
   cluster_refused: (trans, p) => [
     trans.__('The cluster refused to %1: %2.', p('action'), p('reason')),
     trans.__('Tell your admin what it said; nothing was changed.')

@@ -11,7 +11,8 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ MOUNTS = (
 
 
 BUILDERS = "secxops-build"
+ENDED = ("succeeded", "failed", "cancelled")
+# What a migration makes.
+KINDS = "jobs,pods,pvc,services,secrets,networkpolicies"
 
 
 def builders(
@@ -115,6 +119,24 @@ def _overlay(cluster: Cluster, kind: str, namespace: str) -> Mapping[str, Any]:
         ],
         "patches": [{"target": {"kind": "DaemonSet"}, "patch": json.dumps(pull)}],
     }
+
+
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for a state."""
+    ends = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < ends, "it does not come to that"
+        time.sleep(0.2)
+
+
+def codes(said: Any) -> list[str]:
+    """The reasons of a share's plan."""
+    return [reason["code"] for reason in said["plan"]["reasons"]]
+
+
+def state_of(said: Any, step: str) -> str:
+    """The state of a step in a share's record."""
+    return str(next(s["state"] for s in said["steps"] if s["name"] == step))
 
 
 class Stage:
@@ -363,12 +385,33 @@ class Stage:
         assert done.stdout.strip(), done.stderr
         return done.returncode, json.loads(done.stdout)
 
+    def show(self, migration: str) -> Any:
+        """The record of a share."""
+        _, said = self.secxops("show", migration)
+        return said
+
+    def step(self, migration: str, name: str) -> str:
+        """The state of one of its steps."""
+        return state_of(self.show(migration), name)
+
+    def end(self, migration: str, seconds: float = 120) -> Any:
+        """Wait for a share's end and return its record."""
+        until(lambda: self.show(migration)["state"] in ENDED, seconds)
+        return self.show(migration)
+
+    def left(self, migration: str) -> list[str]:
+        """What is there of a share, by its label."""
+        found = self.get(KINDS, "-l", f"secxops.io/migration={migration}")
+        return [f"{row['kind']}/{row['metadata']['name']}" for row in found["items"]]
+
     def tree(self, pod: str, folder: str) -> Any:
         """Every file of a folder in a pod with its SHA-256, mode and owner, found by other means."""
         return json.loads(self.run("python3", "-c", _TREE, folder, pod=pod))
 
     def close(self) -> None:
-        self.cluster.call("delete", "namespace", self.namespace, "--wait=false")
+        self.cluster.call(
+            "delete", "namespace", self.namespace, "--wait=false", "--ignore-not-found"
+        )
         for kind, name in (
             ("clusterrolebinding", f"secxops-placement-{self.namespace}"),
             (f"-n={self.builders} rolebinding", f"secxops-builders-{self.namespace}"),

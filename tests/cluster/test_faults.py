@@ -15,16 +15,19 @@ from typing import Any
 import pytest
 from harness import faults
 from harness.cluster import Cluster, Failed
-from stage import DATA, PROJECT, Stage
+from stage import DATA, PROJECT, Stage, until
 
-# The pod that does a step's work, and the program in it.
+# The pod that does a step's work, and the program in it. A notebook's own service checks by itself; asked
+# to share a pod, it has a Job for that.
 JOB = "jupyter_secxops_migrate.copying.job run"
 WORK = {
+    "check": ("look", JOB),
     "build": ("job-build", JOB),
     "copy": ("job-copy-data-1", JOB),
     "verify": ("job-check-data-1", JOB),
     "launch": ("", "--ServerApp.port=8888"),
 }
+LOOKED_AT = ("--pod", "notebook")
 PATIENCE = 20
 POST = """
 import httpx, pathlib, sys
@@ -32,8 +35,6 @@ socket = next(pathlib.Path.home().rglob("service.sock"))
 client = httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=60)
 client.post(f"http://service/secxops/api/v1/{sys.argv[1]}").raise_for_status()
 """
-KINDS = "jobs,pods,pvc,services,secrets,networkpolicies"
-ENDED = ("succeeded", "failed", "cancelled")
 
 
 class Patient(Stage):
@@ -41,7 +42,7 @@ class Patient(Stage):
 
     def settings(self) -> dict[str, Any]:
         found = super().settings()
-        found["SecxopsService"]["patience_seconds"] = PATIENCE
+        found["SecxopsService"].update(patience_seconds=PATIENCE, workers=3)
         return found
 
 
@@ -63,6 +64,8 @@ class Share:
         pod, usual = WORK[step]
         program = program or usual
         prefix = f"secxops-{self.id}{pod and '-'}{pod}"
+        if step == "check":  # nobody comes back for it: its name is new each time
+            prefix = f"secxops-{pod}-"
         # The environment's name begins as those of its Jobs do.
         jobs = () if pod else (f"{prefix}-job",)
         found = faults.freeze(self.cluster, self.stage.namespace, prefix, program, jobs, **more)
@@ -72,24 +75,20 @@ class Share:
         return found
 
     def show(self) -> Any:
-        _, said = self.stage.secxops("show", self.id)
-        return said
+        return self.stage.show(self.id)
 
     def step(self, name: str) -> str:
-        return str(next(s["state"] for s in self.show()["steps"] if s["name"] == name))
+        return self.stage.step(self.id, name)
 
     def log(self) -> str:
         return self.stage.run("jupyter-secxops", "logs", self.id)
 
     def end(self, seconds: float = 120) -> Any:
         """Wait for its end."""
-        until(lambda: self.show()["state"] in ENDED, seconds)
-        return self.show()
+        return self.stage.end(self.id, seconds)
 
     def left(self) -> list[str]:
-        """What is there of it, by its label."""
-        found = self.stage.get(KINDS, "-l", f"secxops.io/migration={self.id}")
-        return [f"{row['kind']}/{row['metadata']['name']}" for row in found["items"]]
+        return self.stage.left(self.id)
 
     def is_gone(self, seconds: float = 60) -> None:
         """Nothing is left of it: no object, and no tag in the registry but the layer cache's."""
@@ -124,14 +123,6 @@ class Share:
     def _contents(self, pod: str, folder: str) -> Any:
         # A kubelet that restarts gives the source's files to its fsGroup anew, which changes modes.
         return {path: found[0] for path, found in self.stage.tree(pod, folder).items()}
-
-
-def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for a state."""
-    ends = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < ends, "it does not come to that"
-        time.sleep(0.2)
 
 
 def side_by_side(*work: Callable[[], Any]) -> list[Any]:
@@ -169,20 +160,26 @@ def write(stage: Stage, run: str, megabytes: int = 0) -> None:
 
 
 def held_everywhere(stages: Sequence[Stage]) -> list[tuple[Share, faults.Frozen]]:
-    """Four shares, each standing in another step."""
+    """Five shares, each standing in another step."""
 
     def one(stage: Stage, step: str) -> tuple[Share, faults.Frozen]:
-        share = Share(stage, "--name", f"in-{step}")
+        share = in_step(stage, step, "--name", f"in-{step}")
         return share, share.hold(step)
 
     near, far = stages
-    # Two of one service are under way at once.
+    # Three of one service are under way at once.
     return side_by_side(
         lambda: one(near, "build"),
         lambda: one(near, "copy"),
         lambda: one(far, "verify"),
         lambda: one(far, "launch"),
+        lambda: one(far, "check"),
     )
+
+
+def in_step(stage: Stage, step: str, *words: str) -> Share:
+    """A share that can be held in a step."""
+    return Share(stage, *(LOOKED_AT if step == "check" else ()), *words)
 
 
 def kill_service(stage: Stage) -> None:
@@ -216,9 +213,8 @@ def delete(*shares: Share) -> None:
 
 def test_a_service_that_is_killed_in_each_step_goes_on(stages: Sequence[Stage]) -> None:
     stage, _ = stages
-    share = Share(stage)
-    kill_service(stage)  # in the check, or just behind it
-    for step in ("build", "verify", "launch"):
+    share = Share(stage, *LOOKED_AT)
+    for step in ("check", "build", "verify", "launch"):
         # The next command starts it again.
         until(lambda: share.show()["state"] == "running")
         held = share.hold(step)
@@ -260,19 +256,19 @@ def test_a_kubelet_that_stays_away_ends_a_share_which_leaves_nothing(
     own: Cluster, stages: Sequence[Stage]
 ) -> None:
     copying, launching = Share(stages[0]), Share(stages[1])
-    held = side_by_side(lambda: copying.hold("copy"), lambda: launching.hold("launch"))
+    checking = Share(stages[1], *LOOKED_AT, "--name", "checking")
+    shares = {"copy": copying, "launch": launching, "check": checking}
+    held = side_by_side(*(lambda s=s, step=step: s.hold(step) for step, s in shares.items()))
     assert copying.repository != launching.repository
     faults.kill_kubelet(own, "node-1")
     try:
         # Before its node is back: nobody can look into a notebook there, but all is removed.
-        side_by_side(
-            lambda: copying.is_gone(PATIENCE + 100), lambda: launching.is_gone(PATIENCE + 100)
-        )
+        side_by_side(*(lambda s=s: s.is_gone(PATIENCE + 100) for s in shares.values()))
     finally:
         for pod in held:
             pod.thaw()
         start_kubelet(stages)
-    for share in (copying, launching):
+    for share in shares.values():
         said = share.end()
         assert (said["state"], said["error"]["code"]) == ("failed", "node_unreachable")
         assert "node-1" in said["error"]["message"]
@@ -281,7 +277,8 @@ def test_a_kubelet_that_stays_away_ends_a_share_which_leaves_nothing(
 
 def test_a_pod_that_is_evicted_is_made_again(own: Cluster, stages: Sequence[Stage]) -> None:
     _, stage = stages
-    share = Share(stage)
+    share = Share(stage, *LOOKED_AT)
+    faults.evict(own, stage.namespace, share.hold("check").name)
 
     def has_begun(pid: int) -> bool:
         folder = Path(f"/proc/{pid}/root/destination")
@@ -321,14 +318,17 @@ def test_a_node_that_is_drained(own: Cluster, stages: Sequence[Stage]) -> None:
     delete(building)
 
     copying, launching = Share(near), Share(far)
-    pods = side_by_side(lambda: copying.hold("copy"), lambda: launching.hold("launch"))
+    checking = Share(near, *LOOKED_AT, "--name", "checking")
+    shares = {"copy": copying, "launch": launching, "check": checking}
+    pods = side_by_side(*(lambda s=s, step=step: s.hold(step) for step, s in shares.items()))
     with faults.cordoned(own, "node-1"):
-        for share, pod in zip((copying, launching), pods, strict=True):
+        for share, pod in zip(shares.values(), pods, strict=True):
             faults.evict(own, share.stage.namespace, pod.name)
-        # What its disks hold can be copied there only.
-        said = copying.end()
-        assert (said["state"], said["error"]["code"]) == ("failed", "unschedulable")
-        copying.is_gone()
+        # What its disks hold can be read and copied there only.
+        for share in (copying, checking):
+            said = share.end()
+            assert (said["state"], said["error"]["code"]) == ("failed", "unschedulable")
+            share.is_gone()
         # What other nodes reach too is launched there.
         launching.is_equal()
         assert launching.show()["result"]["place"]["node"] == "node-2"
@@ -378,7 +378,7 @@ def failed_by_registry(share: Share) -> None:
 def test_what_is_cancelled_or_deleted_in_any_step_leaves_nothing(stages: Sequence[Stage]) -> None:
     def one(stage: Stage, *end: str) -> None:
         for step in WORK:
-            share = Share(stage)
+            share = in_step(stage, step)
             share.hold(step)
             assert share.left() and share.repository
             began = time.monotonic()

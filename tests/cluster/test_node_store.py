@@ -20,8 +20,7 @@ import pytest
 import stage as stage_module
 from harness.cluster import Cluster
 from harness.node import STRICT
-from stage import DATA, PROJECT, Stage
-from test_share import ended
+from stage import DATA, PROJECT, Stage, state_of, until
 
 BUILDERS = "secxops-build-store"
 KUBELET = 10248
@@ -94,10 +93,6 @@ def in_registry(cluster: Cluster, reference: str) -> list[str]:
     return sorted((found or {}).get("tags") or ())
 
 
-def pushed(said: Any) -> str:
-    return str(next(s["state"] for s in said["steps"] if s["name"] == "push"))
-
-
 def runs_what_was_built(stage: Stage, said: Any, project: Mapping[str, str]) -> None:
     """The pod runs the image that was built, and none that is called the same."""
     digest = said["result"]["image"]["digest"]
@@ -127,7 +122,7 @@ def test_what_stays_is_in_its_nodes_store_and_in_no_registry(
 
     assert code == 0, said["error"]
     assert (said["plan"]["route"], said["result"]["place"]["node"]) == ("stay", STRICT)
-    assert pushed(said) == "skipped"
+    assert state_of(said, "push") == "skipped"
     runs_what_was_built(stage, said, project)
     pod = stage.get("pod", said["result"]["place"]["name"])
     assert pod["spec"]["containers"][0]["imagePullPolicy"] == "Never"
@@ -156,16 +151,14 @@ def test_what_has_to_move_after_all_is_pushed_then(
     code, queued = stage.secxops(*words)
     assert code == 0, queued
 
-    ends = time.monotonic() + 60
-    while state(stage, queued["id"], "copy") == "waiting":
-        assert time.monotonic() < ends
+    until(lambda: stage.step(queued["id"], "copy") != "waiting")
     stage.occupy(STRICT, "21Gi")
-    said = ended(stage, queued["id"], seconds=180)
+    said = stage.end(queued["id"], seconds=180)
 
     assert said["state"] == "succeeded", said["error"]
     assert [plan["route"] for plan in said["plans"]] == ["stay", "move"]
     assert said["result"]["place"]["node"] == "node-2"
-    assert pushed(said) == "done"
+    assert state_of(said, "push") == "done"
     runs_what_was_built(stage, said, project)
     reference = said["result"]["image"]["reference"]
     assert in_registry(cluster, reference) == [reference.rpartition(":")[2]]
@@ -194,7 +187,7 @@ def test_without_a_registry_what_fits_stays_and_what_does_not_is_refused(
         stage.fill(project)
         code, said = stage.secxops("share", PROJECT, "--memory", "256M")
         assert code == 0, said["error"]
-        assert (pushed(said), said["result"]["place"]["node"]) == ("skipped", STRICT)
+        assert (state_of(said, "push"), said["result"]["place"]["node"]) == ("skipped", STRICT)
         runs_what_was_built(stage, said, project)
         code, gone = stage.secxops("delete", said["id"], "--yes")
         assert code == 0, gone
@@ -204,8 +197,3 @@ def test_without_a_registry_what_fits_stays_and_what_does_not_is_refused(
         assert (code, said["error"]["params"]["codes"]) == (3, ["registry_missing"])
     finally:
         stage.close()
-
-
-def state(stage: Stage, migration: str, name: str) -> str:
-    _, said = stage.secxops("show", migration)
-    return str(next(s["state"] for s in said["steps"] if s["name"] == name))

@@ -18,16 +18,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import faults
 from harness.cluster import Cluster
-from stage import DATA, PROJECT, Stage
-from test_share import codes, left
+from stage import DATA, PROJECT, Stage, codes, until
 
 MEGABYTES = 50
 SCRATCH = "/scratch"
+# What a namespace's end looks like: its pods, its Roles, and it itself go in any order.
+GONE = ("namespace_gone", "source_unusable", "cluster_forbidden")
 
 
 class Machine:
-    """A machine with this product and a kubeconfig, and nothing of the project."""
+    """A machine with this product and a kubeconfig, and nothing of the project.
+
+    ``account`` is the service account of the stage whose rights it has; empty: the cluster's admin.
+    """
 
     def __init__(self, stage: Stage, folder: Path, account: str = "secxops") -> None:
         self.stage = stage
@@ -50,8 +55,12 @@ class Machine:
         }
 
     def _kubeconfig(self, account: str) -> Mapping[str, Any]:
-        """The rights of a service account, in its namespace."""
+        """The rights of an account, in the stage's namespace."""
         cluster, space = self.stage.cluster, self.stage.namespace
+        if not account:
+            found: Any = json.loads(cluster.call("config", "view", "--raw", "-o", "json"))
+            found["contexts"][0]["context"]["namespace"] = space
+            return found
         token = cluster.call("-n", space, "create", "token", account).strip()
         certificate = cluster.ca
         return {
@@ -154,13 +163,10 @@ def test_what_is_shared_from_outside_is_what_the_pod_has(stage: Stage, machine: 
 
 
 def deleted_from(machine: Machine, stage: Stage, said: Any) -> None:
-    assert len(left(stage, said["id"])) > 4
+    assert len(stage.left(said["id"])) > 4
     code, _ = machine.secxops("delete", said["id"], "--yes")
     assert code == 0
-    ends = time.monotonic() + 60
-    while there := left(stage, said["id"]):
-        assert time.monotonic() < ends, there
-        time.sleep(0.5)
+    until(lambda: not stage.left(said["id"]))
 
 
 def test_a_service_that_was_killed_goes_on_with_the_same_pod(
@@ -183,6 +189,50 @@ def test_a_service_that_was_killed_goes_on_with_the_same_pod(
     assert said["state"] == "succeeded", said["error"]
     assert stage.tree(said["result"]["place"]["name"], DATA) == stage.tree("notebook", DATA)
     assert ours(stage) == []
+
+
+def test_a_namespace_that_is_deleted_ends_its_shares(
+    own: Cluster, stage: Stage, machine: Machine, tmp_path: Path
+) -> None:
+    (tmp_path / "admin").mkdir()
+    admin = Machine(stage, tmp_path / "admin", account="")
+    machines = {"machine": machine, "admin": admin}
+    ids = {}
+    try:
+        for name, one in machines.items():
+            words = ("--pod", "notebook", PROJECT, "--data", DATA, "--memory", "256M", "--no-wait")
+            code, said = one.secxops("share", *words)
+            assert code == 0, said
+            ids[name] = said["id"]
+            pod = f"secxops-{said['id']}-job-copy-data-1"
+            faults.freeze(own, stage.namespace, pod, "jupyter_secxops_migrate.copying.job run")
+        repositories = {
+            f"secxops/{row['metadata']['labels']['secxops.io/owner']}/project"
+            for row in stage.get("jobs")["items"]
+        }
+        assert len(repositories) == 2
+
+        own.call("delete", "namespace", stage.namespace, "--timeout=120s")
+
+        for name, one in machines.items():
+            one.secxops("logs", "--follow", ids[name])
+            _, said = one.secxops("show", ids[name])
+            error = said["error"]
+            print(name, said["state"], error)
+            assert said["state"] == "failed"
+            assert error["code"] in GONE, error
+            assert stage.namespace in error["message"]
+            assert error["hint"]
+        # Whose rights did not go with the namespace sees that nothing is left.
+        code, _ = admin.secxops("delete", ids["admin"], "--yes")
+        assert code == 0
+        assert admin.secxops("list") == (0, [])
+        for repository in repositories:
+            assert set(faults.tags(own, repository)) <= {"cache"}
+        volumes = own.get("pv")["items"]
+        assert stage.namespace not in [pv["spec"]["claimRef"]["namespace"] for pv in volumes]
+    finally:
+        admin.kill(signal.SIGTERM)
 
 
 def test_a_version_is_read_in_the_pod(stage: Stage, machine: Machine) -> None:
@@ -233,7 +283,7 @@ def test_what_cannot_be_shared_from_outside_is_refused_with_the_reason(
     code, said = machine.secxops("share", "--pod", "notebook", SCRATCH)
     assert (code, said["error"]["params"]["codes"]) == (3, ["not_on_claim"])
     assert PROJECT in said["error"]["params"]["hints"]
-    assert left(stage, said["id"]) == []
+    assert stage.left(said["id"]) == []
     assert ours(stage) == []
 
     (tmp_path / "stranger").mkdir()

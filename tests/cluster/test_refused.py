@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from harness.cluster import Cluster
 from stage import PROJECT, Stage
-from test_share import left
 
 Staged = Callable[..., Stage]
 
@@ -42,7 +41,7 @@ def failed(stage: Stage, code: str) -> Any:
     status, said = stage.secxops("share", PROJECT)
     assert (status, said["error"]["code"]) == (1, code), said
     assert said["error"]["hint"]
-    assert left(stage, said["id"]) == []
+    assert stage.left(said["id"]) == []
     return said["error"]
 
 
@@ -73,7 +72,7 @@ def test_a_dockerfile_that_no_builder_may_be_given(staged: Staged, own: Cluster)
         (refusal,) = said["plan"]["refusals"]
         assert (refusal["code"], refusal["params"]["line"]) == ("bad_dockerfile", line), text
         assert str(line) in refusal["hint"]
-        assert left(stage, said["id"]) == []
+        assert stage.left(said["id"]) == []
 
 
 def test_an_image_that_is_nowhere(staged: Staged, own: Cluster) -> None:

@@ -19,7 +19,7 @@ import pytest
 from harness import faults
 from harness.cluster import Cluster
 from playwright.sync_api import expect, sync_playwright
-from stage import DATA, PROJECT, Stage
+from stage import DATA, PROJECT, Stage, codes, state_of, until
 
 GPU = "nvidia.com/gpu"
 MEGABYTES = 300
@@ -94,10 +94,6 @@ def opened(url: str) -> None:
         browser.close()
 
 
-def codes(said: Any) -> list[str]:
-    return [reason["code"] for reason in said["plan"]["reasons"]]
-
-
 def test_what_fits_stays_on_its_node_and_leaves_nothing_when_deleted(
     stage: Stage, files: dict[str, str]
 ) -> None:
@@ -111,7 +107,7 @@ def test_what_fits_stays_on_its_node_and_leaves_nothing_when_deleted(
     assert (said["plan"]["route"], said["result"]["place"]["node"]) == ("stay", "node-1")
     assert codes(said)[0] == "fits_here"
     # These builders have no other way to the node's own store.
-    assert [s["state"] for s in said["steps"] if s["name"] == "push"] == ["done"]
+    assert state_of(said, "push") == "done"
     check(stage, said)
     pods = stage.get("pods", said["result"]["place"]["name"])
     assert pods["spec"]["nodeSelector"] == {"kubernetes.io/hostname": "node-1"}
@@ -130,7 +126,7 @@ def test_what_lacks_memory_moves_to_another_node(stage: Stage, files: dict[str, 
 
     assert (said["plan"]["route"], said["result"]["place"]["node"]) == ("move", "node-2")
     assert codes(said)[:2] == ["node_short", "moves"]
-    assert [s["state"] for s in said["steps"] if s["name"] == "push"] == ["done"]
+    assert state_of(said, "push") == "done"
     placement = said["plan"]["placement"]
     assert (placement["fitting"], placement["total"]) == (1, 2)
     check(stage, said)
@@ -168,7 +164,7 @@ def test_data_that_only_its_node_reaches_does_not_move(stage: Stage, files: dict
 
     assert (code, said["error"]["code"]) == (3, "refused")
     assert "volume" in said["error"]["message"] or "memory" in said["error"]["message"]
-    assert left(stage, said["id"]) == []
+    assert stage.left(said["id"]) == []
 
 
 def test_what_lies_on_no_claim_is_refused_with_the_reason(
@@ -194,15 +190,9 @@ def test_a_node_that_fills_up_meanwhile_makes_a_second_plan(
     code, queued = stage.secxops(*words)
     assert code == 0
 
-    def step(name: str) -> str:
-        _, said = stage.secxops("show", queued["id"])
-        return str(next(s["state"] for s in said["steps"] if s["name"] == name))
-
-    ends = time.monotonic() + 60
-    while step("copy") == "waiting":
-        assert time.monotonic() < ends
+    until(lambda: stage.step(queued["id"], "copy") != "waiting")
     stage.occupy("node-1", "21Gi")
-    said = ended(stage, queued["id"])
+    said = stage.end(queued["id"])
 
     assert said["state"] == "succeeded", said["error"]
     assert [plan["route"] for plan in said["plans"]] == ["stay", "move"]
@@ -257,29 +247,8 @@ def test_a_version_is_what_image_and_code_get(stage: Stage, files: dict[str, str
         assert stage.run("cat", path, pod=pod) == files["tools.txt"]
 
 
-def ended(stage: Stage, migration: str, seconds: float = 120) -> Any:
-    """Wait for the end of a share and return its record."""
-    ends = time.monotonic() + seconds
-    while True:
-        _, said = stage.secxops("show", migration)
-        if said["state"] in ("succeeded", "failed", "cancelled"):
-            return said
-        assert time.monotonic() < ends, said["steps"]
-        time.sleep(0.5)
-
-
-def left(stage: Stage, migration: str) -> list[str]:
-    """What is there of a migration, by its label."""
-    kinds = "jobs,pods,pvc,services,secrets,networkpolicies"
-    found = stage.get(kinds, "-l", f"secxops.io/migration={migration}")
-    return [f"{row['kind']}/{row['metadata']['name']}" for row in found["items"]]
-
-
 def deleted(stage: Stage, said: Any) -> None:
     """Delete a share: within a minute nothing of it is left, and no tag in the registry."""
-    assert len(left(stage, said["id"])) > 4
+    assert len(stage.left(said["id"])) > 4
     stage.secxops("delete", said["id"], "--yes")
-    ends = time.monotonic() + 60
-    while there := left(stage, said["id"]):
-        assert time.monotonic() < ends, there
-        time.sleep(0.5)
+    until(lambda: not stage.left(said["id"]))

@@ -514,6 +514,8 @@ def _message(text: bytes) -> str:
 def failure(status: int, text: bytes, action: str) -> errors.SecxopsError:
     """Return what an API server's refusal means."""
     message = _message(text)
+    if _namespace_is_gone(status, text):
+        return errors.NamespaceGone(action=action, reason=message)
     if status in (401, 403):
         if "exceeded quota" in message:
             return errors.QuotaExceeded(action=action, reason=message)
@@ -523,3 +525,15 @@ def failure(status: int, text: bytes, action: str) -> errors.SecxopsError:
     if status in (400, 404, 405, 409, 413, 422):
         return errors.ClusterRefused(action=action, reason=message or f"status {status}")
     return errors.EngineFailed(action=action, reason=message or f"status {status}")
+
+
+def _namespace_is_gone(status: int, text: bytes) -> bool:
+    """Whether something can't be made because its namespace ends (403) or has ended (404)."""
+    try:
+        details = json.loads(text).get("details") or {}
+        causes = [cause.get("reason") for cause in details.get("causes") or ()]
+    except (ValueError, AttributeError):
+        return False
+    return (status == 403 and "NamespaceTerminating" in causes) or (
+        status == 404 and details.get("kind") == "namespaces"
+    )
