@@ -381,6 +381,16 @@ class ImageWithoutJupyter(StepFailed):
     hint_text = "Add `RUN pip install jupyterlab` to the Dockerfile and retry."
 
 
+class ImageUserUnknown(StepFailed):
+    """The image says that root runs it, or a user by a name: nobody can know that it is not root."""
+
+    code = "image_user_unknown"
+    text = "The image does not say by a number which user runs it: {reason}."
+    hint_text = (
+        "Write `USER 1000` at the end of the Dockerfile, or another number than 0, and retry."
+    )
+
+
 class CopyFailed(StepFailed):
     """The verified copy could not finish."""
 

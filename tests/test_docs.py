@@ -197,8 +197,9 @@ def test_the_objects_of_the_guide_to_kubernetes_can_be_read() -> None:
     """They are YAML, and the settings in them exist."""
     text = (DOCS / "operators" / "kubernetes.md").read_text("utf-8")
     blocks = re.findall(r"```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    things = [yaml.safe_load(block) for block in blocks]
-    assert [thing["kind"] for thing in things] == ["Kustomization", "ConfigMap", "Pod"]
+    things = [thing for block in blocks for thing in yaml.safe_load_all(block)]
+    kinds = ["Kustomization", "ConfigMap", "Pod", "PersistentVolumeClaim"]
+    assert [thing["kind"] for thing in things] == kinds
     known = {cls.__name__: fromcode.traits_of(cls) for cls in fromcode.configurables()}
     for name, written in json.loads(things[1]["data"]["jupyter_secxops_config.json"]).items():
         assert set(written) <= set(known[name])

@@ -413,6 +413,15 @@ const SENTENCES: Record<string, Sentences> = {
     trans.__('The image was built, but JupyterLab is not in it.'),
     trans.__('Add `RUN pip install jupyterlab` to the Dockerfile and retry.')
   ],
+  image_user_unknown: (trans, p) => [
+    trans.__(
+      'The image does not say by a number which user runs it: %1.',
+      p('reason')
+    ),
+    trans.__(
+      'Write `USER 1000` at the end of the Dockerfile, or another number than 0, and retry.'
+    )
+  ],
   copy_failed: (trans, p) => [
     trans.__('Copying %1 failed: %2.', p('path'), p('reason')),
     trans.__('Correct the cause and retry; the source was not changed.')

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from harness.cluster import Cluster
 from harness.site import cgroup_of
 
@@ -74,51 +76,28 @@ def builders(
     return found
 
 
+def written(kind: str) -> Any:
+    """Return the object of a kind as the guide's text has it."""
+    text = GUIDE.with_suffix(".md").read_text("utf-8")
+    for block in re.findall(r"```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for found in yaml.safe_load_all(block):
+            if found["kind"] == kind:
+                return found
+    raise LookupError(kind)
+
+
 def _overlay(cluster: Cluster, kind: str, namespace: str) -> Mapping[str, Any]:
     image, _, digest = cluster.images["buildkit"].partition("@")
-    pull = [
-        {
-            "op": "add",
-            "path": "/spec/template/spec/imagePullSecrets",
-            "value": [{"name": "secxops-registry"}],
-        },
-        {
-            "op": "add",
-            "path": "/spec/template/spec/affinity",
-            # Not on the nodes that only the scheduler is asked about: a builder takes room.
-            "value": {
-                "nodeAffinity": {
-                    "requiredDuringSchedulingIgnoredDuringExecution": {
-                        "nodeSelectorTerms": [
-                            {"matchExpressions": [{"key": SIMULATED, "operator": "DoesNotExist"}]}
-                        ]
-                    }
-                }
-            },
-        },
-    ]
-    return {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "namespace": namespace,
-        "resources": [f"guide/{kind}"],
-        "images": [{"name": "moby/buildkit", "newName": image, "digest": digest}],
-        "configMapGenerator": [
-            {"name": "secxops-builder", "behavior": "merge", "files": ["buildkitd.toml", "ca.crt"]}
-        ],
-        "secretGenerator": [
-            {
-                "name": "secxops-builder",
-                "files": [f"certificates/server/{n}" for n in ("ca.crt", "tls.crt", "tls.key")],
-            },
-            {
-                "name": "secxops-registry",
-                "type": "kubernetes.io/dockerconfigjson",
-                "files": [".dockerconfigjson"],
-            },
-        ],
-        "patches": [{"target": {"kind": "DaemonSet"}, "patch": json.dumps(pull)}],
-    }
+    found = written("Kustomization")
+    found |= {"namespace": namespace, "resources": [f"guide/{kind}"]}
+    found["images"][0] |= {"newName": image, "digest": digest}
+    # Not on the nodes that only the scheduler is asked about: a builder takes room.
+    real = {"matchExpressions": [{"key": SIMULATED, "operator": "DoesNotExist"}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [real]}}
+    path, value = "/spec/template/spec/affinity", {"nodeAffinity": required}
+    patch = json.dumps([{"op": "add", "path": path, "value": value}])
+    found["patches"].append({"target": {"kind": "DaemonSet"}, "patch": patch})
+    return dict(found)
 
 
 def until(holds: Callable[[], bool], seconds: float = 60) -> None:
@@ -221,18 +200,14 @@ class Stage:
     def settings(self) -> dict[str, Any]:
         """What an admin sets for notebooks of this cluster."""
         assert self.cluster.registry is not None
+        found = json.loads(written("ConfigMap")["data"]["jupyter_secxops_config.json"])
         engine = {
             "tools_image": self.cluster.images["tools"],
-            "pull_secret": "registry",
             "registry_address": self.cluster.registry.address,
-            "registry_ca": "registry-ca",
             "builder_namespace": self.builders,
+            **self.more.get("KubernetesEngine", {}),
         }
-        return {
-            "SecxopsService": {"engine": "kubernetes"},
-            **self.more,
-            "KubernetesEngine": {**engine, **self.more.get("KubernetesEngine", {})},
-        }
+        return {**found, **self.more, "KubernetesEngine": {**found["KubernetesEngine"], **engine}}
 
     def like(self, kind: str, name: str, **more: Any) -> dict[str, Any]:
         """Return an object of this namespace."""
@@ -272,63 +247,41 @@ class Stage:
         mounts: Sequence[Mapping[str, str]] = MOUNTS,
         modes: Mapping[str, str] | None = None,
         scratch: str = "/scratch",
+        user: int | None = 1000,
     ) -> None:
-        """Start a notebook pod as a hub makes them.
+        """Start a notebook pod as the guide has it, and as hubs make them.
 
-        ``modes`` has other access modes of claims; ``scratch`` is not on a claim.
+        ``modes`` has other access modes of claims; ``scratch`` is not on a claim; without a ``user`` it
+        runs as its image says.
         """
         claims = sorted({m["claim"] for m in mounts})
         for name in claims:
             self.claim(name, storage_class, mode=(modes or {}).get(name, "ReadWriteOnce"))
-        settings = {
-            "name": "settings",
-            "mountPath": "/usr/local/etc/jupyter/jupyter_secxops_config.json",
-            "subPath": "jupyter_secxops_config.json",
-        }
-        container = {
-            "name": "notebook",
-            "image": self.image,
-            "args": [
-                "jupyter",
-                "lab",
-                "--ip=0.0.0.0",
-                "--no-browser",
-                "--IdentityProvider.token=source",
+        pod = written("Pod")
+        pod["metadata"]["namespace"] = self.namespace
+        pod["spec"] |= {
+            "nodeSelector": {"kubernetes.io/hostname": node},
+            "terminationGracePeriodSeconds": 1,
+            "volumes": [
+                *(v for v in pod["spec"]["volumes"] if v["name"] != "home"),
+                {"name": "scratch", "emptyDir": {}},
+                *({"name": c, "persistentVolumeClaim": {"claimName": c}} for c in claims),
             ],
+        }
+        pod["spec"]["securityContext"]["runAsUser"] = user
+        [container] = pod["spec"]["containers"]
+        container["command"].append("--IdentityProvider.token=source")
+        container |= {
+            "image": self.image,
             "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
             "readinessProbe": {"httpGet": {"path": "/api", "port": 8888}, "periodSeconds": 1},
             "volumeMounts": [
-                settings,
+                *(m for m in container["volumeMounts"] if m["name"] != "home"),
                 {"name": "scratch", "mountPath": scratch},
-                *(
-                    {
-                        k: v
-                        for k, v in {**m, "name": m["claim"], "mountPath": m["path"]}.items()
-                        if k in ("name", "mountPath", "subPath")
-                    }
-                    for m in mounts
-                ),
+                *(_mount(mount) for mount in mounts),
             ],
         }
-        self.apply(
-            self.like(
-                "Pod",
-                "notebook",
-                spec={
-                    "nodeSelector": {"kubernetes.io/hostname": node},
-                    "serviceAccountName": "secxops",
-                    "imagePullSecrets": [{"name": "registry"}],
-                    "securityContext": {"runAsUser": 1000, "fsGroup": 100},
-                    "terminationGracePeriodSeconds": 1,
-                    "volumes": [
-                        {"name": "settings", "configMap": {"name": "secxops"}},
-                        {"name": "scratch", "emptyDir": {}},
-                        *({"name": c, "persistentVolumeClaim": {"claimName": c}} for c in claims),
-                    ],
-                    "containers": [container],
-                },
-            )
-        )
+        self.apply(pod)
         self.cluster.call(
             "-n", self.namespace, "wait", "--for=condition=Ready", "pod/notebook", "--timeout=150s"
         )
@@ -417,6 +370,11 @@ class Stage:
             (f"-n={self.builders} rolebinding", f"secxops-builders-{self.namespace}"),
         ):
             self.cluster.call("delete", *kind.split(), name, "--ignore-not-found")
+
+
+def _mount(told: Mapping[str, str]) -> Mapping[str, str]:
+    inside = {"subPath": told["subPath"]} if "subPath" in told else {}
+    return {"name": told["claim"], "mountPath": told["path"], **inside}
 
 
 _WRITE = """

@@ -21,10 +21,10 @@ def staged(cluster: Cluster, clients: Mapping[str, str], notebook_image: str) ->
     """Make namespaces with settings of their own, each with a notebook at work."""
     made: list[Stage] = []
 
-    def make(**more: Mapping[str, Any]) -> Stage:
+    def make(user: int | None = 1000, **more: Mapping[str, Any]) -> Stage:
         found = Stage(cluster, clients, notebook_image, more=more)
         made.append(found)
-        found.notebook("node-local")
+        found.notebook("node-local", user=user)
         return found
 
     yield make
@@ -81,6 +81,14 @@ def test_an_image_that_is_nowhere(staged: Staged, own: Cluster) -> None:
     stage = staged()
     dockerfile(stage, f"FROM {base}\n")
     assert base in failed(stage, "base_image_missing")["message"]
+
+
+def test_an_image_that_may_be_roots(staged: Staged, own: Cluster) -> None:
+    stage = staged(user=None)
+    dockerfile(stage, f"FROM {own.images['jupyter']}\nUSER root\n")
+    assert "root" in failed(stage, "image_user_unknown")["params"]["reason"]
+    dockerfile(stage, f"FROM {own.images['jupyter']}\nUSER jovyan\n")
+    assert "jovyan" in failed(stage, "image_user_unknown")["params"]["reason"]
 
 
 def test_a_tools_image_that_nodes_cannot_have(staged: Staged, own: Cluster) -> None:

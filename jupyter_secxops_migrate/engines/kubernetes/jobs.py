@@ -44,6 +44,7 @@ UNSEEN_SECONDS = 40
 QUIET_SECONDS = 10
 # The first failed try may pass; what backs off has failed twice.
 _NO_IMAGE = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+_NO_USER = "runAsNonRoot"
 _NO_START = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 # What the verified copy of files of any owner needs; Pod Security's *baseline* level allows these.
 COPY_RIGHTS = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID")
@@ -661,6 +662,8 @@ def trouble(pod: Json) -> errors.SecxopsError | None:
             return errors.ImageUnpullable(
                 node=pod["spec"].get("nodeName") or "", image=row["image"], reason=message
             )
+        if reason in _NO_START and _NO_USER in message:
+            return errors.ImageUserUnknown(reason=message)
         if reason in _NO_START:
             return errors.EngineFailed(action=f"start {name}", reason=message or str(reason))
     return None

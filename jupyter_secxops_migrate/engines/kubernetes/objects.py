@@ -22,11 +22,12 @@ GATE = "secxops.io/volumes"
 
 
 def claim(name: str, marks: Mapping[str, str], source: Json, storage_class: str | None) -> Json:
-    """Return a new claim like the source's: as large, with the same access."""
+    """Return a new claim like the source's: as large, with the same access, but one that is written to."""
     spec = source["spec"]
+    modes = [mode for mode in spec["accessModes"] if mode != "ReadOnlyMany"]
     held = (source.get("status") or {}).get("capacity") or {}
     wanted: Json = {
-        "accessModes": spec["accessModes"],
+        "accessModes": modes or ["ReadWriteOnce"],
         "volumeMode": spec.get("volumeMode") or "Filesystem",
         "resources": {
             "requests": {"storage": held.get("storage") or spec["resources"]["requests"]["storage"]}
@@ -54,6 +55,22 @@ def command(order: LaunchOrder) -> list[str]:
     ]
 
 
+def security(user: int | None) -> Json:
+    """Return the security context of what runs a project's image, as *restricted* Pod Security asks.
+
+    A source that is told to run as root has a copy that does: without any capability, and only where the
+    namespace allows it.
+    """
+    found: Json = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    if user != 0:
+        found["runAsNonRoot"] = True
+    return found if user is None else {**found, "runAsUser": user}
+
+
 def pull_policy(pushed: bool) -> str:
     """Return how a node comes to an image: what no registry has, nobody may be asked for."""
     return "IfNotPresent" if pushed else "Never"
@@ -77,14 +94,6 @@ def pod(
         requests["memory"] = str(order.memory)
     if order.gpu:
         requests[settings.gpu_resource] = str(order.gpu)
-    context: Json = {
-        "runAsNonRoot": True,
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    if user is not None:
-        context["runAsUser"] = user
     probe = {"httpGet": {"path": "/api", "port": PORT}}
     spec: Json = {
         "automountServiceAccountToken": False,
@@ -117,7 +126,7 @@ def pod(
                 ],
                 "ports": [{"name": "http", "containerPort": PORT}],
                 "resources": {"requests": requests, "limits": dict(requests)},
-                "securityContext": context,
+                "securityContext": security(user),
                 # The first may take long; from then on it is asked seldom.
                 "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": 600},
                 "readinessProbe": {**probe, "periodSeconds": 5, "timeoutSeconds": 5},
@@ -225,14 +234,6 @@ def probe(
     tolerations: Sequence[Mapping[str, Any]],
 ) -> Json:
     """Return the pod that runs an image once, to look into it."""
-    context: Json = {
-        "runAsNonRoot": True,
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    if user is not None:
-        context["runAsUser"] = user
     spec: Json = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -247,7 +248,7 @@ def probe(
                 "imagePullPolicy": pull_policy(pushed),
                 "command": ["/bin/sh", "-c", script],
                 "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
-                "securityContext": context,
+                "securityContext": security(user),
             }
         ],
     }
