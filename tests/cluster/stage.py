@@ -282,9 +282,16 @@ class Stage:
             ],
         }
         self.apply(pod)
-        self.cluster.call(
-            "-n", self.namespace, "wait", "--for=condition=Ready", "pod/notebook", "--timeout=150s"
-        )
+        # What commands in it need. Its JupyterLab takes some seconds more.
+        self._wait("jsonpath={.status.phase}=Running")
+
+    def answers(self) -> None:
+        """Wait until the notebook's JupyterLab answers."""
+        self._wait("condition=Ready")
+
+    def _wait(self, state: str) -> None:
+        pod = ("-n", self.namespace, "wait", "pod/notebook")
+        self.cluster.call(*pod, f"--for={state}", "--timeout=150s")
 
     def fill(self, files: Mapping[str, str], megabytes: int = 0) -> None:
         """Write the project's files, and data of a size in files of 10 MB."""
@@ -337,6 +344,11 @@ class Stage:
         assert "Traceback" not in done.stderr, done.stderr
         assert done.stdout.strip(), done.stderr
         return done.returncode, json.loads(done.stdout)
+
+    def kill_service(self) -> None:
+        """Kill the service as the kernel would that needs its memory; the next command starts it again."""
+        _, said = self.secxops("doctor")
+        self.run("sh", "-c", f"kill -9 {int(said['service']['pid'])}")
 
     def show(self, migration: str) -> Any:
         """The record of a share."""

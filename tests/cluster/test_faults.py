@@ -182,12 +182,6 @@ def in_step(stage: Stage, step: str, *words: str) -> Share:
     return Share(stage, *(LOOKED_AT if step == "check" else ()), *words)
 
 
-def kill_service(stage: Stage) -> None:
-    """Kill the service as the kernel would that needs its memory."""
-    _, said = stage.secxops("doctor")
-    stage.run("sh", "-c", f"kill -9 {int(said['service']['pid'])}")
-
-
 def start_kubelet(stages: Sequence[Stage]) -> None:
     """Start it again, and wait until it knows the pods that ran on."""
 
@@ -214,12 +208,12 @@ def delete(*shares: Share) -> None:
 def test_a_service_that_is_killed_in_each_step_goes_on(stages: Sequence[Stage]) -> None:
     stage, _ = stages
     share = Share(stage, *LOOKED_AT)
-    for step in ("check", "build", "verify", "launch"):
-        # The next command starts it again.
+    for steps in (("check",), ("build", "copy"), ("verify",), ("launch",)):
         until(lambda: share.show()["state"] == "running")
-        held = share.hold(step)
-        kill_service(stage)
-        held.thaw()
+        held = side_by_side(*(lambda step=step: share.hold(step) for step in steps))
+        stage.kill_service()
+        for pod in held:
+            pod.thaw()
     share.is_equal()
     delete(share)
 
@@ -235,6 +229,26 @@ def test_an_api_server_that_restarts_is_waited_for(own: Cluster, stages: Sequenc
         share.is_equal()
     assert any("does not answer" in share.log() for share, _ in held)
     delete(*(share for share, _ in held))
+
+
+def test_an_api_server_that_stays_away_ends_a_share_which_leaves_nothing(
+    own: Cluster, stages: Sequence[Stage]
+) -> None:
+    near, far = stages
+    shares = {"copy": Share(near), "launch": Share(far)}
+    held = side_by_side(*(lambda s=s, step=step: s.hold(step) for step, s in shares.items()))
+    faults.stop_apiserver(own)
+    try:
+        time.sleep(PATIENCE + 10)
+    finally:
+        for pod in held:
+            pod.thaw()
+        faults.start_apiserver(own)
+    for share in shares.values():
+        said = share.end()
+        assert (said["state"], said["error"]["code"]) == ("failed", "cluster_unavailable")
+        assert said["error"]["hint"]
+        share.is_gone(90)  # it is tried again at longer and longer intervals
 
 
 def test_a_kubelet_that_restarts_is_waited_for(own: Cluster, stages: Sequence[Stage]) -> None:
@@ -255,20 +269,16 @@ def test_a_kubelet_that_restarts_is_waited_for(own: Cluster, stages: Sequence[St
 def test_a_kubelet_that_stays_away_ends_a_share_which_leaves_nothing(
     own: Cluster, stages: Sequence[Stage]
 ) -> None:
-    copying, launching = Share(stages[0]), Share(stages[1])
-    checking = Share(stages[1], *LOOKED_AT, "--name", "checking")
-    shares = {"copy": copying, "launch": launching, "check": checking}
-    held = side_by_side(*(lambda s=s, step=step: s.hold(step) for step, s in shares.items()))
-    assert copying.repository != launching.repository
+    held = held_everywhere(stages)
     faults.kill_kubelet(own, "node-1")
     try:
         # Before its node is back: nobody can look into a notebook there, but all is removed.
-        side_by_side(*(lambda s=s: s.is_gone(PATIENCE + 100) for s in shares.values()))
+        side_by_side(*(lambda s=share: s.is_gone(PATIENCE + 100) for share, _ in held))
     finally:
-        for pod in held:
+        for _, pod in held:
             pod.thaw()
         start_kubelet(stages)
-    for share in shares.values():
+    for share, _ in held:
         said = share.end()
         assert (said["state"], said["error"]["code"]) == ("failed", "node_unreachable")
         assert "node-1" in said["error"]["message"]
@@ -319,7 +329,8 @@ def test_a_node_that_is_drained(own: Cluster, stages: Sequence[Stage]) -> None:
 
     copying, launching = Share(near), Share(far)
     checking = Share(near, *LOOKED_AT, "--name", "checking")
-    shares = {"copy": copying, "launch": launching, "check": checking}
+    verifying = Share(far, "--name", "verifying")
+    shares = {"copy": copying, "check": checking, "launch": launching, "verify": verifying}
     pods = side_by_side(*(lambda s=s, step=step: s.hold(step) for step, s in shares.items()))
     with faults.cordoned(own, "node-1"):
         for share, pod in zip(shares.values(), pods, strict=True):
@@ -329,10 +340,11 @@ def test_a_node_that_is_drained(own: Cluster, stages: Sequence[Stage]) -> None:
             said = share.end()
             assert (said["state"], said["error"]["code"]) == ("failed", "unschedulable")
             share.is_gone()
-        # What other nodes reach too is launched there.
-        launching.is_equal()
-        assert launching.show()["result"]["place"]["node"] == "node-2"
-    delete(launching)
+        # What other nodes reach too is checked and launched there.
+        for share in (launching, verifying):
+            share.is_equal()
+            assert share.show()["result"]["place"]["node"] == "node-2"
+    delete(launching, verifying)
 
 
 def test_a_registry_that_is_down_or_full_ends_a_share_which_leaves_no_tag(

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import stage as stage_module
+from harness import faults
 from harness.cluster import Cluster
 from harness.node import STRICT
 from stage import DATA, PROJECT, Stage, state_of, until
@@ -153,6 +154,11 @@ def test_what_has_to_move_after_all_is_pushed_then(
 
     until(lambda: stage.step(queued["id"], "copy") != "waiting")
     stage.occupy(STRICT, "21Gi")
+    # A push goes on, too, when the service is killed meanwhile.
+    job = f"secxops-{queued['id']}-job-push"
+    held = faults.freeze(cluster, stage.namespace, job, "jupyter_secxops_migrate.copying.job run")
+    stage.kill_service()
+    held.thaw()
     said = stage.end(queued["id"], seconds=180)
 
     assert said["state"] == "succeeded", said["error"]

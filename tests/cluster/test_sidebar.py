@@ -144,6 +144,7 @@ def test_the_panel_says_where_it_goes_and_why(
     if kind == "gpu":
         faults.advertise(own, "node-2", GPU, 1)
     try:
+        stage.answers()
         with chromium() as browser:
             page = browser.new_page(viewport={"width": 1400, "height": 1500})
             panel = Panel(page, stage)
