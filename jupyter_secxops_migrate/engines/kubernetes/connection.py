@@ -13,6 +13,7 @@ import json
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -55,8 +56,13 @@ class Connection:
     def __init__(self, kubeconfig: str = "", context: str = "") -> None:
         self._kubeconfig = kubeconfig
         self._context = context
+        self._account = False
+        """Whether it is the service account that signs in."""
         self._opening = asyncio.Lock()
         self._api: ApiClient | None = None
+        self._replaced: list[ApiClient] = []
+        self._renewals = 0
+        self._certificate = b""
         self._lost = -float(_SETTLE_SECONDS)
         self.namespace = "default"
         """The context's or the service account's; known once something was asked."""
@@ -71,33 +77,66 @@ class Connection:
         """
         async with self._opening:
             if self._api is None:
-                found = Configuration()
-                found.connection_pool_maxsize = 200
-                try:
-                    if self._kubeconfig or not _in_a_pod():
-                        loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
-                            self._kubeconfig or None,
-                            self._context or None,
-                            found,
-                            persist_config=False,
-                        )
-                        here = loader.current_context.get("context") or {}
-                        self.namespace = here.get("namespace") or "default"
-                    else:
-                        config.load_incluster_config(found)  # type: ignore[no-untyped-call]
-                        self.namespace = (SERVICE_ACCOUNT / "namespace").read_text().strip()
-                except (config.ConfigException, OSError, ValueError) as error:
-                    raise errors.ClusterUnavailable(
-                        endpoint=self._kubeconfig or "the usual places", reason=str(error)
-                    ) from None
+                self._account = not self._kubeconfig and _in_a_pod()
+                found, self.namespace = await self._sign_in()
+                self._certificate = _certificate(found)
                 self._api = ApiClient(found)
             return self._api
+
+    async def _sign_in(self) -> tuple[Configuration, str]:
+        """Return where and as whom to ask, and the namespace."""
+        found = Configuration()
+        found.connection_pool_maxsize = 200
+        try:
+            if self._account:
+                config.load_incluster_config(found)  # type: ignore[no-untyped-call]
+                return found, (SERVICE_ACCOUNT / "namespace").read_text().strip()
+            return found, await self._load(found)
+        except (config.ConfigException, aiohttp.ClientError, OSError, ValueError) as error:
+            raise errors.ClusterUnavailable(
+                endpoint=self._kubeconfig or "the usual places", reason=str(error)
+            ) from None
+
+    async def _load(self, found: Configuration) -> str:
+        loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
+            self._kubeconfig or None, self._context or None, found, persist_config=False
+        )
+        # A plugin that fails is only logged, and who nobody is would be forbidden everything.
+        if "exec" in (loader._user or ()) and not (found.api_key or found.cert_file):
+            raise config.ConfigException("the kubeconfig's plugin gave no credentials")
+        # Its current context may be another one by the next time.
+        self._context = loader.current_context["name"]
+        here = loader.current_context.get("context") or {}
+        return here.get("namespace") or "default"
+
+    async def _sign_in_anew(self, renewals: int) -> ApiClient:
+        """Replace credentials that expired, unless another request did so since ``renewals``."""
+        api = await self.open()
+        async with self._opening:
+            if self._renewals != renewals:
+                return self._api or api
+            found, _ = await self._sign_in()
+            if found.host != api.configuration.host:
+                return api  # the kubeconfig was edited: credentials of another API server
+            self._renewals += 1
+            if found.api_key:
+                # Connections that others use stay as they are.
+                api.configuration.api_key = found.api_key
+                api.configuration.refresh_api_key_hook = found.refresh_api_key_hook
+            elif (certificate := _certificate(found)) != self._certificate:
+                # It belongs to its connections; those in use are for `close`.
+                self._replaced.append(api)
+                self._certificate = certificate
+                self._api = api = ApiClient(found)
+            return api
 
     async def close(self) -> None:
         """Release connections."""
         if self._api is not None:
-            await self._api.close()  # type: ignore[no-untyped-call]
+            self._replaced.append(self._api)
             self._api = None
+        while self._replaced:
+            await self._replaced.pop().close()  # type: ignore[no-untyped-call]
 
     async def send(
         self,
@@ -116,15 +155,31 @@ class Connection:
         errors.ClusterUnavailable
             Nobody answers.
         """
-        api = await self.open()
-        found = api.configuration
+        ask = partial(self._send, method, path, body, patch, timeout, query)
+        api, renewals = await self.open(), self._renewals
+        response = await ask(api)
+        if response.status == 401:
+            response.release()
+            response = await ask(await self._sign_in_anew(renewals))
+        return response
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: object,
+        patch: str,
+        timeout: aiohttp.ClientTimeout,
+        query: Mapping[str, object],
+        api: ApiClient,
+    ) -> aiohttp.ClientResponse:
         headers = {"Accept": "application/json", "User-Agent": "jupyter-secxops-migrate"}
         headers["Content-Type"] = patch if method == "PATCH" else "application/json"
         try:
             await api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
             answer = await api.rest_client.request(  # type: ignore[no-untyped-call]
                 method,
-                _url(found.host, path, query),
+                _url(api.configuration.host, path, query),
                 headers=headers,
                 body=body,
                 _request_timeout=timeout,
@@ -362,20 +417,10 @@ class Connection:
         errors.NodeUnreachable
             The API server does not reach the kubelet of the pod's ``node``.
         """
-        api = await self.open()
-        headers: dict[str, str] = {}
-        await api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
-        rest = api.rest_client
-        session = rest.pool_manager or rest._create_pool_manager()
-        rest.pool_manager = session
-        url = _url(api.configuration.host, path, query).replace("http", "ws", 1)
         # A kubelet that is busy refuses before anything has begun: so it can be asked again.
         for pause in (*_AGAIN, None):
             try:
-                found: aiohttp.ClientWebSocketResponse[bool] = await session.ws_connect(
-                    url, headers=headers, protocols=[protocol], max_msg_size=0, heartbeat=30
-                )
-                break
+                return await self._connect(path, protocol, query)
             except aiohttp.WSServerHandshakeError as error:
                 if error.status == 404:
                     # It is gone, or its kubelet has just started and does not know it yet.
@@ -391,7 +436,19 @@ class Connection:
                 await asyncio.sleep(pause)
             except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
                 raise self._away(error) from None
-        return found
+        raise AssertionError("the last try returns or raises")
+
+    async def _connect(
+        self, path: str, protocol: str, query: Mapping[str, object]
+    ) -> aiohttp.ClientWebSocketResponse[bool]:
+        connect = partial(_connected, path, protocol, query)
+        api, renewals = await self.open(), self._renewals
+        try:
+            return await connect(api)
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status != 401:
+                raise
+        return await connect(await self._sign_in_anew(renewals))
 
     async def execute(
         self,
@@ -499,9 +556,26 @@ def _in_a_pod() -> bool:
     return not there and (SERVICE_ACCOUNT / "token").exists()
 
 
+def _certificate(found: Configuration) -> bytes:
+    return Path(found.cert_file).read_bytes() if found.cert_file else b""
+
+
 def _url(host: str, path: str, query: Mapping[str, object]) -> str:
     wanted = {name: value for name, value in query.items() if value not in ("", None)}
     return f"{host}{path}?{urlencode(wanted, doseq=True)}" if wanted else f"{host}{path}"
+
+
+async def _connected(
+    path: str, protocol: str, query: Mapping[str, object], api: ApiClient
+) -> aiohttp.ClientWebSocketResponse[bool]:
+    headers: dict[str, str] = {}
+    await api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
+    rest = api.rest_client
+    rest.pool_manager = rest.pool_manager or rest._create_pool_manager()
+    url = _url(api.configuration.host, path, query).replace("http", "ws", 1)
+    return await rest.pool_manager.ws_connect(
+        url, headers=headers, protocols=[protocol], max_msg_size=0, heartbeat=30
+    )
 
 
 def _message(text: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ class ApiServer:
         self.changes: list[tuple[int, str, Json]] = []
         self.asked: Counter[str] = Counter()
         self.forbidden = False
+        self.accepted = ""
+        """The token that is valid; empty: each is."""
         self.forgotten = 0
         """Changes up to this version are not known any more."""
         self._new = asyncio.Event()
@@ -52,7 +54,26 @@ class ApiServer:
         self._new.set()
         self._new = asyncio.Event()
 
+    async def echo(self, request: web.Request) -> web.StreamResponse:
+        """A WebSocket that says what it hears."""
+        if self._expired(request):
+            return web.Response(status=401)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_bytes(message.data)
+        return socket
+
+    def _expired(self, request: web.Request) -> bool:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        expired = bool(self.accepted) and token != self.accepted
+        self.asked["expired"] += expired
+        return expired
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
+        if self._expired(request):
+            said = {"kind": "Status", "message": "Unauthorized", "code": 401}
+            return web.json_response(said, status=401)
         if self.forbidden:
             said = {"kind": "Status", "message": "pods is forbidden", "code": 403}
             return web.json_response(said, status=403)
@@ -89,9 +110,11 @@ class ApiServer:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, handlers: Iterable[tuple[str, Callable[..., Any]]]
+    folder: Path,
+    handlers: Iterable[tuple[str, Callable[..., Any]]],
+    user: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Connection]:
-    """Serve on loopback, and yield a connection by a kubeconfig of its own."""
+    """Serve on loopback, and yield a connection by a kubeconfig of its own, as ``user``."""
     application = web.Application()
     for path, handler in handlers:
         application.router.add_get(path, handler)
@@ -106,7 +129,7 @@ async def serving(
         "current-context": "here",
         "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
         "clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-        "users": [{"name": "me", "user": {"token": "secret"}}],
+        "users": [{"name": "me", "user": user or {"token": "secret"}}],
     }
     path = folder / "kubeconfig"
     path.write_text(json.dumps(config))
