@@ -252,12 +252,15 @@ class Jobs:
                 yield JobResult(said.fields)
                 return
             ended = await self.api.get(f"{self.pods}/{name}")
-            if said.failure is None and (reason := taken(ended)) and len(lost) + 1 < PODS:
-                lost.add(pod["metadata"]["uid"])
-                yield LogLine(f"{name} was taken away ({reason}); another pod does it again.")
-                continue
+            late = None
+            if said.failure is None and (reason := taken(ended)):
+                late = _late(job.name, await self.api.get(f"{self.path}/{job.name}"))
+                if late is None and len(lost) + 1 < PODS:
+                    lost.add(pod["metadata"]["uid"])
+                    yield LogLine(f"{name} was taken away ({reason}); another pod does it again.")
+                    continue
             await self.remove(job.name)
-            raise said.failure or _ended_badly(job.name, ended)
+            raise said.failure or late or _ended_badly(job.name, ended)
 
     async def _follow(
         self, job: Job, pod: Json, said: _Said
@@ -312,8 +315,9 @@ class Jobs:
                     raise said.failure from None
                 name, _ = _where(pod)
                 reason = taken(await self.api.get(f"{self.pods}/{name}"))
-                if not reason or len(lost) + 1 >= PODS:
-                    raise error from None
+                late = _late(job.name, await self.api.get(f"{self.path}/{job.name}"))
+                if late is not None or not reason or len(lost) + 1 >= PODS:
+                    raise late or error from None
                 lost.add(pod["metadata"]["uid"])
                 yield LogLine(f"{name} was taken away ({reason}); another pod does it again.")
 
@@ -352,13 +356,16 @@ class Jobs:
             It does not come to that.
         """
         there = await self.api.get(f"{self.path}/{job.name}")
+        if (late := _late(job.name, there)) is not None:
+            raise late
         if there is None or (lost and _failed(there)):
             raise errors.EngineFailed(action=f"run {job.name}", reason="its pod was removed")
         selector = f"batch.kubernetes.io/job-name={job.name}"
         async for pod in wait_for_pod(self.api, self.pods, selector, self.settings, without=lost):
             if pod["status"].get("phase") in ("Running", "Succeeded", "Failed"):
                 return pod
-        raise errors.EngineFailed(action=f"start {job.name}", reason="its pod is gone")
+        late = _late(job.name, await self.api.get(f"{self.path}/{job.name}"))
+        raise late or errors.EngineFailed(action=f"start {job.name}", reason="its pod is gone")
 
     async def _lines(self, pod: Json, said: _Said) -> AsyncGenerator[str, None]:
         """Yield the log's lines, each once, also over a broken connection."""
@@ -587,10 +594,30 @@ def _ended(pod: Json | None) -> bool:
 
 def _failed(job: Json) -> bool:
     """Whether a Job's controller has given it up."""
-    return any(
-        row["type"] in ("Failed", "FailureTarget") and row["status"] == "True"
+    return bool(_why_failed(job))
+
+
+def _why_failed(job: Json) -> Sequence[str]:
+    """Return why a Job's controller has given it up; empty if it has not."""
+    return [
+        str(row.get("reason") or row["type"])
         for row in (job.get("status") or {}).get("conditions") or ()
+        if row["type"] in ("Failed", "FailureTarget") and row["status"] == "True"
+    ]
+
+
+def _late(name: str, job: Json | None) -> errors.EngineFailed | None:
+    """Return the error of a Job whose pod was removed because its time was over, None of others."""
+    if job is None or "DeadlineExceeded" not in _why_failed(job):
+        return None
+    seconds = job["spec"]["activeDeadlineSeconds"]
+    late = errors.EngineFailed(
+        action=f"run {name}",
+        reason=f"it took longer than its limit of {seconds} seconds (KubernetesEngine.job_seconds, "
+        "build_seconds for a build)",
     )
+    late.again = False
+    return late
 
 
 def taken(pod: Json | None) -> str:

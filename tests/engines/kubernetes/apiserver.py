@@ -33,10 +33,12 @@ class ApiServer:
         self._new = asyncio.Event()
         self._breaking = asyncio.Event()
 
-    def put(self, name: str, kind: str = "MODIFIED", **spec: Any) -> None:
+    def put(
+        self, name: str, kind: str = "MODIFIED", status: Json | None = None, **spec: Any
+    ) -> None:
         self.version += 1
         metadata = {"name": name, "namespace": "a", "resourceVersion": str(self.version)}
-        found = {"metadata": metadata, "spec": spec}
+        found: Json = {"metadata": {**metadata, "uid": name}, "spec": spec, "status": status or {}}
         if kind == "DELETED":
             self.objects.pop(name, None)
         else:
@@ -83,7 +85,7 @@ class ApiServer:
         self.asked["list"] += "continue" not in request.query
         at = int(request.query.get("continue") or 0)
         names = sorted(self.objects)
-        page = names[at : at + int(request.query["limit"])]
+        page = names[at : at + int(request.query.get("limit", len(names)))]
         following = at + len(page)
         metadata = {"resourceVersion": str(self.version)}
         if following < len(names):
@@ -108,6 +110,92 @@ class ApiServer:
         return response
 
 
+class JobServer(ApiServer):
+    """Serves the Jobs and pods of a namespace: each Job has one pod at once, which runs and has a log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: dict[str, Json] = {}
+        self.log: list[tuple[str, str]] = []
+        """Time and text of each line."""
+
+    def handlers(self) -> Iterable[tuple[str, Callable[..., Any]]]:
+        jobs, pods = "/apis/batch/v1/namespaces/a/jobs", "/api/v1/namespaces/a/pods"
+        return [
+            (jobs, self.make),
+            (f"{jobs}/{{name}}", self.job),
+            (pods, self.all),
+            (f"{pods}/{{name}}", self.pod),
+            (f"{pods}/{{name}}/log", self.read),
+            (f"{pods}/{{name}}/exec", self.execute),
+        ]
+
+    def say(self, time: str, text: str) -> None:
+        self.log.append((time, text))
+        self._wake()
+
+    def fail(self, reason: str) -> None:
+        """What a controller does with Jobs that it gives up: their pods are gone first."""
+        for job in self.jobs.values():
+            condition = {"type": "FailureTarget", "status": "True", "reason": reason}
+            job["status"] = {"conditions": [condition]}
+        for name in list(self.objects):
+            self.put(name, "DELETED")
+
+    async def make(self, request: web.Request) -> web.Response:
+        job: Json = await request.json()
+        self.asked["job"] += 1
+        self.jobs[job["metadata"]["name"]] = job
+        self.put(f"{job['metadata']['name']}-x", "ADDED", {"phase": "Running"}, nodeName="n")
+        return web.json_response(job)
+
+    async def job(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        return _one(self.jobs.pop(name, None) if _deletes(request) else self.jobs.get(name))
+
+    async def all(self, request: web.Request) -> web.StreamResponse:
+        if request.method == "POST":
+            return web.json_response({})  # a dry run
+        return await self.answer(request)
+
+    async def pod(self, request: web.Request) -> web.Response:
+        found = self.objects.get(name := request.match_info["name"])
+        if found is not None and _deletes(request):
+            self.put(name, "DELETED")
+        return _one(found)
+
+    async def read(self, request: web.Request) -> web.StreamResponse:
+        self.asked["log"] += 1
+        response = web.StreamResponse()
+        await response.prepare(request)
+        lines, breaking, at = self.log, self._breaking, 0
+        while not breaking.is_set():
+            new = self._new
+            for time, text in lines[at:]:
+                at += 1
+                if time >= request.query.get("sinceTime", ""):
+                    stamp = f"{time} " if request.query.get("timestamps") else ""
+                    await response.write(f"{stamp}{text}\n".encode())
+            status = self.objects.get(request.match_info["name"], {}).get("status", {})
+            if status.get("phase") != "Running":
+                break
+            await new.wait()
+        return response
+
+    async def execute(self, request: web.Request) -> web.StreamResponse:
+        """Nothing runs there: a Job that waits for its files takes longer than it may."""
+        self.fail("DeadlineExceeded")
+        return web.Response(status=404)
+
+
+def _deletes(request: web.Request) -> bool:
+    return request.method == "DELETE"
+
+
+def _one(found: Json | None) -> web.Response:
+    return web.json_response(found or {}, status=200 if found else 404)
+
+
 @asynccontextmanager
 async def serving(
     folder: Path,
@@ -117,7 +205,7 @@ async def serving(
     """Serve on loopback, and yield a connection by a kubeconfig of its own, as ``user``."""
     application = web.Application()
     for path, handler in handlers:
-        application.router.add_get(path, handler)
+        application.router.add_route("*", path, handler)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

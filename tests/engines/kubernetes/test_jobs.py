@@ -1,0 +1,82 @@
+"""What becomes of a Job whose pod, or whose connection, goes away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.kubernetes.jobs import Job, Jobs
+from jupyter_secxops_migrate.engines.kubernetes.settings import KubernetesSettings
+
+from .apiserver import JobServer, serving
+
+JOB = Job("copy", {}, "copying.__main__", ["--json"], seconds=60)
+Scene = Callable[[JobServer, Jobs], Awaitable[None]]
+
+
+def play(folder: Path, scene: Scene) -> None:
+    async def go() -> None:
+        server = JobServer()
+        async with serving(folder, server.handlers()) as connection:
+            jobs = Jobs(connection, KubernetesSettings(tools_image="tools"), "a", set())
+            try:
+                await asyncio.wait_for(scene(server, jobs), 20)
+            finally:
+                server.disconnect()
+
+    asyncio.run(go())
+
+
+async def until(ask: Callable[[], object]) -> None:
+    while not ask():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def said(items: Any) -> list[Any]:
+    return [item async for item in items]
+
+
+def test_a_job_over_its_time_is_not_tried_again_and_names_its_limit(tmp_path: Path) -> None:
+    async def scene(server: JobServer, jobs: Jobs) -> None:
+        running = asyncio.ensure_future(said(jobs.run(JOB)))
+        await until(lambda: server.asked["log"])
+        server.fail("DeadlineExceeded")
+        with pytest.raises(
+            errors.EngineFailed, match=r"limit of 60 seconds.*job_seconds"
+        ) as failed:
+            await running
+        assert not failed.value.again
+        assert server.asked["job"] == 1
+        assert server.jobs == {}
+
+    play(tmp_path, scene)
+
+
+def test_a_job_that_waits_for_its_files_for_too_long_says_so_too(tmp_path: Path) -> None:
+    (tmp_path / "list").touch()
+    waiting = replace(JOB, files={"list": tmp_path / "list"})
+
+    async def scene(server: JobServer, jobs: Jobs) -> None:
+        with pytest.raises(errors.EngineFailed, match="limit of 60 seconds") as failed:
+            await said(jobs.run_first(waiting, "environment.look", (), {}))
+        assert not failed.value.again
+
+    play(tmp_path, scene)
+
+
+def test_a_job_that_was_given_up_for_another_reason_may_be_tried_again(tmp_path: Path) -> None:
+    async def scene(server: JobServer, jobs: Jobs) -> None:
+        running = asyncio.ensure_future(said(jobs.run(JOB)))
+        await until(lambda: server.asked["log"])
+        server.fail("BackoffLimitExceeded")
+        with pytest.raises(errors.EngineFailed, match="its pod was removed") as failed:
+            await running
+        assert failed.value.again
+
+    play(tmp_path, scene)
