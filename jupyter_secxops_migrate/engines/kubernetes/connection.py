@@ -29,14 +29,15 @@ Json = dict[str, Any]
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 PAGE = 500
 _ANSWER = aiohttp.ClientTimeout(total=60, sock_connect=10)
-_STREAM = aiohttp.ClientTimeout(total=None, sock_connect=10)
+# Server-side time limit of a watch, in seconds; the API server spreads its own at random.
+WATCH_SECONDS = 300
+# Nobody tells of a lost connection: but a watch has a bookmark each minute, and an end.
+_WATCH = aiohttp.ClientTimeout(total=WATCH_SECONDS + 30, sock_connect=10, sock_read=90)
 _AGAIN = (0.2, 0.5, 1, 2, 4)
 # A stream that has been silent for as long is asked for anew: nobody tells of a lost connection.
 _FOLLOW = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300)
 # An API server that has just started may know neither roles nor accounts yet.
 _SETTLE_SECONDS = 10
-# Server-side time limit of a watch, in seconds; the API server spreads its own at random.
-WATCH_SECONDS = 300
 
 
 class Gone(Exception):
@@ -202,6 +203,18 @@ class Connection:
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise self._away(error) from None
 
+    def _object(self, text: bytes) -> Json:
+        """Read what an API server says; a proxy on the way may answer with a page of its own."""
+        with contextlib.suppress(ValueError):
+            found = json.loads(text)
+            if isinstance(found, dict):
+                return found
+        assert self._api is not None
+        raise errors.ClusterUnavailable(
+            endpoint=self._api.configuration.host,
+            reason="what answers there is no Kubernetes API server",
+        )
+
     def _failure(self, status: int, text: bytes, action: str) -> errors.SecxopsError:
         found = failure(status, text, action)
         settling = time.monotonic() - self._lost < _SETTLE_SECONDS
@@ -224,6 +237,8 @@ class Connection:
         ------
         errors.ClusterForbidden, errors.QuotaExceeded, errors.EngineFailed
             What the API server said.
+        errors.ClusterUnavailable
+            Nobody answers, or somebody else does.
         """
         response = await self.send(method, path, body, **query)
         async with response:
@@ -232,8 +247,7 @@ class Connection:
                 return None
             if response.status >= 400:
                 raise self._failure(response.status, text, action or f"answer {method} {path}")
-            found: Json = json.loads(text)
-            return found
+            return self._object(text)
 
     async def get(self, path: str, **query: Any) -> Json | None:
         """Return an object, None when it is absent."""
@@ -250,8 +264,7 @@ class Connection:
                     return there
             if response.status >= 400:
                 raise self._failure(response.status, text, action or f"create {body['kind']}")
-            found: Json = json.loads(text)
-            return found
+            return self._object(text)
 
     async def delete(self, path: str, *, grace: int | None = None, version: str = "") -> None:
         """Delete an object and, in the background, what it owns; absent is success.
@@ -286,6 +299,8 @@ class Connection:
     ) -> AsyncGenerator[tuple[str, Json], None]:
         """Yield ``ADDED``, ``MODIFIED``, ``DELETED`` or ``BOOKMARK`` with the object, until it ends.
 
+        Or until nothing was heard for longer than a watch is silent.
+
         Raises
         ------
         Gone
@@ -294,7 +309,7 @@ class Connection:
         response = await self.send(
             "GET",
             path,
-            timeout=_STREAM,
+            timeout=_WATCH,
             watch="true",
             allowWatchBookmarks="true",
             resourceVersion=version,
@@ -309,7 +324,9 @@ class Connection:
                 raise self._failure(response.status, text, f"watch {path}")
             with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
                 async for line in response.content:
-                    said = json.loads(line)
+                    if line.startswith(b"{") and not line.endswith(b"\n"):
+                        return  # it broke off
+                    said = self._object(line)
                     if said["type"] == "ERROR":
                         if said["object"].get("code") == 410:
                             raise Gone

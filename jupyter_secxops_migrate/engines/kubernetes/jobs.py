@@ -23,7 +23,7 @@ from ...copying.job import PLACE
 from ...copying.report import MEMORY
 from ...placement.nodes import HOSTNAME
 from ..base import LogLine, Measure, Progress, SourcePlace
-from .connection import Connection, Json
+from .connection import Connection, Gone, Json
 from .settings import KubernetesSettings
 
 WORK = "/work"
@@ -523,12 +523,14 @@ async def wait_for_pod(
     last: Json | None = None
     while loop.time() < ends:
         page = await api.get(pods, **wanted) or {"items": [], "metadata": {}}
-        for pod in page["items"]:
-            if pod["metadata"]["uid"] not in without:
-                last = pod
-                yield pod
+        there = [pod for pod in page["items"] if pod["metadata"]["uid"] not in without]
+        if last is not None and not there:
+            return  # it was deleted while nobody watched
+        for pod in there:
+            last = pod
+            yield pod
         changes = api.watch(pods, page["metadata"].get("resourceVersion", ""), **wanted)
-        with contextlib.suppress(StopAsyncIteration):
+        with contextlib.suppress(StopAsyncIteration, Gone):
             async with contextlib.aclosing(changes):
                 following = asyncio.ensure_future(anext(changes))
                 try:
@@ -559,6 +561,7 @@ async def wait_for_pod(
                 finally:
                     following.cancel()
                     await asyncio.gather(following, return_exceptions=True)
+        await asyncio.sleep(0.1)
     name = last["metadata"]["name"] if last else selector
     late = errors.EngineFailed(
         action=f"start {name}", reason=f"it did not run within {settings.start_seconds:.0f} seconds"

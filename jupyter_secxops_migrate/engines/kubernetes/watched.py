@@ -55,7 +55,7 @@ class Watched(Generic[T]):
         self._query = query
         self._found: dict[tuple[str, str], T] = {}
         self._listed = asyncio.Event()
-        self._failure: errors.SecxopsError | None = None
+        self._failure: Exception | None = None
         self._task: asyncio.Task[None] | None = None
         self._asked = 0.0
 
@@ -123,11 +123,14 @@ class Watched(Generic[T]):
             except Gone:
                 version = ""
                 continue
-            except errors.SecxopsError as error:
+            except Exception as error:
                 # Whoever asks is told; what was seen last may be long ago.
                 self._failure = error
                 self._listed.set()
-                if not isinstance(error, errors.TemporaryError):
+                if not isinstance(error, errors.SecxopsError):
+                    log.exception("watching %s", self.path)
+                    version = ""  # what made it fail would be left out
+                elif not isinstance(error, errors.TemporaryError):
                     return
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)

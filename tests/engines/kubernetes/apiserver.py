@@ -26,12 +26,15 @@ class ApiServer:
         self.changes: list[tuple[int, str, Json]] = []
         self.asked: Counter[str] = Counter()
         self.forbidden = False
+        self.page = ""
+        """What a proxy before it answers instead."""
         self.accepted = ""
         """The token that is valid; empty: each is."""
         self.forgotten = 0
         """Changes up to this version are not known any more."""
         self._new = asyncio.Event()
         self._breaking = asyncio.Event()
+        self._losing = asyncio.Event()
 
     def put(
         self, name: str, kind: str = "MODIFIED", status: Json | None = None, **spec: Any
@@ -50,6 +53,12 @@ class ApiServer:
         """Break off every watch."""
         self._breaking.set()
         self._breaking = asyncio.Event()
+        self._wake()
+
+    def lose(self) -> None:
+        """Say nothing more in any watch, whose connections stay as they are."""
+        self._losing.set()
+        self._losing = asyncio.Event()
         self._wake()
 
     def _wake(self) -> None:
@@ -76,6 +85,8 @@ class ApiServer:
         if self._expired(request):
             said = {"kind": "Status", "message": "Unauthorized", "code": 401}
             return web.json_response(said, status=401)
+        if self.page:
+            return web.Response(text=self.page, content_type="text/html")
         if self.forbidden:
             said = {"kind": "Status", "message": "pods is forbidden", "code": 403}
             return web.json_response(said, status=403)
@@ -93,13 +104,16 @@ class ApiServer:
         return web.json_response({"metadata": metadata, "items": [self.objects[n] for n in page]})
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
+        breaking, losing = self._breaking, self._losing
         seen = int(request.query["resourceVersion"])
         if seen < self.forgotten:
             return web.json_response({"kind": "Status", "code": 410}, status=410)
         response = web.StreamResponse()
         await response.prepare(request)
-        breaking = self._breaking
         while not breaking.is_set():
+            if losing.is_set():
+                await breaking.wait()
+                break
             new = self._new
             for version, kind, found in self.changes:
                 if version > seen:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.kubernetes.jobs import Job, Jobs
+from jupyter_secxops_migrate.engines.kubernetes.jobs import Job, Jobs, wait_for_pod
 from jupyter_secxops_migrate.engines.kubernetes.settings import KubernetesSettings
 
 from .apiserver import JobServer, serving
@@ -78,5 +78,34 @@ def test_a_job_that_was_given_up_for_another_reason_may_be_tried_again(tmp_path:
         with pytest.raises(errors.EngineFailed, match="its pod was removed") as failed:
             await running
         assert failed.value.again
+
+    play(tmp_path, scene)
+
+
+def test_a_pod_whose_changes_the_server_forgot_is_listed_again(tmp_path: Path) -> None:
+    async def scene(server: JobServer, jobs: Jobs) -> None:
+        server.put("one", "ADDED", {"phase": "Pending"})
+        changes = wait_for_pod(jobs.api, jobs.pods, "", jobs.settings, "one")
+        assert (await anext(changes))["status"]["phase"] == "Pending"
+        server.put("one", status={"phase": "Running"})
+        server.forgotten = server.version
+        assert (await anext(changes))["status"]["phase"] == "Running"
+
+        following = asyncio.ensure_future(anext(changes, None))
+        await until(lambda: server.asked["watch"] == 2)
+        server.put("one", "DELETED")
+        assert await following is None
+
+    play(tmp_path, scene)
+
+
+def test_a_pod_that_was_deleted_while_nobody_watched_is_gone(tmp_path: Path) -> None:
+    async def scene(server: JobServer, jobs: Jobs) -> None:
+        server.put("one", "ADDED", {"phase": "Pending"})
+        changes = wait_for_pod(jobs.api, jobs.pods, "", jobs.settings, "one")
+        await anext(changes)
+        server.put("one", "DELETED")
+        server.forgotten = server.version
+        assert await anext(changes, None) is None
 
     play(tmp_path, scene)

@@ -7,9 +7,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.kubernetes import connection
+from jupyter_secxops_migrate.engines.kubernetes import watched as kept
 from jupyter_secxops_migrate.engines.kubernetes.watched import Watched
 
 from .apiserver import ApiServer, serving
@@ -134,3 +137,71 @@ def test_nobody_asks_nobody_watches(tmp_path: Path) -> None:
         assert server.asked["list"] == 2
 
     play(tmp_path, scene, linger=0.1)
+
+
+def test_a_lost_connection_that_nobody_ended_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert connection._WATCH.total and connection._WATCH.total > connection.WATCH_SECONDS
+    monkeypatch.setattr(connection, "_WATCH", aiohttp.ClientTimeout(total=60, sock_read=0.6))
+
+    async def scene(server: ApiServer, watched: Watched[Any]) -> None:
+        server.put("one", node="a")
+        assert await watched.get("one", "a") == "a"
+        await until(lambda: asyncio.sleep(0, server.asked["watch"] == 1))
+        server.lose()
+        server.put("one", node="b")
+
+        async def seen() -> bool:
+            return await watched.get("one", "a") == "b"
+
+        await until(seen)
+        assert server.asked["list"] == 1
+
+    play(tmp_path, scene)
+
+
+def test_a_page_of_a_proxy_is_an_outage_that_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "FIRST_PAUSE", 0.05)
+
+    async def scene(server: ApiServer, watched: Watched[Any]) -> None:
+        server.page = "<html>Sign in first</html>"
+        for _ in range(2):
+            with pytest.raises(errors.ClusterUnavailable, match="no Kubernetes API server"):
+                await watched.items()
+
+        server.page = ""
+        server.put("one", node="a")
+        await until(lambda: works(watched))
+        assert list(await watched.items()) == ["a"]
+
+    play(tmp_path, scene)
+
+
+def test_whoever_asks_is_told_of_any_failure_and_it_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "FIRST_PAUSE", 0.05)
+
+    async def scene(server: ApiServer, watched: Watched[Any]) -> None:
+        server.put("one", node="a")
+        server.objects["one"].pop("spec")
+        for _ in range(2):
+            with pytest.raises(KeyError):
+                await watched.items()
+
+        server.put("one", node="b")
+        await until(lambda: works(watched))
+        assert list(await watched.items()) == ["b"]
+
+    play(tmp_path, scene)
+
+
+async def works(watched: Watched[Any]) -> bool:
+    try:
+        await watched.items()
+    except (errors.ClusterUnavailable, KeyError):
+        return False
+    return True
