@@ -360,12 +360,13 @@ class Connection:
                 return
 
     async def log(
-        self, namespace: str, pod: str, container: str, *, node: str = ""
+        self, namespace: str, pod: str, container: str, *, since: str = "", node: str = ""
     ) -> AsyncIterator[str]:
-        """Yield the lines of a container's log from the first on, until the container ends.
+        """Yield the lines of a container's log, each after its time, until the container ends.
 
-        Or until the connection breaks; of a pod that is not there, there are none. ``node`` is where
-        it runs, for the error.
+        Or until the connection breaks; of a pod that is not there, there are none. ``since`` is a time
+        in whole seconds (RFC 3339), without it they come from the first on; ``node`` is where it runs,
+        for the error.
 
         Raises
         ------
@@ -377,6 +378,8 @@ class Connection:
             f"/api/v1/namespaces/{namespace}/pods/{pod}/log",
             timeout=_FOLLOW,
             follow="true",
+            timestamps="true",
+            sinceTime=since,
             container=container,
         )
         async with response:
@@ -393,8 +396,8 @@ class Connection:
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
                         yield line.decode("utf-8", "replace")
-            if rest:
-                yield rest.decode("utf-8", "replace")
+                if rest:
+                    yield rest.decode("utf-8", "replace")
 
     async def insist_on_node(self, namespace: str, pod: str, container: str, node: str) -> None:
         """Fail unless the kubelet of a pod's node answers.

@@ -13,8 +13,11 @@ import asyncio
 import contextlib
 import json
 import os
+import re
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,8 @@ WAIT_SECONDS = 4 * 3600
 RUNNER = ("python3", "-m", "jupyter_secxops_migrate.copying.job")
 _BY_CODE = {kind.code: kind for kind in errors.SecxopsError.catalogue()}
 _CHUNK = 256 * 1024
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|([+-]\d\d:\d\d))")
+_OVERLAP = timedelta(seconds=1)
 _RELEASE_AGAIN = (0, 1, 5, 30)
 # How many pods of one Job may be taken away before that is no accident any more.
 PODS = 4
@@ -370,21 +375,21 @@ class Jobs:
     async def _lines(self, pod: Json, said: _Said) -> AsyncGenerator[str, None]:
         """Yield the log's lines, each once, also over a broken connection."""
         name, node = _where(pod)
-        seen, ended, pause = 0, False, 0.1
+        seen, ended, pause = _Seen(), False, 0.1
         while True:
-            number, before = 0, seen
-            async for line in self.api.log(self.namespace, name, "job", node=node):
-                number += 1
-                if number > seen:
-                    seen = number
-                    yield line
+            since, quiet = seen.again(), True
+            lines = self.api.log(self.namespace, name, "job", since=since, node=node)
+            async for line in lines:
+                if (text := seen.take(line)) is not None:
+                    quiet = False
+                    yield text
             if ended or said.complete:
                 return
             now = await self.api.get(f"{self.pods}/{name}")
-            # What broke off is read once more to its end.
+            # What broke off is read to its end.
             ended = _ended(now)
             if not ended:
-                pause = 0.1 if seen > before else min(2 * pause, 5)
+                pause = min(2 * pause, 5) if quiet else 0.1
                 await asyncio.sleep(pause)
 
     async def _put(self, pod: Json, files: Mapping[str, Path], *options: str) -> None:
@@ -580,6 +585,45 @@ class _Said:
     @property
     def complete(self) -> bool:
         return self.fields is not None or self.failure is not None
+
+
+class _Seen:
+    """The lines of a log that come again when it is asked for from where it broke off.
+
+    By time, as a kubelet that begins another file no longer has the first lines to count from. It is
+    asked by the second, and standard output and error may be written a moment out of order: so those
+    of the last two seconds are asked for again.
+    """
+
+    def __init__(self) -> None:
+        self._lines: deque[tuple[datetime, str]] = deque()
+        self._awaited: Counter[str] = Counter()
+        self._words: set[str] = set()
+
+    def again(self) -> str:
+        """Return since when the log is to be read; empty for from the first line on."""
+        self._awaited = Counter(line for _, line in self._lines)
+        if not self._lines:
+            return ""
+        last, _ = self._lines[-1]
+        return f"{last - _OVERLAP:%Y-%m-%dT%H:%M:%SZ}"
+
+    def take(self, line: str) -> str | None:
+        """Return a line without its time, None if it has come before."""
+        if self._awaited[line] > 0:
+            self._awaited[line] -= 1
+            return None
+        stamp, _, text = line.partition(" ")
+        if not (found := _STAMP.fullmatch(stamp)):
+            # The kubelet's own word, each time that it is asked.
+            new = line not in self._words
+            self._words.add(line)
+            return line if new else None
+        second = datetime.fromisoformat(found[1] + (found[2] or "+00:00")).astimezone(timezone.utc)
+        self._lines.append((second, line))
+        while self._lines[0][0] < second - _OVERLAP:
+            self._lines.popleft()
+        return text
 
 
 def _where(pod: Json) -> tuple[str, str]:

@@ -132,6 +132,8 @@ class JobServer(ApiServer):
         self.jobs: dict[str, Json] = {}
         self.log: list[tuple[str, str]] = []
         """Time and text of each line."""
+        self.words = ""
+        """What the kubelet says of its own before."""
 
     def handlers(self) -> Iterable[tuple[str, Callable[..., Any]]]:
         jobs, pods = "/apis/batch/v1/namespaces/a/jobs", "/api/v1/namespaces/a/pods"
@@ -182,12 +184,14 @@ class JobServer(ApiServer):
         self.asked["log"] += 1
         response = web.StreamResponse()
         await response.prepare(request)
+        if self.words:
+            await response.write(f"{self.words}\n".encode())
         lines, breaking, at = self.log, self._breaking, 0
         while not breaking.is_set():
             new = self._new
             for time, text in lines[at:]:
                 at += 1
-                if time >= request.query.get("sinceTime", ""):
+                if time[:19] >= request.query.get("sinceTime", "")[:19]:  # whole seconds
                     stamp = f"{time} " if request.query.get("timestamps") else ""
                     await response.write(f"{stamp}{text}\n".encode())
             status = self.objects.get(request.match_info["name"], {}).get("status", {})

@@ -109,3 +109,63 @@ def test_a_pod_that_was_deleted_while_nobody_watched_is_gone(tmp_path: Path) -> 
         assert await anext(changes, None) is None
 
     play(tmp_path, scene)
+
+
+# --------------------------------------------------------------------------- its log
+
+
+def second(number: float) -> str:
+    """A time as a kubelet writes it."""
+    return f"2026-11-24T12:00:{number:012.9f}Z"
+
+
+def test_each_line_of_a_log_comes_once_however_often_the_connection_breaks(tmp_path: Path) -> None:
+    async def scene(server: JobServer, jobs: Jobs) -> None:
+        running = asyncio.ensure_future(said(jobs.run(JOB)))
+        await until(lambda: server.asked["log"])
+        for number in range(5):
+            for part in (0.1, 0.1, 0.5):
+                server.say(second(number + part), f"line {number}")
+            await asyncio.sleep(0.1 * (number % 2))
+            server.disconnect()
+            # Standard error's, a moment late.
+            server.say(second(max(number - 0.1, 0)), f"late {number}")
+            await until(lambda: server.asked["log"] == number + 2)  # noqa: B023
+        server.say(second(6), '{"type": "result", "files": 1}')
+        *lines, result = await running
+        wanted = [[f"line {n}"] * 3 + [f"late {n}"] for n in range(5)]
+        assert [line.text for line in lines] == [text for row in wanted for text in row]
+        assert result.fields["files"] == 1
+
+    play(tmp_path, scene)
+
+
+def test_what_comes_after_a_kubelet_began_another_file_is_not_missed(tmp_path: Path) -> None:
+    async def scene(server: JobServer, jobs: Jobs) -> None:
+        running = asyncio.ensure_future(said(jobs.run(JOB)))
+        await until(lambda: server.asked["log"])
+        for number in range(20):
+            server.say(second(number), f"line {number}")
+        await asyncio.sleep(0.2)
+        server.log = []
+        server.say(second(30), '{"type": "result", "files": 1}')
+        server.disconnect()
+        *lines, result = await running
+        assert [line.text for line in lines] == [f"line {n}" for n in range(20)]
+        assert result.fields["files"] == 1
+
+    play(tmp_path, scene)
+
+
+def test_what_a_kubelet_says_itself_comes_once(tmp_path: Path) -> None:
+    async def scene(server: JobServer, jobs: Jobs) -> None:
+        server.words = "failed to create fsnotify watcher: too many open files"
+        running = asyncio.ensure_future(said(jobs.run(JOB)))
+        await until(lambda: server.asked["log"])
+        server.disconnect()
+        await until(lambda: server.asked["log"] == 2)
+        server.say(second(1), '{"type": "result", "files": 1}')
+        first, _ = await running
+        assert first.text == server.words
+
+    play(tmp_path, scene)
