@@ -127,8 +127,8 @@ class Connection:
             elif (certificate := _certificate(found)) != self._certificate:
                 # It belongs to its connections; those in use are for `close`.
                 self._replaced.append(api)
-                self._certificate = certificate
                 self._api = api = ApiClient(found)
+                self._certificate = certificate
             return api
 
     async def close(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,7 +20,8 @@ from .apiserver import ApiServer, serving
 
 PATH, SOCKET = "/api/v1/pods", "/api/v1/socket"
 Scene = Callable[[ApiServer, Connection], Awaitable[None]]
-# Prints a new token each time, token-1 first, and none once it is to fail.
+# Prints a new token each time, token-1 first, or a new certificate where there is one; nothing once it
+# is to fail.
 PLUGIN = """
 import json, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
@@ -26,7 +29,11 @@ with (folder / "runs").open("a") as runs:
     runs.write("x")
 if (folder / "failing").exists():
     sys.exit("the sign-in service is away")
-status = {"token": f"token-{len((folder / 'runs').read_text())}"}
+number = len((folder / "runs").read_text())
+status = {"token": f"token-{number}"}
+if (certificate := folder / f"{number}.crt").exists():
+    key = certificate.with_suffix(".key").read_text()
+    status = {"clientCertificateData": certificate.read_text(), "clientKeyData": key}
 version = "client.authentication.k8s.io/v1"
 print(json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": status}))
 """
@@ -105,6 +112,42 @@ def test_a_socket_signs_in_anew_too(tmp_path: Path) -> None:
         with pytest.raises(errors.ClusterForbidden):
             await connection.socket(SOCKET, "v4.channel.k8s.io")
         assert runs(tmp_path) == 3
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates")
+def test_a_new_certificate_gets_connections_of_its_own(tmp_path: Path) -> None:
+    for number in (1, 2):
+        made = tmp_path / f"{number}.crt"
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        files = ("-out", made, "-keyout", made.with_suffix(".key"))
+        words = ["openssl", "req", "-x509", "-subj", "/CN=me", *key, *files]
+        subprocess.run(words, check=True, capture_output=True)
+    shutil.copy(tmp_path / "2.crt", tmp_path / "3.crt")
+    shutil.copy(tmp_path / "2.key", tmp_path / "3.key")
+
+    async def scene(server: ApiServer, connection: Connection) -> None:
+        server.accepted = ""
+        first = await connection.open()
+        changes = connection.watch(PATH, str(server.version))
+        waiting = asyncio.ensure_future(anext(changes))
+        while not server.asked["watch"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+        server.accepted = "nobody's"
+        with pytest.raises(errors.ClusterForbidden):
+            await connection.list(PATH)
+        second = await connection.open()
+        assert second is not first
+        with pytest.raises(errors.ClusterForbidden):
+            await connection.list(PATH)
+        assert await connection.open() is second  # it was given the same once more
+
+        server.put("two")
+        kind, _ = await waiting
+        assert kind == "MODIFIED"
+        await changes.aclose()
 
     play(tmp_path, scene)
 
