@@ -31,7 +31,7 @@ class Cluster:
         Bound volumes that the new pod will mount, or whose copies it will; None where they can't be
         read.
     tolerations, selector
-        The source pod's, which the new pod gets too.
+        The source pod's, which the new pod gets too; with a GPU it tolerates more (`gpu_tolerations`).
     images
         What the image starts from.
     gpu_resource
@@ -69,9 +69,10 @@ class Cluster:
     def needs(self, needs: Needs) -> PodNeeds:
         """Return what the new pod will ask of its node."""
         extended = ((self.gpu_resource, needs.gpu),) if needs.gpu else ()
+        tolerations = [*self.tolerations, *gpu_tolerations(needs.gpu, self.gpu_resource)]
         return PodNeeds(
             Resources(round(needs.cpu * 1000), needs.memory, 0, 1, extended),
-            tuple(self.tolerations),
+            tuple(tolerations),
             tuple(self.selector.items()),
             None,
             self.images,
@@ -140,6 +141,15 @@ class Cluster:
 def source_selector(spec: Mapping[str, Any]) -> dict[str, str]:
     """Return a pod's node selector without a pin to one host."""
     return {k: v for k, v in (spec.get("nodeSelector") or {}).items() if k != HOSTNAME}
+
+
+def gpu_tolerations(gpu: int, resource: str) -> list[Toleration]:
+    """Return what a pod tolerates because it asks for GPUs.
+
+    Nodes with GPUs are kept free for such pods by a taint whose key is the resource's name. Many clusters
+    add the toleration at admission (``ExtendedResourceToleration``), others expect it in the pod.
+    """
+    return [Toleration(resource, "Exists", "", "")] if gpu else []
 
 
 def _refusal(reason: Reason) -> errors.Refusal:

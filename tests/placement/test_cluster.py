@@ -131,6 +131,19 @@ def test_another_name_of_the_gpus_resource_is_asked_for():
     assert not decided(cluster(nodes), needs).fits
 
 
+@pytest.mark.parametrize("effect", ["NoSchedule", "NoExecute"])
+def test_nodes_that_are_kept_for_gpus_are_open_to_who_asks_for_one(effect: str):
+    kept = Taint(GPU, "present", effect)
+    nodes = [node("a"), node("b", gpu=1, taints=(kept,))]
+    assert decided(cluster(nodes), replace(FITS, gpu=1)).node == "b"
+    # To nobody else, and no other taint is tolerated.
+    assert not decided(cluster([node("a", used=8), nodes[1]]), FITS).fits
+    team = Taint("team", "red", "NoSchedule")
+    nodes = [node("b", gpu=1, taints=(kept, team))]
+    [refusal] = decided(cluster(nodes), replace(FITS, gpu=1)).refusals
+    assert refusal.params["lacks"] == "taint team=red:NoSchedule"
+
+
 def test_it_moves_once_the_scheduler_found_no_room_where_it_was_to_stay():
     found = decided(cluster([node("a"), node("b")]), FITS, stay=False)
     assert (found.route, codes(found)) == (Route.MOVE, ["stay_failed", "moves"])

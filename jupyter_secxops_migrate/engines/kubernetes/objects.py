@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...placement.cluster import gpu_tolerations
 from ..base import LaunchOrder, Names, labels
 from .settings import KubernetesSettings
 
@@ -94,13 +95,15 @@ def pod(
         requests["memory"] = str(order.memory)
     if order.gpu:
         requests[settings.gpu_resource] = str(order.gpu)
+    # As the decision counts; the API server leaves empty fields out.
+    gpus = [each._asdict() for each in gpu_tolerations(order.gpu, settings.gpu_resource)]
     probe = {"httpGet": {"path": "/api", "port": PORT}}
     spec: Json = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 5,
         "schedulingGates": [{"name": GATE}],
-        "tolerations": list(tolerations),
+        "tolerations": [*tolerations, *gpus],
         "volumes": [
             {
                 "name": "token",
