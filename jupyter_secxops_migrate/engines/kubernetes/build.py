@@ -134,7 +134,7 @@ def build_job(
         arguments=arguments,
         volumes=[{"name": "source", "persistentVolumeClaim": project}, *volumes],
         mounts=[source_mount(order.place), *mounts],
-        node=source.node,
+        node=source.hostname,
         tolerations=source.tolerations,
         # As the source itself, so that it reads what the source reads.
         user=source.user or 1000,

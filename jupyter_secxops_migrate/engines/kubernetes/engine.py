@@ -151,6 +151,15 @@ class KubernetesEngine(KubernetesSettings):
             raise errors.SourceUnusable(pod=name, reason=f"it is not there, in namespace {space}")
         return source_pod(pod, (asked.container or "") if asked else self.source_container)
 
+    async def _pinned(self) -> SourcePod:
+        """Return the source as Jobs are pinned to its node, whose label on some clouds is not its name."""
+        source = await self._source()
+        try:
+            node = await self._all_nodes.get(source.node)
+        except errors.ClusterForbidden:
+            return source
+        return source if node is None else replace(source, hostname=node.hostname)
+
     async def source(self) -> SourceEnvironment:
         """Find out where the source runs."""
         return environment(await self._source(), self.gpu_resource, outside=self.outside)
@@ -161,7 +170,7 @@ class KubernetesEngine(KubernetesSettings):
 
     async def look(self, order: LookOrder) -> Mapping[str, Any]:
         """Survey a project from a Job on the source's node; nothing of it stays."""
-        source = await self._source()
+        source = await self._pinned()
         for path in (order.project, *order.data):
             locate(source, PurePosixPath(path))
         home, jobs = await asyncio.gather(self._home(source), self._jobs())
@@ -317,7 +326,7 @@ class KubernetesEngine(KubernetesSettings):
         The image goes into that node's own store where its builder can do that and the image may stay
         there, else to the registry.
         """
-        source = await self._source()
+        source = await self._pinned()
         registry = None
         repository = f"{NO_REGISTRY}/{order.repository}"
         if order.push or self.registry_address:
@@ -428,7 +437,7 @@ class KubernetesEngine(KubernetesSettings):
 
     async def copy(self, order: CopyOrder) -> AsyncIterator[Progress | CopyResult]:
         """Copy one folder into a new claim, in a Job on the source's node; a clone is its head start."""
-        source = await self._source()
+        source = await self._pinned()
         names = Names(order.migration)
         marks = labels(order.owner, order.role, order.migration)
         volume = names.volume(order.key)
@@ -455,7 +464,7 @@ class KubernetesEngine(KubernetesSettings):
                 source_mount(order.place),
                 {"name": "destination", "mountPath": "/destination"},
             ],
-            node=source.node,
+            node=source.hostname,
             tolerations=source.tolerations,
             rights=COPY_RIGHTS,
             results={
@@ -514,7 +523,7 @@ class KubernetesEngine(KubernetesSettings):
     async def own(self, order: OwnOrder) -> AsyncIterator[Progress | VerifyResult]:
         """Hand the copied files to the image's user, in the Jobs that wait to check them."""
         jobs = await self._jobs()
-        source = await self._source()
+        source = await self._pinned()
         before, after = (f"{u}:{g}" for u, g in (order.before, order.after))
         arguments = [*("--manifest", f"{WORK}/manifest", "--json"), "--before", before]
         arguments += ["--after", after, "--", "/volume"]
@@ -533,7 +542,7 @@ class KubernetesEngine(KubernetesSettings):
     async def verify(self, order: VerifyOrder) -> AsyncIterator[Progress | VerifyResult]:
         """Check volumes against their manifests; the claims of those that are equal say so."""
         jobs = await self._jobs()
-        source = await self._source()
+        source = await self._pinned()
         streams = [
             jobs.run(self._check(order.migration, order.owner, check, source))
             for check in order.volumes
@@ -565,7 +574,7 @@ class KubernetesEngine(KubernetesSettings):
                 {"name": "volume", "mountPath": "/volume"},
                 {"name": "volume", "mountPath": "/check", "readOnly": True},
             ],
-            near=source.node,
+            near=source.hostname,
             tolerations=source.tolerations,
             rights=COPY_RIGHTS,
             files={"manifest": check.manifest, "manifest.meta": _meta(check)},

@@ -60,7 +60,7 @@ class Job:
     """What to run.
 
     ``module`` of our package with ``arguments``; ``volumes`` and ``mounts`` as in a pod's spec; ``node``
-    is where it has to run, ``near`` where it best would;
+    is where it has to run, ``near`` where it best would, both by their hostname label;
     ``rights`` are the capabilities of uid 0, without any it runs as ``user`` under *restricted* Pod
     Security; ``group`` and ``groups`` are whose files it may read besides. ``files`` are put into
     ``work`` before it starts; ``results`` are fetched from there when it ended well (name in ``work`` to

@@ -52,7 +52,7 @@ def look_job(
             for claim, name in names.items()
         ],
         mounts=[{**mount, "name": names[claim]} for claim, mount in mounts],
-        node=source.node,
+        node=source.hostname,
         tolerations=source.tolerations,
         # As the source itself, so that it reads what the source reads.
         user=source.user or 1000,

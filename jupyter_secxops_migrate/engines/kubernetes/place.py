@@ -16,10 +16,15 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class SourcePod:
-    """A running pod and the container in it whose environment is shared."""
+    """A running pod and the container in it whose environment is shared.
+
+    ``hostname`` is the value of its node's hostname label, by which Jobs are pinned; the node's name where
+    nobody told another.
+    """
 
     pod: Json
     container: Json
+    hostname: str
 
     @property
     def name(self) -> str:
@@ -97,7 +102,7 @@ def source_pod(pod: Json, container: str = "") -> SourcePod:
     containers = pod["spec"]["containers"]
     for found in containers:
         if not wanted or found["name"] == wanted:
-            return SourcePod(pod, found)
+            return SourcePod(pod, found, str(pod["spec"].get("nodeName") or ""))
     raise errors.SourceUnusable(pod=name, reason=f"it has no container {wanted}")
 
 
