@@ -232,7 +232,7 @@ class DirectoryEngine:
         owner: str,
         image: str,
         reference: str,
-        node: str,
+        terms: Mapping[str, Any],
         *,
         pushed: bool = True,
     ) -> ImageProbe:

@@ -510,13 +510,13 @@ class Engine(Protocol):
         owner: str,
         image: str,
         reference: str,
-        node: str,
+        terms: Mapping[str, Any],
         *,
         pushed: bool = True,
     ) -> ImageProbe:
         """Run the image once to learn its user, folders and JupyterLab.
 
-        ``image`` is its digest; ``node`` is where it is, empty for wherever it can be pulled;
+        ``image`` is its digest; ``terms`` are the plan's, so that it runs where the environment may;
         ``pushed`` says that a registry has it.
         """
         ...

@@ -491,13 +491,12 @@ class Steps:
                     step.state, step.percent = StepState.DONE, 100.0
                     step.started = step.finished = utcnow()
                     step.message = built.reference
-            stays = found.plan.route is Route.STAY
             probe = await engine.probe(
                 migration,
                 owner,
                 built.info.digest,
                 built.reference,
-                found.plan.node if stays else "",
+                found.plan.terms,
                 pushed=built.pushed,
             )
             with self.store.edit(migration) as draft:

@@ -182,7 +182,7 @@ class TestLaunch:
             built = await result_of(
                 engine.build(build_order(migration, tmp_path, text)), BuildResult
             )
-            probe = await engine.probe(migration, OWNER, built.info.digest, built.reference, "")
+            probe = await engine.probe(migration, OWNER, built.info.digest, built.reference, {})
             volume = Names(migration).volume("code")
             marks = labels(OWNER, "code", migration)
             await engine._connection.call(

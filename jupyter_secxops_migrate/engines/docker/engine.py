@@ -288,7 +288,7 @@ class DockerEngine(DockerSettings):
         owner: str,
         image: str,
         reference: str,
-        node: str,
+        terms: Mapping[str, Any],
         *,
         pushed: bool = True,
     ) -> ImageProbe:

@@ -394,7 +394,7 @@ class KubernetesEngine(KubernetesSettings):
         owner: str,
         image: str,
         reference: str,
-        node: str,
+        terms: Mapping[str, Any],
         *,
         pushed: bool = True,
     ) -> ImageProbe:
@@ -415,7 +415,7 @@ class KubernetesEngine(KubernetesSettings):
             PROBE,
             self,
             pushed=pushed,
-            node=node,
+            terms=terms,
             user=source.user,
             tolerations=source.tolerations,
         )

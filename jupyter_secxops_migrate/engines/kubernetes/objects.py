@@ -232,11 +232,11 @@ def probe(
     settings: KubernetesSettings,
     *,
     pushed: bool,
-    node: str,
+    terms: Mapping[str, Any],
     user: int | None,
     tolerations: Sequence[Mapping[str, Any]],
 ) -> Json:
-    """Return the pod that runs an image once, to look into it."""
+    """Return the pod that runs an image once, to look into it, on a node that its environment may have."""
     spec: Json = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -255,8 +255,9 @@ def probe(
             }
         ],
     }
-    if node:
-        spec["nodeSelector"] = {"kubernetes.io/hostname": node}
+    if selector := terms.get("nodeSelector"):
+        # Another node may be of an architecture for which the image is not.
+        spec["nodeSelector"] = dict(selector)
     if settings.pull_secret:
         spec["imagePullSecrets"] = [{"name": settings.pull_secret}]
     return {

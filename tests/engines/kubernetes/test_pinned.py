@@ -114,3 +114,13 @@ def test_jobs_go_by_the_label_of_the_sources_node(
     [here] = wish["preference"]["matchExpressions"]
     assert (here["key"], here["values"]) == (HOSTNAME, [expected])
     assert server.lists == (labels is not None)
+
+
+@pytest.mark.parametrize("selector", [{HOSTNAME: "node-1.example.org"}, {"arch": "arm64"}, {}])
+def test_an_image_is_tried_where_its_environment_may_be(tmp_path: Path, selector: Json) -> None:
+    async def probe(engine: KubernetesEngine) -> None:
+        terms = {"nodeSelector": selector, "affinity": {"podAntiAffinity": {}}}
+        await engine.probe("mabc", "anne", "sha256:1", "r/p:1", terms)
+
+    [trying] = asked(tmp_path, Server({}), probe)
+    assert trying.get("nodeSelector", {}) == selector
