@@ -377,7 +377,11 @@ class VolumeResult(_Record):
 
 
 class Evidence(_Record):
-    """The proof: what was built and runs, what left and arrived, what was seen of the node."""
+    """The proof: what was built and runs, what left and arrived, what was seen of the nodes.
+
+    Each decision has its ``observations`` of the source's node, and on a cluster its ``placements``, as
+    `Plan.placement` has them: that of the plan first, then that before the launch.
+    """
 
     files_equal: int = 0
     bytes_equal: Bytes = 0
@@ -386,6 +390,7 @@ class Evidence(_Record):
     image_running: str | None = None
     manifests: dict[str, str] = Field(default_factory=dict)
     observations: list[NodeCapacity] = Field(default_factory=list)
+    placements: list[dict[str, Any]] = Field(default_factory=list)
     owner_map: dict[str, str] = Field(default_factory=dict)
     rebuilt_from_copy: bool = False
 

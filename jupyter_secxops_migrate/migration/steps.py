@@ -378,6 +378,7 @@ class Steps:
                 draft.migration.plans = [*draft.migration.plans, source.plan]
                 draft.facts["keys"] = _keys(source.survey)
                 draft.facts["moves"] = source.plan.route.value == "move"
+                draft.facts["decided"] = [_decided(source.plan)]
                 if source.plan.route is Route.STAY:
                     draft.step(StepName.PUSH).state = StepState.SKIPPED
             if source.plan.refusals:
@@ -637,7 +638,8 @@ class Steps:
             record = draft.migration
             assert record.plan is not None
             second = observe_again(record.plan, capacity, self.policy, stay=stay, features=features)
-            draft.facts["observed"] = capacity.here.model_dump(mode="json")
+            # What was decided counts as proof even where nothing has changed.
+            draft.facts.setdefault("decided", []).append(_decided(second))
             if second.refusals or second.route is not record.plan.route:
                 record.plans = [*record.plans, second]
                 record.plan = second
@@ -747,9 +749,8 @@ class Steps:
         facts, record = draft.facts, draft.migration
         assert record.plan is not None
         probe = _probe(facts)
-        # This attempt's: earlier ones' plans are kept too.
-        observations = [record.plan.observation] if record.plan.observation else []
-        observed = NodeCapacity.model_validate(facts["observed"])
+        # A share that an earlier version began may lack some.
+        decided = facts.get("decided", [])
         volumes = [
             VolumeResult(
                 role="code" if key == "code" else "data",
@@ -783,7 +784,12 @@ class Steps:
                 image_built=facts["image"]["digest"],
                 image_running=facts["image"]["digest"],
                 manifests={v.name: v.manifest for v in volumes},
-                observations=[*observations, observed],
+                observations=[
+                    NodeCapacity.model_validate(row["observation"])
+                    for row in decided
+                    if row["observation"]
+                ],
+                placements=[row["placement"] for row in decided if row["placement"]],
                 owner_map={
                     f"{uid}:{gid}": f"{probe.uid}:{probe.gid}"
                     for uid, gid in owners
@@ -1022,6 +1028,11 @@ def _folders(found: Survey) -> Sequence[Any]:
 
 def _keys(found: Survey) -> list[str]:
     return ["code", *(f"data-{n}" for n in range(1, len(found.data) + 1))]
+
+
+def _decided(plan: Plan) -> dict[str, Any]:
+    """Return by what a plan's place was decided, as JSON."""
+    return plan.model_dump(mode="json", include={"observation", "placement"})
 
 
 def _probe(facts: Mapping[str, Any]) -> ImageProbe:

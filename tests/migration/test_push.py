@@ -18,7 +18,7 @@ from jupyter_secxops_migrate.engines.base import (
     PushOrder,
     PushResult,
 )
-from jupyter_secxops_migrate.model import Migration, Route
+from jupyter_secxops_migrate.model import Evidence, Migration, Route
 from jupyter_secxops_migrate.placement.cluster import Cluster
 from jupyter_secxops_migrate.placement.nodes import Node
 from jupyter_secxops_migrate.placement.requests import Resources
@@ -29,13 +29,15 @@ from .world import World
 class TwoNodes(DirectoryEngine):
     """Folders on the nodes ``a`` and ``b``, with a registry that is a set of names.
 
-    ``full`` is filled when `copy` ends, as by somebody else's pod. Where ``reaches`` is false no
+    ``full`` is filled when `copy` ends, as by somebody else's pod; else ``later`` GiB of it are taken
+    then. Where ``reaches`` is false no
     registry is set; ``lossy`` registries keep another image than they were given.
     """
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.full = False
+        self.later = 1
         self.reaches = True
         self.lossy = False
         self.unschedulable = False
@@ -48,7 +50,8 @@ class TwoNodes(DirectoryEngine):
     async def capacity(self, volumes: Sequence[str] = ()) -> Cluster:
         whole = Resources(8000, 32 * GIB, 0, 110)
         # What is copied already has been built: from then on there may be no room.
-        used = 31 if self.full and any(v.startswith("secxops-") for v in volumes) else 1
+        copied = any(v.startswith("secxops-") for v in volumes)
+        used = (31 if self.full else self.later) if copied else 1
         return Cluster(
             "a",
             [
@@ -100,6 +103,22 @@ def test_what_stays_is_not_pushed(asleep: World, nodes: TwoNodes) -> None:
     assert nodes.launched == [(False, {"kubernetes.io/hostname": "a"})]
 
 
+def test_both_decisions_are_in_the_evidence_with_their_numbers(
+    asleep: World, nodes: TwoNodes
+) -> None:
+    nodes.later = 5  # something else took room meanwhile, and left enough
+
+    result = asleep.ended(asleep.share().id).result
+
+    assert result is not None
+    rooms = [decided["considered"][0]["free"] for decided in result.evidence.placements]
+    assert [room["memory"] // GIB for room in rooms] == [31, 27]
+    assert [seen.memory_requested // GIB for seen in result.evidence.observations] == [1, 5]
+    # A record that an earlier version made says nothing of it.
+    old = result.evidence.model_dump(mode="json", exclude={"placements"})
+    assert Evidence.model_validate(old).placements == []
+
+
 @pytest.mark.parametrize("seen", [True, False])
 def test_what_moves_after_all_is_pushed_first_and_removed_in_the_end(
     asleep: World, nodes: TwoNodes, seen: bool
@@ -114,6 +133,8 @@ def test_what_moves_after_all_is_pushed_first_and_removed_in_the_end(
     assert push_state(shared) == "done"
     assert nodes.launched[-1] == (True, {})
     assert shared.result is not None and shared.result.image is not None
+    routes = [decided["route"] for decided in shared.result.evidence.placements]
+    assert routes == (["stay", "move"] if seen else ["stay", "stay", "move"])
     assert nodes.registry == {shared.result.image.reference}
     asleep.run(asleep.api().delete(shared.id))
     assert nodes.registry == set()
