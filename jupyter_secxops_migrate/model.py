@@ -181,7 +181,8 @@ class NodeCapacity(_Record):
     """What a node has and what is left, as the resource policy counts it.
 
     ``requested`` sums the limits of what runs there; ``memory_available`` and
-    ``disk_available`` are measured, None where they can't be.
+    ``disk_available`` are measured, None where they can't be. ``unseen`` says what of it this account
+    can't see: of ``pods`` nothing is summed, of a ``node`` no number is known; such numbers are 0.
     """
 
     node: str
@@ -194,6 +195,7 @@ class NodeCapacity(_Record):
     disk_available: Bytes | None = None
     gpu: int = 0
     gpu_requested: int = 0
+    unseen: Literal["", "pods", "node"] = ""
     observed: datetime = Field(default_factory=utcnow)
 
 

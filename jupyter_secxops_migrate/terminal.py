@@ -188,6 +188,12 @@ def show_plan(console: Console, plan: Plan) -> None:
 
 
 def _node(node: NodeCapacity) -> str:
+    if node.unseen == "node":
+        return "its room can't be seen"
+    if node.unseen == "pods":
+        parts = [f"{node.cpu:g} CPU", f"{human_size(node.memory)} memory"]
+        parts.append(f"{node.gpu} GPU" if node.gpu else "no GPU")
+        return " · ".join([*parts, "what is free can't be seen"])
     memory = node.memory - node.memory_requested
     if node.memory_available is not None:
         memory = min(memory, node.memory_available)

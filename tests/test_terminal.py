@@ -144,6 +144,22 @@ def test_the_node_is_shown_by_what_is_free(gpu: int, said: str) -> None:
     assert "✕ missing" in text
 
 
+@pytest.mark.parametrize(
+    ("unseen", "said"),
+    [
+        ("node", "its room can't be seen"),
+        ("pods", "8 CPU · 32 GB memory · 1 GPU · what is free can't be seen"),
+    ],
+)
+def test_what_cant_be_seen_of_a_node_is_not_said_to_be_free(unseen: str, said: str) -> None:
+    screen, shown = console()
+    node = NodeCapacity(node="n", cpu=8, memory=32 * GB, gpu=1, unseen=unseen)
+    folder = Folder(path="/p", name="p")
+    show_environment(screen, Environment(project=folder, version=ProjectVersion(), node=node))
+    [line] = [line for line in shown.getvalue().splitlines() if "This node" in line]
+    assert line.endswith(said)
+
+
 def test_a_report_gives_hints_only_where_something_is_wrong() -> None:
     screen, shown = console()
     checks = [

@@ -51,10 +51,10 @@ class Cluster:
 
     @property
     def here(self) -> NodeCapacity:
-        """The source's node; of what can't be seen, nothing."""
+        """The source's node; of what can't be seen, nothing but that."""
         node = next((n for n in self.nodes or () if n.name == self.source), None)
         if node is None:
-            return NodeCapacity(node=self.source, cpu=0, memory=0)
+            return NodeCapacity(node=self.source, cpu=0, memory=0, unseen="node")
         used = node.used or Resources()
         return NodeCapacity(
             node=node.name,
@@ -64,6 +64,7 @@ class Cluster:
             memory_requested=used.memory,
             gpu=node.allocatable.of(self.gpu_resource),
             gpu_requested=used.of(self.gpu_resource),
+            unseen="pods" if node.used is None else "",
         )
 
     def needs(self, needs: Needs) -> PodNeeds:

@@ -37,6 +37,8 @@ export interface INodeCapacity {
   disk_available: number | null;
   gpu: number;
   gpu_requested: number;
+  /** What of it can't be seen; its numbers are 0. */
+  unseen?: '' | 'pods' | 'node';
 }
 
 export interface IEnvironment {

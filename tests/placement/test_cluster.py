@@ -86,7 +86,14 @@ def test_what_was_observed_of_the_sources_node_is_kept():
     here = cluster([node("a", gpu=2, used=3), node("b")]).here
     assert (here.node, here.cpu, here.cpu_requested) == ("a", 4, 1)
     assert (here.memory, here.memory_requested, here.gpu) == (8 * GIB, 3 * GIB, 2)
-    assert cluster(None).here.memory == 0
+    assert here.unseen == ""
+
+
+def test_what_is_not_seen_of_the_sources_node_is_no_number():
+    nodes = [replace(node("a"), used=None)]
+    assert [cluster(nodes).here.unseen, cluster(None).here.unseen] == ["pods", "node"]
+    assert cluster([node("b")]).here.unseen == "node"
+    assert cluster(nodes).here.cpu == 4
 
 
 # --------------------------------------------------------------------------- moves

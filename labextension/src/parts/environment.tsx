@@ -12,6 +12,17 @@ import { count, decimal, files, size } from '../units';
 import { Button, Path, Problem, Sentence, useSignal } from './common';
 
 function nodeFacts(trans: TranslationBundle, node: INodeCapacity): string[] {
+  if (node.unseen === 'node') {
+    return [trans.__("its room can't be seen")];
+  }
+  if (node.unseen === 'pods') {
+    return [
+      trans.__('%1 CPU', count(node.cpu)),
+      trans.__('%1 memory', size(trans, node.memory)),
+      node.gpu ? trans.__('%1 GPU', node.gpu) : trans.__('no GPU'),
+      trans.__("what is free can't be seen")
+    ];
+  }
   const cpu = Math.max(0, node.cpu - node.cpu_requested);
   const memory = Math.min(
     Math.max(0, node.memory - node.memory_requested),
