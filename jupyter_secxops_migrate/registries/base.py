@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -29,6 +29,16 @@ class Registry(Protocol):
         """Return the image of a reference (``:tag`` or ``@digest``); None when it is not there.
 
         Its digest is computed from the bytes that came.
+
+        Raises
+        ------
+        errors.RegistryFailed
+            The registry does not answer, or not as it should.
+        """
+        ...
+
+    async def tags(self, repository: str) -> Sequence[str]:
+        """Return the tags that a repository has, which is named as by `reference`; none without it.
 
         Raises
         ------

@@ -1,7 +1,8 @@
 """Any registry that speaks the OCI distribution protocol.
 
-Only what a migration asks: which image a name stands for, and to forget it. Layers are moved by the
-builder and the nodes. https://github.com/opencontainers/distribution-spec/blob/main/spec.md
+Only what a migration asks: which image a name stands for, which others there are beside it, and to
+forget it. Layers are moved by the builder and the nodes.
+https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -65,37 +66,63 @@ class OciRegistry:
     async def find(self, reference: str) -> Pushed | None:
         """Return the image of a reference; None when it is not there."""
         host, repository, name = split(reference)
-        answer = await self._ask("GET", host, f"{repository}/manifests/{name}", "find an image")
+        found = await self._manifest(host, repository, name)
+        if found is None:
+            return None
+        digest, body = found
+        manifest = self._read(body, "read an image")
+        layers = manifest.get("layers") or []
+        config: Mapping[str, Any] = {}
+        if wanted := (manifest.get("config") or {}).get("digest"):
+            blob = await self._ask(
+                "GET", _url(host, f"{repository}/blobs/{wanted}"), "read an image"
+            )
+            if _digest(blob.content) != wanted:
+                raise self._failed("read an image", "its configuration is damaged")
+            config = self._read(blob.content, "read an image")
+        return Pushed(digest, sum(int(row["size"]) for row in layers), len(layers), config)
+
+    async def _manifest(self, host: str, repository: str, name: str) -> tuple[str, bytes] | None:
+        """Return the digest and the bytes of a manifest, None when it is not there."""
+        url = _url(host, f"{repository}/manifests/{name}")
+        answer = await self._ask("GET", url, "find an image")
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         body = answer.content
         if len(body) > _MAX_MANIFEST:
             raise self._failed("find an image", "its manifest is too large")
-        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        digest = _digest(body)
         if name.startswith("sha256:") and name != digest:
             raise self._failed("find an image", f"{name} was asked for and {digest} came")
-        manifest = json.loads(body)
-        layers = manifest.get("layers") or []
-        config: Mapping[str, Any] = {}
-        if wanted := (manifest.get("config") or {}).get("digest"):
-            blob = await self._ask("GET", host, f"{repository}/blobs/{wanted}", "read an image")
-            if f"sha256:{hashlib.sha256(blob.content).hexdigest()}" != wanted:
-                raise self._failed("read an image", "its configuration is damaged")
-            config = json.loads(blob.content)
-        return Pushed(digest, sum(int(row["size"]) for row in layers), len(layers), config)
+        return digest, body
+
+    async def tags(self, repository: str) -> Sequence[str]:
+        """Return the tags that a repository has; none without it."""
+        host, name, _ = split(repository)
+        url = _url(host, f"{name}/tags/list")
+        found: list[str] = []
+        while True:
+            answer = await self._ask("GET", url, "list tags")
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                return found
+            found += self._read(answer.content, "list tags").get("tags") or ()
+            following = answer.links.get("next", {}).get("url")
+            if not following:
+                return found
+            url = str(httpx.URL(url).join(following))
 
     async def delete(self, reference: str) -> None:
         """Remove a reference's image; absent is success."""
         host, repository, name = split(reference)
         if not name.startswith("sha256:"):
-            found = await self.find(reference)
+            found = await self._manifest(host, repository, name)
             if found is None:
                 return
-            name = found.digest
-        await self._ask("DELETE", host, f"{repository}/manifests/{name}", "remove an image")
+            name, _ = found
+        await self._ask("DELETE", _url(host, f"{repository}/manifests/{name}"), "remove an image")
 
-    async def _ask(self, method: str, host: str, path: str, action: str) -> httpx.Response:
-        url = f"https://{host}/v2/{path}"
+    async def _ask(self, method: str, url: str, action: str) -> httpx.Response:
+        """Send a request; returns what succeeded, or is absent."""
         reason = ""
         for _ in range(TRIES):
             try:
@@ -132,8 +159,26 @@ class OciRegistry:
         self._token = str(said.get("token") or said.get("access_token") or "")
         return bool(self._token)
 
+    def _read(self, body: bytes, action: str) -> Mapping[str, Any]:
+        """Return the JSON object that an answer holds."""
+        try:
+            found = json.loads(body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise self._failed(action, "it answered with something else than JSON")
+        return found
+
     def _failed(self, action: str, reason: str) -> errors.RegistryFailed:
         return errors.RegistryFailed(registry=self.address, action=action, reason=reason)
+
+
+def _url(host: str, path: str) -> str:
+    return f"https://{host}/v2/{path}"
+
+
+def _digest(body: bytes) -> str:
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
 def split(reference: str) -> tuple[str, str, str]:

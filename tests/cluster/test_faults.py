@@ -91,9 +91,9 @@ class Share:
         return self.stage.left(self.id)
 
     def is_gone(self, seconds: float = 60) -> None:
-        """Nothing is left of it: no object, and no tag in the registry but the layer cache's."""
+        """Nothing is left of it: no object, and no tag in the registry, the layer cache's neither."""
         until(lambda: not self.left(), seconds)
-        until(lambda: set(self.tags()) <= {"cache"}, seconds)
+        until(lambda: not self.tags(), seconds)
 
     def tags(self) -> Sequence[str]:
         return faults.tags(self.cluster, self.repository)

@@ -11,6 +11,8 @@ from doubles import GIB, DirectoryEngine
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.base import (
+    BuildOrder,
+    BuildResult,
     LaunchOrder,
     Measure,
     Observation,
@@ -30,8 +32,8 @@ class TwoNodes(DirectoryEngine):
     """Folders on the nodes ``a`` and ``b``, with a registry that is a set of names.
 
     ``full`` is filled when `copy` ends, as by somebody else's pod; else ``later`` GiB of it are taken
-    then. Where ``reaches`` is false no
-    registry is set; ``lossy`` registries keep another image than they were given.
+    then. Where ``reaches`` is false no registry is set; ``lossy`` registries keep another image than they
+    were given. ``torn`` ones lose the builder in the middle of a push, when a part has arrived.
     """
 
     def __init__(self, root: Path) -> None:
@@ -40,6 +42,7 @@ class TwoNodes(DirectoryEngine):
         self.later = 1
         self.reaches = True
         self.lossy = False
+        self.torn = False
         self.unschedulable = False
         self.registry: set[str] = set()
         self.launched: list[tuple[bool, dict[str, Any]]] = []
@@ -59,6 +62,17 @@ class TwoNodes(DirectoryEngine):
                 Node("b", whole, used=Resources(0, GIB, 0, 1)),
             ],
         )
+
+    async def build(self, order: BuildOrder) -> AsyncIterator[Progress | BuildResult]:
+        if self.torn:
+            reference = f"{order.repository}:1"
+            order.named(reference)
+            self.registry.add(reference)
+            lost = errors.EngineFailed(action="build the image", reason="the builder went away")
+            lost.again = False
+            raise lost
+        async for item in super().build(order):
+            yield item
 
     async def push(self, order: PushOrder) -> AsyncIterator[Progress | PushResult]:
         assert order.node == "a"
@@ -150,6 +164,17 @@ def test_an_image_that_the_registry_changed_is_not_launched_and_not_left(
     assert shared.error is not None and shared.error.code == "engine_failed"
     assert push_state(shared) == "failed"
     assert (nodes.launched, nodes.registry) == ([], set())
+
+
+def test_a_build_that_is_lost_while_it_pushes_leaves_nothing_in_the_registry(
+    asleep: World, nodes: TwoNodes
+) -> None:
+    nodes.torn = True
+
+    shared = asleep.ended(asleep.share().id)
+
+    assert shared.error is not None and shared.error.code == "engine_failed"
+    assert nodes.registry == set()
 
 
 def test_what_would_have_to_move_without_a_registry_is_refused(

@@ -33,6 +33,8 @@ _OUT_OF_REACH = re.compile(
 _ASKED = re.compile(r'failed to do request: \w+ "https?://([^/"\s]+)/v2/')
 _CERTIFICATES = "/run/secxops/builder"
 _CREDENTIALS = "/run/secxops/registry"
+CACHE = "cache"
+"""The tag of a repository's layer cache; those of images have a digest in them."""
 NO_REGISTRY = "localhost"
 """The host in the names of images that stay on their node where no registry is set."""
 
@@ -120,7 +122,7 @@ def build_job(
     if order.commit:
         arguments += ["--commit", order.commit]
     if settings.build_cache and settings.registry_address:
-        arguments += ["--cache", f"{repository}:cache"]
+        arguments += ["--cache", f"{repository}:{CACHE}"]
     for name, value in settings.arguments().items():
         arguments += ["--arg", f"{name}={value}"]
     for name, value in order.labels.items():

@@ -57,7 +57,7 @@ from ..base import (
 )
 from ..streams import side_by_side
 from . import objects
-from .build import NO_REGISTRY, Builders, build_job, push_job, read_build, read_push
+from .build import CACHE, NO_REGISTRY, Builders, build_job, push_job, read_build, read_push
 from .clone import WHY, Clones, NotCloned
 from .connection import Connection, Json
 from .doctor import examine
@@ -617,7 +617,19 @@ class KubernetesEngine(KubernetesSettings):
         """
         await self._space.remove_all(f"{MIGRATION}={migration}", self._space.kinds)
         if image and pushed and self.registry_address:
-            await (await self.registry()).delete(image)
+            await self._forget(image)
+
+    async def _forget(self, image: str) -> None:
+        """Remove an image from the registry, and the layer cache with its repository's last image.
+
+        BuildKit pushes both side by side: the cache may be there where the image never arrived. A build
+        that is just reading it only loses its head start: BuildKit warns, and builds without.
+        """
+        registry = await self.registry()
+        await registry.delete(image)
+        repository = image.rpartition(":")[0]
+        if set(await registry.tags(repository)) == {CACHE}:
+            await registry.delete(f"{repository}:{CACHE}")
 
     async def owned(self, owner: str) -> list[Orphan]:
         """List all objects of this owner that carry our labels."""

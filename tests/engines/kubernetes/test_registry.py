@@ -1,0 +1,104 @@
+"""What the engine of a cluster leaves in the registry, and how it gets in there."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from registries import registry as registries
+from registries.registry import Registry
+
+from jupyter_secxops_migrate.engines.kubernetes import KubernetesEngine
+
+from .apiserver import serving
+
+PROJECT = "shares/secxops/a/project"
+
+
+class Objects:
+    """An API server with the secret and the configmap of a registry, and nothing else."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.secret = self.of_docker(registry.password)
+        self.configmap: dict[str, str] | None = {"ca.crt": registry.ca}
+
+    def of_docker(self, password: str) -> dict[str, str]:
+        row = {"username": "me", "password": password}
+        config = {"auths": {self.registry.address: row}}
+        return {".dockerconfigjson": base64.b64encode(json.dumps(config).encode()).decode()}
+
+    async def answer(self, request: web.Request) -> web.Response:
+        known = {"/secrets/registry": self.secret, "/configmaps/registry-ca": self.configmap}
+        for end, data in known.items():
+            if request.path.endswith(end) and data is not None:
+                return web.json_response({"data": data})
+        if request.path.endswith(tuple(known)):
+            return web.json_response({"kind": "Status", "code": 404}, status=404)
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+
+
+Scene = Callable[[Registry, Objects, KubernetesEngine], Awaitable[None]]
+
+
+def play(folder: Path, scene: Scene, **settings: Any) -> None:
+    async def go() -> None:
+        async with registries.serving(Registry(), folder / "registry") as registry:
+            objects = Objects(registry)
+            async with serving(folder, [("/{path:.*}", objects.answer)]):
+                engine = KubernetesEngine(
+                    kubeconfig=str(folder / "kubeconfig"),
+                    namespace="a",
+                    pull_secret="registry",
+                    registry_ca="registry-ca",
+                    **{"registry_address": f"{registry.address}/shares", **settings},
+                )
+                try:
+                    await asyncio.wait_for(scene(registry, objects, engine), 20)
+                finally:
+                    await engine.close()
+
+    asyncio.run(go())
+
+
+def test_the_layer_cache_goes_with_the_last_image_of_its_repository(tmp_path: Path) -> None:
+    async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
+        for tag in ("one", "two", "cache"):
+            registry.put(PROJECT, tag)
+        repository = f"{registry.address}/{PROJECT}"
+
+        await engine.delete("m1", f"{repository}:one")
+        assert registry.tags(PROJECT) == ["cache", "two"]
+        await engine.delete("m2", f"{repository}:two")
+        assert registry.tags(PROJECT) == []
+        await engine.delete("m2", f"{repository}:two")  # again, after a service was killed
+
+    play(tmp_path, scene)
+
+
+def test_a_layer_cache_whose_image_never_arrived_goes_too(tmp_path: Path) -> None:
+    async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
+        registry.put(PROJECT, "cache")
+
+        await engine.delete("m1", f"{registry.address}/{PROJECT}:one")
+
+        assert registry.tags(PROJECT) == []
+
+    play(tmp_path, scene)
+
+
+def test_what_was_never_pushed_is_not_looked_for(tmp_path: Path) -> None:
+    async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
+        registry.put(PROJECT, "cache")
+
+        await engine.delete("m1", f"{registry.address}/{PROJECT}:one", pushed=False)
+
+        assert registry.asked == []
+        assert registry.tags(PROJECT) == ["cache"]
+
+    play(tmp_path, scene)

@@ -1,0 +1,96 @@
+"""A registry of the OCI distribution protocol: what it has, and what is forgotten there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.registries import OciRegistry
+
+from .registry import Registry, digest_of, serving
+
+NAME = "shares/secxops/a/project"
+Scene = Callable[[Registry, OciRegistry], Awaitable[None]]
+
+
+def play(
+    folder: Path, scene: Scene, server: Registry | None = None, password: str = "secret"
+) -> None:
+    async def go() -> None:
+        async with serving(server or Registry(), folder) as there:
+            registry = OciRegistry(f"{there.address}/shares", "me", password, there.ca)
+            try:
+                await asyncio.wait_for(scene(there, registry), 20)
+            finally:
+                await registry.close()
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("bearer", [False, True], ids=["password", "token"])
+def test_an_image_is_found_by_tag_and_digest(tmp_path: Path, bearer: bool) -> None:
+    async def scene(there: Registry, registry: OciRegistry) -> None:
+        digest = there.put(NAME, "1")
+        repository = registry.reference("secxops/a/project")
+
+        for name in (":1", f"@{digest}"):
+            found = await registry.find(f"{repository}{name}")
+            assert found is not None
+            assert (found.digest, found.size, found.layers) == (digest, 123, 2)
+            assert found.config["config"]["User"] == "jovyan"
+        assert await registry.find(f"{repository}:2") is None
+
+    play(tmp_path, scene, Registry(bearer=bearer))
+
+
+def test_the_tags_of_a_repository_come_in_pages(tmp_path: Path) -> None:
+    async def scene(there: Registry, registry: OciRegistry) -> None:
+        for tag in "abcde":
+            there.put(NAME, tag)
+        there.page = 2
+
+        assert await registry.tags(registry.reference("secxops/a/project")) == [*"abcde"]
+
+    play(tmp_path, scene)
+
+
+def test_a_repository_that_is_not_there_has_no_tags(tmp_path: Path) -> None:
+    async def scene(there: Registry, registry: OciRegistry) -> None:
+        assert await registry.tags(registry.reference("secxops/a/project")) == []
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize("bearer", [False, True], ids=["password", "token"])
+def test_an_image_is_deleted_by_its_digest_and_absent_is_success(
+    tmp_path: Path, bearer: bool
+) -> None:
+    async def scene(there: Registry, registry: OciRegistry) -> None:
+        digest = there.put(NAME, "1")
+        there.put(NAME, "2")
+        repository = registry.reference("secxops/a/project")
+
+        await registry.delete(f"{repository}:1")
+
+        deleted = [path for method, path, given in there.asked if method == "DELETE" and given]
+        assert set(deleted) == {f"/v2/{NAME}/manifests/{digest}"}
+        assert there.tags(NAME) == ["2"]
+        await registry.delete(f"{repository}:1")
+        await registry.delete(f"{repository}@{digest_of(b'')}")
+        await registry.delete(f"{repository}:2")
+        assert await registry.tags(repository) == []
+
+    play(tmp_path, scene, Registry(bearer=bearer))
+
+
+@pytest.mark.parametrize("bearer", [False, True], ids=["password", "token"])
+def test_a_wrong_password_is_told(tmp_path: Path, bearer: bool) -> None:
+    async def scene(there: Registry, registry: OciRegistry) -> None:
+        with pytest.raises(errors.RegistryFailed, match="it answered 401"):
+            await registry.find(f"{registry.reference('secxops/a/project')}:1")
+
+    play(tmp_path, scene, Registry(bearer=bearer), password="wrong")
