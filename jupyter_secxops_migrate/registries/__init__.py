@@ -1,6 +1,6 @@
 """Where images are kept for other nodes."""
 
-from .base import Pushed, Registry
+from .base import Pushed, Registry, Renew
 from .oci import OciRegistry
 
-__all__ = ["OciRegistry", "Pushed", "Registry"]
+__all__ = ["OciRegistry", "Pushed", "Registry", "Renew"]

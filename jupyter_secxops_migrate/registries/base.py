@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,8 +18,17 @@ class Pushed:
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
+Renew = Callable[[], Awaitable[tuple[str, str]]]
+"""Asks for user and password anew; both empty for none."""
+
+
 class Registry(Protocol):
-    """A registry, or a product around one."""
+    """A registry, or a product around one.
+
+    Made as ``registry_class(address, user, password, ca, renew)``, as `OciRegistry` is, once for each
+    address: credentials are rotated while it lives, so ``renew`` is asked when they are refused. No
+    other host than the address's gets them.
+    """
 
     def reference(self, repository: str) -> str:
         """Return the full name of a repository, with the registry's address."""
@@ -48,7 +57,13 @@ class Registry(Protocol):
         ...
 
     async def delete(self, reference: str) -> None:
-        """Remove a reference's image; absent is success."""
+        """Remove a reference's image; absent is success, and so is a registry that deletes nothing.
+
+        Raises
+        ------
+        errors.RegistryFailed
+            It is still there, and may be gone at the next try.
+        """
         ...
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import re
 import ssl
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 import httpx
 
 from .. import errors
-from .base import Pushed
+from .base import Pushed, Renew
 
 _ACCEPT = ", ".join(
     (
@@ -30,7 +31,9 @@ _ACCEPT = ", ".join(
 )
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _MAX_MANIFEST = 4 * 1024 * 1024
+_REFUSED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 TRIES = 3
+log = logging.getLogger(__name__)
 
 
 class OciRegistry:
@@ -44,15 +47,32 @@ class OciRegistry:
         Credentials; both empty for none.
     ca
         PEM certificates to trust besides the system's, for a private one.
+    renew
+        Asked for user and password when those at hand are refused.
+
+    Raises
+    ------
+    errors.RegistryFailed
+        ``ca`` holds no certificates.
     """
 
-    def __init__(self, address: str, user: str = "", password: str = "", ca: str = "") -> None:
+    def __init__(
+        self,
+        address: str,
+        user: str = "",
+        password: str = "",
+        ca: str = "",
+        renew: Renew | None = None,
+    ) -> None:
         self.address = address.rstrip("/")
         self._auth = (user, password) if user else None
-        self._token = ""
+        self._renew = renew
         context = ssl.create_default_context()
         if ca:
-            context.load_verify_locations(cadata=ca)
+            try:
+                context.load_verify_locations(cadata=ca)
+            except (ssl.SSLError, ValueError, TypeError):  # the last two: not even ASCII
+                raise self._failed("be trusted", "its ca.crt holds no PEM certificates") from None
         self._http = httpx.AsyncClient(verify=context, timeout=30, follow_redirects=True)
 
     async def close(self) -> None:
@@ -119,45 +139,68 @@ class OciRegistry:
             if found is None:
                 return
             name, _ = found
-        await self._ask("DELETE", _url(host, f"{repository}/manifests/{name}"), "remove an image")
+        url = _url(host, f"{repository}/manifests/{name}")
+        answer = await self._ask("DELETE", url, "remove an image", httpx.codes.METHOD_NOT_ALLOWED)
+        if answer.status_code == httpx.codes.METHOD_NOT_ALLOWED:
+            # Nobody can do it later either: what removes it is the registry's own retention.
+            log.warning("%s deletes no images: %s is left to it", self.address, reference)
 
-    async def _ask(self, method: str, url: str, action: str) -> httpx.Response:
-        """Send a request; returns what succeeded, or is absent."""
+    async def _ask(self, method: str, url: str, action: str, *accepted: int) -> httpx.Response:
+        """Send a request; returns what succeeded, is absent, or was ``accepted``."""
         reason = ""
         for _ in range(TRIES):
             try:
-                answer = await self._send(method, url)
-                if answer.status_code == httpx.codes.UNAUTHORIZED and await self._sign_in(answer):
-                    answer = await self._send(method, url)
-            except (httpx.HTTPError, ssl.SSLError) as error:
+                answer = await self._signed(method, url)
+            except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
                 reason = str(error) or type(error).__name__
                 continue
-            if answer.is_success or answer.status_code == httpx.codes.NOT_FOUND:
+            if answer.is_success or answer.status_code in (httpx.codes.NOT_FOUND, *accepted):
                 return answer
             reason = f"it answered {answer.status_code}"
             if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
                 break
         raise self._failed(action, reason)
 
+    async def _signed(self, method: str, url: str) -> httpx.Response:
+        """Send a request with our credentials, and with new ones when those are refused."""
+        if not self._is_own(url):
+            return await self._http.request(method, url, headers={"Accept": _ACCEPT})
+        used = self._auth
+        answer = await self._send(method, url)
+        if answer.status_code in _REFUSED and await self._renewed(used):
+            answer = await self._send(method, url)
+        return answer
+
+    def _is_own(self, url: str) -> bool:
+        """Whether a URL is this registry's; nobody else is told its password."""
+        return url.startswith(f"https://{split(self.address)[0]}/")
+
     async def _send(self, method: str, url: str) -> httpx.Response:
         headers = {"Accept": _ACCEPT}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-            return await self._http.request(method, url, headers=headers)
-        return await self._http.request(method, url, headers=headers, auth=self._auth or None)
+        answer = await self._http.request(method, url, headers=headers, auth=self._auth)
+        # Tokens are good for one repository and a few minutes: each request gets its own.
+        if answer.status_code == httpx.codes.UNAUTHORIZED and (token := await self._token(answer)):
+            headers["Authorization"] = f"Bearer {token}"
+            answer = await self._http.request(method, url, headers=headers)
+        return answer
 
-    async def _sign_in(self, answer: httpx.Response) -> bool:
-        """Get the token that a registry asks for; returns whether there is one now."""
+    async def _token(self, answer: httpx.Response) -> str:
+        """Return the token that a registry asks for, empty if it asks for none or gives none."""
         kind, _, rest = answer.headers.get("WWW-Authenticate", "").partition(" ")
         wanted = dict(_CHALLENGE.findall(rest))
         realm = wanted.pop("realm", "")
         if kind.lower() != "bearer" or not realm.startswith("https://"):
-            return False
-        self._token = ""
-        found = await self._http.get(realm, params=wanted, auth=self._auth or None)
-        said = found.json() if found.is_success else {}
-        self._token = str(said.get("token") or said.get("access_token") or "")
-        return bool(self._token)
+            return ""
+        found = await self._http.get(realm, params=wanted, auth=self._auth)
+        said = self._read(found.content, "sign us in") if found.is_success else {}
+        return str(said.get("token") or said.get("access_token") or "")
+
+    async def _renewed(self, refused: tuple[str, str] | None) -> bool:
+        """Whether there are other credentials now than those that were refused."""
+        if self._renew is not None:
+            user, password = await self._renew()
+            self._auth = (user, password) if user else None
+        return self._auth != refused
 
     def _read(self, body: bytes, action: str) -> Mapping[str, Any]:
         """Return the JSON object that an answer holds."""

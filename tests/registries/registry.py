@@ -31,6 +31,8 @@ class Registry:
         self.ca = ""
         self.deletes = True
         """Whether images can be deleted."""
+        self.body = b""
+        """What it answers with instead of all else, if not empty."""
         self.page = 100
         """How many tags it tells at once."""
         self.asked: list[tuple[str, str, str]] = []
@@ -78,6 +80,8 @@ class Registry:
         return f"Basic {base64.b64encode(f'{self.user}:{self.password}'.encode()).decode()}"
 
     def _inside(self, request: web.Request) -> web.Response:
+        if self.body:
+            return web.Response(body=self.body)
         name, kind, rest = (request.match_info[key] for key in ("name", "kind", "rest"))
         if kind == "tags":
             return self._listed(request, name)

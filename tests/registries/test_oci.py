@@ -94,3 +94,75 @@ def test_a_wrong_password_is_told(tmp_path: Path, bearer: bool) -> None:
             await registry.find(f"{registry.reference('secxops/a/project')}:1")
 
     play(tmp_path, scene, Registry(bearer=bearer), password="wrong")
+
+
+@pytest.mark.parametrize("bearer", [False, True], ids=["password", "token"])
+def test_a_password_that_was_changed_is_asked_for_once(tmp_path: Path, bearer: bool) -> None:
+    async def go() -> None:
+        asked = 0
+
+        async def renew() -> tuple[str, str]:
+            nonlocal asked
+            asked += 1
+            return "me", there.password
+
+        async with serving(Registry(bearer=bearer), tmp_path) as there:
+            registry = OciRegistry(there.address, "me", there.password, there.ca, renew)
+            there.put(NAME, "1")
+            there.password = "changed"
+            wanted = [registry.find(f"{registry.reference(NAME)}:1") for _ in range(2)]
+            assert None not in await asyncio.gather(*wanted)
+            before = asked
+            await registry.delete(f"{registry.reference(NAME)}:1")
+            await registry.close()
+            assert (there.tags(NAME), asked) == ([], before)
+
+    asyncio.run(go())
+
+
+def test_a_registry_that_deletes_nothing_is_left_to_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(there: Registry, registry: OciRegistry) -> None:
+        there.put(NAME, "1")
+        there.deletes = False
+
+        await registry.delete(f"{registry.reference('secxops/a/project')}:1")
+
+        assert there.tags(NAME) == ["1"]
+
+    play(tmp_path, scene)
+    assert "deletes no images" in caplog.text
+
+
+def test_no_other_host_is_told_the_password(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with serving(Registry(bearer=True), tmp_path / "other") as other:
+            registry = OciRegistry("registry.example.org/shares", "me", "secret", other.ca)
+            with pytest.raises(errors.RegistryFailed, match="it answered 401"):
+                await registry.find(f"{other.address}/{NAME}:1")
+            await registry.close()
+            assert {given for _, _, given in other.asked} == {""}
+            assert "/token" not in [path for _, path, _ in other.asked]
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("ca", ["none", "-----BEGIN CERTIFICATE-----\nx\n", "ö"])
+def test_an_authority_without_certificates_is_told(ca: str) -> None:
+    with pytest.raises(errors.RegistryFailed, match="PEM"):
+        OciRegistry("registry.example.org", ca=ca)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]"])
+def test_an_answer_of_something_else_is_told(tmp_path: Path, body: bytes) -> None:
+    async def scene(there: Registry, registry: OciRegistry) -> None:
+        there.put(NAME, "1")
+        there.body = body
+
+        with pytest.raises(errors.RegistryFailed, match="JSON"):
+            await registry.tags(registry.reference("secxops/a/project"))
+        with pytest.raises(errors.RegistryFailed, match="JSON"):
+            await registry.find(f"{registry.reference('secxops/a/project')}:1")
+
+    play(tmp_path, scene)

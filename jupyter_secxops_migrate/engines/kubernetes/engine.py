@@ -7,6 +7,7 @@ import base64
 import contextlib
 import copy
 import json
+import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -70,6 +71,7 @@ from .settings import KubernetesSettings
 from .storage import Sight, class_of_copy
 from .watched import Watched
 
+log = logging.getLogger(__name__)
 _HOME_SECONDS = 5
 _PATH_BYTES = 4096
 
@@ -274,31 +276,46 @@ class KubernetesEngine(KubernetesSettings):
         Raises
         ------
         errors.RegistryFailed
-            None is set, or its secret or configmap is not there.
+            None is set, or its secret or configmap is not there or unusable.
         """
         address = self.registry_address
         if address not in self._registries:
             if not address:
                 raise self._registry_unusable("none is set (KubernetesEngine.registry_address)")
-            namespace = await self._space.name()
-            user = password = ca = ""
-            if secret := self.registry_secret or self.pull_secret:
-                found = await self._api.get(await self._space.path("secret", secret))
-                if found is None:
-                    raise self._registry_unusable(f"there is no secret {secret}")
-                try:
-                    config = json.loads(base64.b64decode(found["data"][".dockerconfigjson"]))
-                    user, password = credentials(config, split(self.registry_address)[0])
-                except (KeyError, ValueError, AttributeError):
-                    raise self._registry_unusable(
-                        f"the secret {secret} has no Docker configuration with auths"
-                    ) from None
-            if self.registry_ca:
-                path = f"/api/v1/namespaces/{namespace}/configmaps/{self.registry_ca}"
-                ca = ((await self._api.get(path) or {}).get("data") or {}).get("ca.crt", "")
+            user, password = await self._credentials()
+            ca = await self._registry_authority()
             make: Any = self.registry_class
-            self._registries[address] = make(address, user, password, ca)
+            self._registries[address] = make(address, user, password, ca, self._credentials)
         return self._registries[address]
+
+    async def _credentials(self) -> tuple[str, str]:
+        """Return user and password for the registry as its secret has them now; empty without one."""
+        secret = self.registry_secret or self.pull_secret
+        if not secret:
+            return "", ""
+        found = await self._api.get(await self._space.path("secret", secret))
+        if found is None:
+            raise self._registry_unusable(f"there is no secret {secret}")
+        try:
+            config = json.loads(base64.b64decode(found["data"][".dockerconfigjson"]))
+            return credentials(config, split(self.registry_address)[0])
+        except (KeyError, ValueError, AttributeError):
+            raise self._registry_unusable(
+                f"the secret {secret} has no Docker configuration with auths"
+            ) from None
+
+    async def _registry_authority(self) -> str:
+        """Return the certificates that the registry's is signed with; empty for a public one."""
+        name = self.registry_ca
+        if not name:
+            return ""
+        namespace = await self._space.name()
+        found = await self._api.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+        ca = str(((found or {}).get("data") or {}).get("ca.crt") or "")
+        if not ca:
+            what = f"there is no configmap {name}" if found is None else f"{name} has no ca.crt"
+            raise self._registry_unusable(what)
+        return ca
 
     def _registry_unusable(self, reason: str) -> errors.RegistryFailed:
         found = errors.RegistryFailed(
@@ -625,6 +642,10 @@ class KubernetesEngine(KubernetesSettings):
         BuildKit pushes both side by side: the cache may be there where the image never arrived. A build
         that is just reading it only loses its head start: BuildKit warns, and builds without.
         """
+        if split(image)[0] != split(self.registry_address)[0]:
+            # A share must end all the same, and that other host is not to be told our password.
+            log.warning("%s is not in %s and is left there", image, self.registry_address)
+            return
         registry = await self.registry()
         await registry.delete(image)
         repository = image.rpartition(":")[0]

@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 from registries import registry as registries
 from registries.registry import Registry
 
+from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.kubernetes import KubernetesEngine
 
 from .apiserver import serving
@@ -100,5 +102,51 @@ def test_what_was_never_pushed_is_not_looked_for(tmp_path: Path) -> None:
 
         assert registry.asked == []
         assert registry.tags(PROJECT) == ["cache"]
+
+    play(tmp_path, scene)
+
+
+def test_a_password_is_read_again_when_it_was_changed(tmp_path: Path) -> None:
+    async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
+        registry.put(PROJECT, "one")
+        await engine.registry()
+
+        registry.password = "changed"
+        with pytest.raises(errors.RegistryFailed, match="401"):
+            await engine.delete("m1", f"{registry.address}/{PROJECT}:one")
+        objects.secret = objects.of_docker("changed")
+        await engine.delete("m1", f"{registry.address}/{PROJECT}:one")
+
+        assert registry.tags(PROJECT) == []
+
+    play(tmp_path, scene)
+
+
+def test_an_image_in_an_earlier_registry_is_left_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
+        registry.put(PROJECT, "one")
+
+        await engine.delete("m1", f"{registry.address}/{PROJECT}:one")
+
+        assert registry.asked == []
+
+    play(tmp_path, scene, registry_address="registry.example.org/shares")
+    assert "is left there" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("configmap", "reason"),
+    [(None, "no configmap registry-ca"), ({}, "has no ca.crt"), ({"ca.crt": "x"}, "PEM")],
+)
+def test_an_authority_that_is_not_there_is_told(
+    tmp_path: Path, configmap: dict[str, str] | None, reason: str
+) -> None:
+    async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
+        objects.configmap = configmap
+
+        with pytest.raises(errors.RegistryFailed, match=reason):
+            await engine.registry()
 
     play(tmp_path, scene)
