@@ -1,4 +1,9 @@
-"""What a registry must be able to do for a migration."""
+"""What a registry must be able to do for a migration.
+
+The seam for products with an interface of their own (projects, quotas, a gate that waits for a scan):
+one class beside `OciRegistry`, or derived from it, named by ``KubernetesEngine.registry_class``. It says
+what happens around a push; layers are moved by the builder and the nodes.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +39,19 @@ class Registry(Protocol):
         """Return the full name of a repository, with the registry's address."""
         ...
 
+    async def prepare(self, repository: str) -> None:
+        """Make a repository ready for a push, which is named as by `reference`.
+
+        Called before each build that may push and before each push, so also for what is ready already:
+        the place to make a project or to ask for its quota.
+
+        Raises
+        ------
+        errors.RegistryFailed
+            It would not take the image; nothing was built yet.
+        """
+        ...
+
     async def find(self, reference: str) -> Pushed | None:
         """Return the image of a reference (``:tag`` or ``@digest``); None when it is not there.
 
@@ -43,6 +61,18 @@ class Registry(Protocol):
         ------
         errors.RegistryFailed
             The registry does not answer, or not as it should.
+        """
+        ...
+
+    async def admit(self, reference: str) -> None:
+        """Return once an image that was just pushed (``@digest``) may run.
+
+        Called before any node pulls it, and again after an interruption: the place to wait for a scan.
+
+        Raises
+        ------
+        errors.RegistryFailed
+            It may not, and is deleted with its share; ``again`` is false where asking again is no use.
         """
         ...
 

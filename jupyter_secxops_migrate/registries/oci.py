@@ -83,6 +83,12 @@ class OciRegistry:
         """Return the full name of a repository."""
         return f"{self.address}/{repository}"
 
+    async def prepare(self, repository: str) -> None:
+        """Nothing: a push makes what it needs."""
+
+    async def admit(self, reference: str) -> None:
+        """Nothing: the protocol knows no gate."""
+
     async def find(self, reference: str) -> Pushed | None:
         """Return the image of a reference; None when it is not there."""
         host, repository, name = split(reference)

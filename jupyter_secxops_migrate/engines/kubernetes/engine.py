@@ -349,6 +349,7 @@ class KubernetesEngine(KubernetesSettings):
         if order.push or self.registry_address:
             registry = await self.registry()
             repository = registry.reference(order.repository)
+            await registry.prepare(repository)
         address = await self._builders().wait(source.node)
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
@@ -370,6 +371,8 @@ class KubernetesEngine(KubernetesSettings):
     async def push(self, order: PushOrder) -> AsyncIterator[Progress | PushResult]:
         """Push from the store of the node that has the image, by the builder there."""
         registry = await self.registry()
+        repository = order.reference.rpartition(":")[0]
+        await registry.prepare(repository)
         address = await self._builders().wait(order.node)
         job = push_job(order, self, await self._source(), address)
         jobs = await self._jobs()
@@ -377,17 +380,16 @@ class KubernetesEngine(KubernetesSettings):
             if not isinstance(item, JobResult):
                 yield item
                 continue
-            repository = order.reference.rpartition(":")[0]
             info = await self._pushed(registry, f"{repository}@{order.digest}")
             yield PushResult(info.digest)
 
     async def _pushed(self, registry: Registry, reference: str) -> ImageInfo:
-        """Read an image back from the registry.
+        """Read an image back from the registry, once that lets it run.
 
         Raises
         ------
         errors.RegistryFailed
-            It is not there.
+            It is not there, or may not run.
         """
         found = await registry.find(reference)
         if found is None:
@@ -396,6 +398,7 @@ class KubernetesEngine(KubernetesSettings):
                 action="keep the image",
                 reason=f"it has no {reference.rpartition('@')[2]} after the push",
             )
+        await registry.admit(reference)
         config = found.config.get("config") or {}
         return ImageInfo(
             found.digest,

@@ -15,15 +15,31 @@ from registries import registry as registries
 from registries.registry import Registry
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.base import BuildOrder, PushOrder
 from jupyter_secxops_migrate.engines.kubernetes import KubernetesEngine
+from jupyter_secxops_migrate.registries import OciRegistry
 
 from .apiserver import serving
 
 PROJECT = "shares/secxops/a/project"
 
 
+POD = {
+    "metadata": {"name": "notebook", "uid": "1"},
+    "spec": {"nodeName": "a", "containers": [{"name": "notebook", "image": "i"}]},
+    "status": {"phase": "Running"},
+}
+
+
+class FullRegistry(OciRegistry):
+    """Has no room for anything."""
+
+    async def prepare(self, repository: str) -> None:
+        raise errors.RegistryFailed(registry=self.address, action="take it", reason="quota")
+
+
 class Objects:
-    """An API server with the secret and the configmap of a registry, and nothing else."""
+    """An API server with a notebook, the secret and the configmap of a registry, and nothing else."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -37,6 +53,8 @@ class Objects:
 
     async def answer(self, request: web.Request) -> web.Response:
         known = {"/secrets/registry": self.secret, "/configmaps/registry-ca": self.configmap}
+        if request.path.endswith("/pods/notebook"):
+            return web.json_response(POD)
         for end, data in known.items():
             if request.path.endswith(end) and data is not None:
                 return web.json_response({"data": data})
@@ -150,3 +168,19 @@ def test_an_authority_that_is_not_there_is_told(
             await engine.registry()
 
     play(tmp_path, scene)
+
+
+def test_a_registry_without_room_is_told_before_anything_is_built(tmp_path: Path) -> None:
+    async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
+        reference = f"{registry.address}/{PROJECT}:one"
+        build = BuildOrder(
+            "m1", lambda: iter(()), "Dockerfile", "secxops/a/project", "one", str, {}
+        )
+        push = PushOrder("m1", "me", reference, "sha256:1", "a")
+
+        for work in (engine.build(build), engine.push(push)):
+            with pytest.raises(errors.RegistryFailed, match="quota"):
+                async for _ in work:
+                    pass
+
+    play(tmp_path, scene, registry_class=FullRegistry, source_pod="notebook")
