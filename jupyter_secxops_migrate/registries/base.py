@@ -39,6 +39,16 @@ class Registry(Protocol):
         """Return the full name of a repository, with the registry's address."""
         ...
 
+    async def try_push(self, repository: str) -> None:
+        """Begin a push to a repository, as of `reference`, and take it back: for ``doctor``.
+
+        Raises
+        ------
+        errors.RegistryFailed
+            The registry does not answer, or does not let this account push.
+        """
+        ...
+
     async def prepare(self, repository: str) -> None:
         """Make a repository ready for a push, which is named as by `reference`.
 

@@ -8,6 +8,7 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import logging
@@ -82,6 +83,20 @@ class OciRegistry:
     def reference(self, repository: str) -> str:
         """Return the full name of a repository."""
         return f"{self.address}/{repository}"
+
+    async def try_push(self, repository: str) -> None:
+        """Begin the upload of a blob and cancel it, which leaves nothing."""
+        host, name, _ = split(repository)
+        url, action = _url(host, f"{name}/blobs/uploads/"), "let us push"
+        answer = await self._ask("POST", url, action)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise self._failed(action, f"it has no place for {name}")
+        upload = str(httpx.URL(url).join(answer.headers.get("Location", "")))
+        if upload == url or not self._is_own(upload):
+            return
+        # What is not cancelled is empty, and every registry forgets it after a while.
+        with contextlib.suppress(errors.RegistryFailed):
+            await self._ask("DELETE", upload, action)
 
     async def prepare(self, repository: str) -> None:
         """Nothing: a push makes what it needs."""

@@ -31,6 +31,8 @@ class Registry:
         self.ca = ""
         self.deletes = True
         """Whether images can be deleted."""
+        self.readable = False
+        """Whether anybody may read."""
         self.body = b""
         """What it answers with instead of all else, if not empty."""
         self.page = 100
@@ -63,6 +65,8 @@ class Registry:
         self.asked.append((request.method, request.path, given))
         if request.path == "/token":
             return self._token(request, given)
+        if self.readable and request.method == "GET":
+            return self._inside(request)
         scope = f"repository:{request.match_info['name']}:pull,push"
         if self.bearer and given != f"Bearer {scope}":
             challenge = f'Bearer realm="https://{self.address}/token",service="r",scope="{scope}"'

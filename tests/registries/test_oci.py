@@ -92,8 +92,33 @@ def test_a_wrong_password_is_told(tmp_path: Path, bearer: bool) -> None:
     async def scene(there: Registry, registry: OciRegistry) -> None:
         with pytest.raises(errors.RegistryFailed, match="it answered 401"):
             await registry.find(f"{registry.reference('secxops/a/project')}:1")
+        with pytest.raises(errors.RegistryFailed, match="could not let us push: it answered 401"):
+            await registry.try_push(registry.reference("secxops/a/project"))
 
     play(tmp_path, scene, Registry(bearer=bearer), password="wrong")
+
+
+@pytest.mark.parametrize("bearer", [False, True], ids=["password", "token"])
+def test_a_push_that_is_tried_leaves_nothing(tmp_path: Path, bearer: bool) -> None:
+    async def scene(there: Registry, registry: OciRegistry) -> None:
+        await registry.try_push(registry.reference("secxops/a/project"))
+
+        assert ("DELETE", f"/v2/{NAME}/blobs/uploads/1") in [row[:2] for row in there.asked]
+        assert there.uploads == set()
+
+    play(tmp_path, scene, Registry(bearer=bearer))
+
+
+def test_that_all_may_read_says_nothing_of_a_push(tmp_path: Path) -> None:
+    async def scene(there: Registry, registry: OciRegistry) -> None:
+        there.readable = True
+        there.put(NAME, "1")
+
+        assert await registry.find(f"{registry.reference('secxops/a/project')}:1")
+        with pytest.raises(errors.RegistryFailed, match="let us push"):
+            await registry.try_push(registry.reference("secxops/a/project"))
+
+    play(tmp_path, scene, password="wrong")
 
 
 @pytest.mark.parametrize("bearer", [False, True], ids=["password", "token"])

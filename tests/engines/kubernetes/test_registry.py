@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from registries.registry import Registry
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.base import BuildOrder, PushOrder
 from jupyter_secxops_migrate.engines.kubernetes import KubernetesEngine
+from jupyter_secxops_migrate.model import Check
 from jupyter_secxops_migrate.registries import OciRegistry
 
 from .apiserver import serving
@@ -184,3 +185,38 @@ def test_a_registry_without_room_is_told_before_anything_is_built(tmp_path: Path
                     pass
 
     play(tmp_path, scene, registry_class=FullRegistry, source_pod="notebook")
+
+
+def of_registry(checks: Sequence[Check]) -> tuple[str, str]:
+    """State and message of the doctor's last line."""
+    assert checks[-1].name == "registry"
+    return checks[-1].state, checks[-1].message
+
+
+def test_the_doctor_tries_to_push(tmp_path: Path) -> None:
+    async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
+        state, message = of_registry(await engine.doctor())
+        assert state == "ok" and "lets us push" in message
+        assert registry.uploads == set()
+
+        registry.readable, registry.password = True, "changed"
+        state, message = of_registry(await engine.doctor())
+        assert state == "failed" and "401" in message
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize(
+    ("configmap", "reason"), [(None, "no configmap registry-ca"), ({"ca.crt": "x"}, "PEM")]
+)
+def test_the_doctor_tells_of_an_authority_that_is_not_there(
+    tmp_path: Path, configmap: dict[str, str] | None, reason: str
+) -> None:
+    async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
+        objects.configmap = configmap
+
+        state, message = of_registry(await engine.doctor())
+
+        assert state == "failed" and reason in message
+
+    play(tmp_path, scene)
