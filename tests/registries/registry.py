@@ -33,6 +33,8 @@ class Registry:
         """Whether images can be deleted."""
         self.readable = False
         """Whether anybody may read."""
+        self.storage = ""
+        """Another address, to which it sends whoever wants a blob."""
         self.body = b""
         """What it answers with instead of all else, if not empty."""
         self.page = 100
@@ -91,6 +93,9 @@ class Registry:
             return self._listed(request, name)
         if kind == "uploads":
             return self._upload(request, name, rest)
+        if kind == "blobs" and self.storage:
+            location = f"https://{self.storage}{request.path}"
+            return web.Response(status=307, headers={"Location": location})
         if kind == "blobs":
             return web.Response(body=self._blobs[rest])
         digest = self._tags.get(name, {}).get(rest, rest)

@@ -10,6 +10,7 @@ import pytest
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.registries import OciRegistry
+from jupyter_secxops_migrate.registries.oci import credentials, split
 
 from .registry import Registry, digest_of, serving
 
@@ -173,6 +174,24 @@ def test_no_other_host_is_told_the_password(tmp_path: Path) -> None:
     asyncio.run(go())
 
 
+@pytest.mark.parametrize("bearer", [False, True], ids=["password", "token"])
+def test_nor_is_where_it_keeps_its_blobs(tmp_path: Path, bearer: bool) -> None:
+    async def go() -> None:
+        async with (
+            serving(Registry(), tmp_path / "storage") as storage,
+            serving(Registry(bearer=bearer), tmp_path / "registry") as there,
+        ):
+            there.put(NAME, "1")
+            storage.put(NAME, "1")
+            there.storage, storage.readable = storage.address, True
+            registry = OciRegistry(there.address, "me", "secret", there.ca + storage.ca)
+            assert await registry.find(f"{registry.reference(NAME)}:1")
+            await registry.close()
+            assert {given for _, _, given in storage.asked} == {""}
+
+    asyncio.run(go())
+
+
 @pytest.mark.parametrize("ca", ["none", "-----BEGIN CERTIFICATE-----\nx\n", "ö"])
 def test_an_authority_without_certificates_is_told(ca: str) -> None:
     with pytest.raises(errors.RegistryFailed, match="PEM"):
@@ -191,3 +210,21 @@ def test_an_answer_of_something_else_is_told(tmp_path: Path, body: bytes) -> Non
             await registry.find(f"{registry.reference('secxops/a/project')}:1")
 
     play(tmp_path, scene)
+
+
+def test_a_reference_is_taken_apart() -> None:
+    assert split("r:5000/a/b:1") == ("r:5000", "a/b", "1")
+    assert split("r:5000/a/b") == ("r:5000", "a/b", "latest")
+    assert split("r/a@sha256:0") == ("r", "a", "sha256:0")
+    assert split("r/a:1@sha256:0") == ("r", "a", "sha256:0")
+
+
+def test_credentials_are_those_of_the_host() -> None:
+    auths = {
+        "r.example": {"username": "a", "password": "b:c"},
+        "https://s.example/v2/": {"auth": "YTpiOmM="},
+    }
+    assert credentials({"auths": auths}, "r.example") == ("a", "b:c")
+    assert credentials({"auths": auths}, "s.example") == ("a", "b:c")
+    assert credentials({"auths": auths}, "example") == ("", "")
+    assert credentials({}, "r.example") == ("", "")
