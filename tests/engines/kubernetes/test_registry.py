@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from registries import registry as registries
 from registries.registry import Registry
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.base import BuildOrder, PushOrder
+from jupyter_secxops_migrate.engines.base import BuildOrder, Progress, PushOrder, PushResult
 from jupyter_secxops_migrate.engines.kubernetes import KubernetesEngine
+from jupyter_secxops_migrate.engines.kubernetes.jobs import Job, JobResult, Jobs
 from jupyter_secxops_migrate.model import Check
 from jupyter_secxops_migrate.registries import OciRegistry
 
@@ -32,6 +33,13 @@ POD = {
 }
 
 
+BUILDER = {
+    "metadata": {"name": "builder"},
+    "spec": {"nodeName": "a"},
+    "status": {"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]},
+}
+
+
 class FullRegistry(OciRegistry):
     """Has no room for anything."""
 
@@ -39,8 +47,29 @@ class FullRegistry(OciRegistry):
         raise errors.RegistryFailed(registry=self.address, action="take it", reason="quota")
 
 
+class Scanning(OciRegistry):
+    """Lets nothing run."""
+
+    async def admit(self, reference: str) -> None:
+        raise errors.RegistryFailed(registry=self.address, action="admit it", reason="a finding")
+
+
+class Done(Jobs):
+    """Jobs that have ended well before anybody asks."""
+
+    async def run(self, job: Job) -> AsyncIterator[Progress | JobResult]:
+        yield JobResult({})
+
+
+class Pushing(KubernetesEngine):
+    """Has pushed what it is asked to push."""
+
+    async def _jobs(self) -> Jobs:
+        return Done(self._api, self, "a", set())
+
+
 class Objects:
-    """An API server with a notebook, the secret and the configmap of a registry, and nothing else."""
+    """An API server with a notebook, a builder, the secret and the configmap of a registry, and nothing else."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -61,18 +90,21 @@ class Objects:
                 return web.json_response({"data": data})
         if request.path.endswith(tuple(known)):
             return web.json_response({"kind": "Status", "code": 404}, status=404)
-        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+        items = [BUILDER] if request.path.endswith("/secxops-build/pods") else []
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
 
 
 Scene = Callable[[Registry, Objects, KubernetesEngine], Awaitable[None]]
 
 
-def play(folder: Path, scene: Scene, **settings: Any) -> None:
+def play(
+    folder: Path, scene: Scene, kind: type[KubernetesEngine] = KubernetesEngine, **settings: Any
+) -> None:
     async def go() -> None:
         async with registries.serving(Registry(), folder / "registry") as registry:
             objects = Objects(registry)
             async with serving(folder, [("/{path:.*}", objects.answer)]):
-                engine = KubernetesEngine(
+                engine = kind(
                     kubeconfig=str(folder / "kubeconfig"),
                     namespace="a",
                     pull_secret="registry",
@@ -185,6 +217,34 @@ def test_a_registry_without_room_is_told_before_anything_is_built(tmp_path: Path
                     pass
 
     play(tmp_path, scene, registry_class=FullRegistry, source_pod="notebook")
+
+
+def pushing(engine: KubernetesEngine, registry: Registry, digest: str) -> Any:
+    order = PushOrder("m1", "me", f"{registry.address}/{PROJECT}:one", digest, "a")
+    return engine.push(order)
+
+
+def test_what_was_pushed_is_read_back(tmp_path: Path) -> None:
+    async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
+        digest = registry.put(PROJECT, "one")
+
+        found = [item async for item in pushing(engine, registry, digest)]
+
+        assert found == [PushResult(digest)]
+        with pytest.raises(errors.RegistryFailed, match="after the push"):
+            async for _ in pushing(engine, registry, registries.digest_of(b"")):
+                pass
+
+    play(tmp_path, scene, Pushing, source_pod="notebook")
+
+
+def test_what_the_registry_does_not_admit_is_not_used(tmp_path: Path) -> None:
+    async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
+        with pytest.raises(errors.RegistryFailed, match="a finding"):
+            async for _ in pushing(engine, registry, registry.put(PROJECT, "one")):
+                pass
+
+    play(tmp_path, scene, Pushing, source_pod="notebook", registry_class=Scanning)
 
 
 def of_registry(checks: Sequence[Check]) -> tuple[str, str]:
