@@ -2,7 +2,8 @@
 
 ``cluster.py build`` builds the programs and images that it needs (the first time takes about ten
 minutes; they are kept), ``up`` brings it up, ``status`` prints what is known of it as JSON, ``down``
-takes it away without a trace. Needs root and Go; any Python ≥ 3.10 runs it.
+takes it away without a trace. ``describe`` prints what tests are told of a cluster that is somebody
+else's, as this one would be described. Needs root and Go; any Python ≥ 3.10 runs it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from steps import say
 def main() -> int:
     """Do what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("up", "down", "status", "build"))
+    parser.add_argument("what", choices=("up", "down", "status", "describe", "build"))
     parser.add_argument("--name", default="main", help="tells clusters apart (default: main)")
     arguments = parser.parse_args()
     if arguments.what == "build":
@@ -38,7 +39,8 @@ def main() -> int:
         if state is None:
             say(f"There is no cluster {arguments.name}.")
             return 1
-        print(json.dumps(asdict(state), indent=1))
+        known = cluster.describe(state) if arguments.what == "describe" else asdict(state)
+        print(json.dumps(known, indent=1))
     return 0
 
 

@@ -15,6 +15,7 @@ from harness import cluster as clusters
 from harness import faults
 from harness.api import Api, Refused
 from harness.cluster import Cluster, Failed
+from steps import Stop
 
 GPU = "nvidia.com/gpu"
 SERVE = ["sh", "-c", "echo begun; hostname > /tmp/who; cd /tmp; exec python3 -m http.server 8000"]
@@ -274,6 +275,29 @@ def test_what_is_broken_comes_back(own: Cluster, namespace: str) -> None:
 
 def test_a_cluster_that_is_up_is_left_as_it_is(own: Cluster) -> None:
     assert clusters.up(own.name, keep=False).pids == clusters.status(own.name).pids  # type: ignore[union-attr]
+
+
+def test_a_cluster_that_is_somebody_elses_is_known_as_far_as_it_is_described(
+    own: Cluster, tmp_path: Path
+) -> None:
+    description = clusters.describe(own)
+    file = tmp_path / "cluster.json"
+    file.write_text(json.dumps(description))
+    found = clusters.given(own.kubeconfig, str(file))
+    assert not found.own
+    assert (found.here, found.others, found.local) == ("node-1", ["node-2"], "node-local")
+    assert found.registry is not None and found.registry.password == ""
+    assert clusters.notebook(found) == clusters.notebook(own)
+
+    images = {name: reference.split("@")[0] for name, reference in found.images.items()}
+    file.write_text(json.dumps({**description, "images": images}))
+    with pytest.raises(Stop) as stop:
+        clusters.given(own.kubeconfig, str(file))
+    assert "by digest: tools, buildkit, jupyter, notebook" in stop.value.sentence
+    file.write_text(json.dumps({"images": found.images}))
+    with pytest.raises(Stop) as stop:
+        clusters.given(own.kubeconfig, str(file))
+    assert "KeyError('registry')" in stop.value.sentence
 
 
 def test_a_cluster_leaves_no_trace(own: Cluster) -> None:

@@ -35,6 +35,8 @@ PACKAGES = {
     "nsenter": "util-linux",
     "catatonit": "catatonit",
 }
+# What shares on somebody else's cluster need from its registry.
+IMAGES = ("tools", "buildkit", "jupyter", "notebook")
 SECONDS_TO_SETTLE = 0.4
 # What its kubelets, API server, … open.
 WATCHERS = 30
@@ -57,21 +59,25 @@ class Node:
 
 @dataclass(frozen=True)
 class Registry:
-    """The registry: where it is and how to be let in."""
+    """The registry: where it is and how to be let in.
+
+    Pods are by ``dockerconfigjson``; the tests themselves ask ours alone, with a password.
+    """
 
     address: str
     ca: str
-    user: str
-    password: str
     dockerconfigjson: str
+    user: str = ""
+    password: str = ""
 
 
 @dataclass(frozen=True)
 class Cluster:
     """What tests need to know of a cluster; ``state.json`` in its folder.
 
-    Of one that is not ours (``own`` is false) only the way in and the nodes are known, and nothing
-    in it may be broken.
+    Of one that is not ours (``own`` is false) only the way in, the nodes, and what its admin says are
+    known (see `given`), and nothing in it may be broken. The first storage class is bound to nodes, the second one
+    is reached by all.
     """
 
     name: str
@@ -86,6 +92,21 @@ class Cluster:
     images: dict[str, str] = field(default_factory=dict)
     storage_classes: list[str] = field(default_factory=list)
     pids: dict[str, int | None] = field(default_factory=dict)
+
+    @property
+    def here(self) -> str:
+        """The node on which tests have their notebooks."""
+        return self.nodes[0].name
+
+    @property
+    def others(self) -> list[str]:
+        """The nodes to which a share can move."""
+        return [node.name for node in self.nodes[1:]]
+
+    @property
+    def local(self) -> str:
+        """The storage class of volumes that only their node reaches."""
+        return self.storage_classes[0]
 
     def call(self, *words: str, given: object = None) -> str:
         """Run kubectl, as cluster-admin where it is ours, and return what it says.
@@ -126,8 +147,22 @@ class Failed(Exception):
 
 
 def notebook(cluster: Cluster) -> str:
-    """Return the reference of a notebook's image with the product, made and pushed if need be."""
+    """Return the reference of a notebook's image with the product; ours is made and pushed if need be."""
+    if not cluster.own:
+        return cluster.images["notebook"]
     return images.make_notebook(_site(cluster.name))
+
+
+def describe(cluster: Cluster) -> dict[str, object]:
+    """Return what `given` has to be told of a cluster of our own, to take it for somebody else's."""
+    assert cluster.registry is not None
+    known = {**cluster.images, "notebook": notebook(cluster)}
+    registry = asdict(cluster.registry)
+    return {
+        "registry": {name: registry[name] for name in ("address", "ca", "dockerconfigjson")},
+        "images": {name: known[name] for name in IMAGES},
+        "storage_classes": cluster.storage_classes[:2],
+    }
 
 
 def up(name: str, *, with_images: bool = True, keep: bool = True) -> Cluster:
@@ -329,15 +364,57 @@ def _remove(name: str) -> bool:
     return True
 
 
-def given(kubeconfig: str) -> Cluster:
-    """Return a cluster that somebody else runs, such as a kind or k3s."""
+def given(kubeconfig: str, description: str = "") -> Cluster:
+    """Return a cluster that somebody else runs, such as a kind or k3s.
+
+    Parameters
+    ----------
+    description
+        The file in which its admin says what there is for tests (``docs/developers/testing.md``);
+        without one nothing is known of a registry, images and storage classes.
+
+    Raises
+    ------
+    Stop
+        The file does not say all of it, or no node takes any pod.
+    """
     kubectl = shutil.which("kubectl") or str(components.build("kubernetes")["kubectl"])
     found = Cluster(name="given", kubeconfig=kubeconfig, kubectl=kubectl, nodes=[])
-    for item in found.get("nodes")["items"]:
-        addresses = {a["type"]: a["address"] for a in item["status"]["addresses"]}
-        name = item["metadata"]["name"]
-        found.nodes.append(Node(name, 0, addresses.get("InternalIP", ""), ""))
-    return found
+    found.nodes.extend(_node(item) for item in found.get("nodes")["items"] if _takes_pods(item))
+    if not found.nodes:
+        raise Stop(f"No node of the cluster of {kubeconfig} takes pods that tolerate nothing.")
+    return _described(found, Path(description)) if description else found
+
+
+def _node(item: Any) -> Node:
+    addresses = {a["type"]: a["address"] for a in item["status"]["addresses"]}
+    return Node(item["metadata"]["name"], 0, addresses.get("InternalIP", ""), "")
+
+
+def _takes_pods(item: Any) -> bool:
+    taints = item["spec"].get("taints", [])
+    return not any(t["effect"] in ("NoSchedule", "NoExecute") for t in taints)
+
+
+def _described(cluster: Cluster, file: Path) -> Cluster:
+    """Add what a file says; paths in it begin at its folder."""
+    try:
+        said = json.loads(file.read_text())
+        registry, known = Registry(**said["registry"]), dict(said["images"])
+        classes = list(said["storage_classes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Stop(f"{file} does not describe a cluster for tests: {error!r}.") from None
+    if missing := [name for name in IMAGES if "@sha256:" not in known.get(name, "")]:
+        raise Stop(f"{file} does not name these images by digest: {', '.join(missing)}.")
+    if not classes:
+        raise Stop(f"{file} names no storage class.")
+    paths = {
+        name: str(file.absolute().parent / getattr(registry, name))
+        for name in ("ca", "dockerconfigjson")
+    }
+    return replace(
+        cluster, registry=replace(registry, **paths), images=known, storage_classes=classes
+    )
 
 
 @contextmanager
