@@ -1,4 +1,7 @@
-"""The cluster that the tests here share: one of our own, or the one that ``KUBECONFIG`` names."""
+"""The cluster that the tests here share: one of our own, or the one that ``KUBECONFIG`` names.
+
+What there is for tests on that one is said by the file that ``SECXOPS_TEST_CLUSTER`` names.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from steps import Stop, is_root
 
 # Its first start builds everything; later ones take seconds.
 SECONDS_FOR_A_TEST = 2400
+DESCRIPTION = "SECXOPS_TEST_CLUSTER"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cluster() -> Iterator[Cluster]:
     """A cluster which is up; taken away at the end unless it was up before."""
     if kubeconfig := os.environ.get("KUBECONFIG"):
-        yield clusters.given(kubeconfig)
+        yield _given(kubeconfig)
         return
     if reason := _why_not():
         # Continuous integration never skips: there it is a mistake of its set-up.
@@ -46,9 +50,9 @@ def cluster() -> Iterator[Cluster]:
         pytest.fail(stop.sentence)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def own(cluster: Cluster) -> Cluster:
-    """A cluster whose parts may be broken, and whose registry is known."""
+    """A cluster whose parts may be broken, and of which all is known."""
     if not cluster.own:
         pytest.skip("breaks or needs parts of a cluster of our own; KUBECONFIG names another")
     return cluster
@@ -69,17 +73,40 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def clients(cluster: Cluster) -> Mapping[str, str]:
-    """The builders of the operators' guide, ready; the certificates of their clients."""
-    if not cluster.own:
-        pytest.skip("needs the registry and the images of a cluster of our own")
-    return stage_module.builders(cluster)
+def stocked(cluster: Cluster) -> Cluster:
+    """A cluster with a registry that has the tests' images."""
+    if not cluster.images:
+        pytest.skip(
+            f"needs images in a registry: {DESCRIPTION} names no file that says where they are for "
+            "the cluster of KUBECONFIG (docs/developers/testing.md)"
+        )
+    return cluster
 
 
 @pytest.fixture(scope="session")
-def notebook_image(cluster: Cluster) -> str:
+def anywhere(stocked: Cluster) -> str:
+    """The storage class of volumes that all nodes reach, where there is another node to move to."""
+    if len(stocked.nodes) < 2 or len(stocked.storage_classes) < 2:
+        pytest.skip("needs a second node, and a storage class whose volumes both nodes reach")
+    return stocked.storage_classes[1]
+
+
+@pytest.fixture(scope="session")
+def clients(stocked: Cluster) -> Iterator[Mapping[str, str]]:
+    """The builders of the operators' guide, ready; the certificates of their clients."""
+    namespace = stage_module.builders_of(stocked)
+    try:
+        yield stage_module.builders(stocked, namespace=namespace)
+    finally:
+        # Our own has them ready for the next tests.
+        if not stocked.own:
+            stocked.call("delete", "namespace", namespace, "--ignore-not-found")
+
+
+@pytest.fixture(scope="session")
+def notebook_image(stocked: Cluster) -> str:
     """A notebook's image with the product in it, in the cluster's registry."""
-    return clusters.notebook(cluster)
+    return clusters.notebook(stocked)
 
 
 @pytest.fixture
@@ -90,6 +117,13 @@ def stage(
     found = stage_module.Stage(cluster, clients, notebook_image)
     yield found
     found.close()
+
+
+def _given(kubeconfig: str) -> Cluster:
+    try:
+        return clusters.given(kubeconfig, os.environ.get(DESCRIPTION, ""))
+    except Stop as stop:
+        pytest.fail(stop.sentence)
 
 
 def _why_not() -> str:

@@ -13,13 +13,16 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 from harness.cluster import Cluster
 from harness.site import cgroup_of
+
+from jupyter_secxops_migrate.placement.requests import pod_requests, resources
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "operators" / "kubernetes"
@@ -36,9 +39,16 @@ MOUNTS = (
 
 
 BUILDERS = "secxops-build"
+# Less than the 4 GB that a share asks for which is to find no room, and enough for its Jobs.
+LEFT_FREE = 3 * 2**29
 ENDED = ("succeeded", "failed", "cancelled")
 # What a migration makes.
 KINDS = "jobs,pods,pvc,services,secrets,networkpolicies"
+
+
+def builders_of(cluster: Cluster) -> str:
+    """The namespace of the tests' builders; on somebody else's cluster the guide's may be in use."""
+    return BUILDERS if cluster.own else "secxops-test-build"
 
 
 def builders(
@@ -58,8 +68,9 @@ def builders(
         group = f'defaultCgroupParent = "/{cgroup_of(cluster.name)}/builds"'
         worker = "[worker.containerd]\n"
         written = written.replace(worker, f"{worker}  {group}\n")
+        host, _, _ = cluster.registry.address.partition("/")
         (folder / "buildkitd.toml").write_text(
-            f'{written}\n[registry."{cluster.registry.address}"]\n  ca = ["/etc/secxops/ca.crt"]\n'
+            f'{written}\n[registry."{host}"]\n  ca = ["/etc/secxops/ca.crt"]\n'
         )
         config = Path(cluster.registry.dockerconfigjson).read_bytes()
         (folder / ".dockerconfigjson").write_bytes(config)
@@ -108,6 +119,31 @@ def until(holds: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.2)
 
 
+def free_memory(cluster: Cluster, node: str) -> int:
+    """The bytes of a node that no pod asks for; what is on its way out asks for nothing."""
+    pods = cluster.get("pods", "--all-namespaces", f"--field-selector=spec.nodeName={node}")
+    stay = [p for p in pods["items"] if "deletionTimestamp" not in p["metadata"]]
+    allocatable = resources(cluster.get("node", node)["status"]["allocatable"])
+    return allocatable.memory - sum(pod_requests(pod).memory for pod in stay)
+
+
+@contextmanager
+def forwarded(cluster: Cluster, command: str) -> Iterator[int]:
+    """Do what a person is told to do (``kubectl port-forward …``), at a port that is free here."""
+    words = command.replace("8888:8888", ":8888").split()
+    assert words[:2] == ["kubectl", "port-forward"]
+    program = [cluster.kubectl, f"--kubeconfig={cluster.kubeconfig}", *words[1:]]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r"127\.0\.0\.1:(\d+)", line)
+            assert found, line
+            yield int(found[1])
+        finally:
+            process.terminate()
+
+
 def codes(said: Any) -> list[str]:
     """The reasons of a share's plan."""
     return [reason["code"] for reason in said["plan"]["reasons"]]
@@ -130,7 +166,7 @@ class Stage:
     sight
         Whether the service may see the cluster's nodes, pods and volumes.
     builders
-        The namespace of the builders.
+        The namespace of the builders, if not that of `builders_of`.
     more
         Settings besides those of the guide, by class.
     """
@@ -142,13 +178,13 @@ class Stage:
         notebook: str,
         *,
         sight: bool = True,
-        builders: str = BUILDERS,
+        builders: str = "",
         more: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         assert cluster.registry is not None
         self.cluster = cluster
         self.image = notebook
-        self.builders = builders
+        self.builders = builders or builders_of(cluster)
         self.more = more or {}
         self.namespace = f"share-{secrets.token_hex(4)}"
         registry = cluster.registry
@@ -178,7 +214,7 @@ class Stage:
                 data={"jupyter_secxops_config.json": json.dumps(self.settings())},
             ),
             *(self._seeing() if sight else ()),
-            self._may("RoleBinding", "secxops-builders", "Role", builders),
+            self._may("RoleBinding", "secxops-builders", "Role", self.builders),
         )
 
     def _seeing(self) -> Sequence[Mapping[str, Any]]:
@@ -241,9 +277,9 @@ class Stage:
 
     def notebook(
         self,
-        storage_class: str,
+        storage_class: str = "",
         *,
-        node: str = "node-1",
+        node: str = "",
         mounts: Sequence[Mapping[str, str]] = MOUNTS,
         modes: Mapping[str, str] | None = None,
         scratch: str = "/scratch",
@@ -251,16 +287,18 @@ class Stage:
     ) -> None:
         """Start a notebook pod as the guide has it, and as hubs make them.
 
-        ``modes`` has other access modes of claims; ``scratch`` is not on a claim; without a ``user`` it
-        runs as its image says.
+        On the cluster's first node and its class of local volumes, unless others are named. ``modes`` has
+        other access modes of claims; ``scratch`` is not on a claim; without a ``user`` it runs as its
+        image says.
         """
         claims = sorted({m["claim"] for m in mounts})
+        kind = storage_class or self.cluster.local
         for name in claims:
-            self.claim(name, storage_class, mode=(modes or {}).get(name, "ReadWriteOnce"))
+            self.claim(name, kind, mode=(modes or {}).get(name, "ReadWriteOnce"))
         pod = written("Pod")
         pod["metadata"]["namespace"] = self.namespace
         pod["spec"] |= {
-            "nodeSelector": {"kubernetes.io/hostname": node},
+            "nodeSelector": {"kubernetes.io/hostname": node or self.cluster.here},
             "terminationGracePeriodSeconds": 1,
             "volumes": [
                 *(v for v in pod["spec"]["volumes"] if v["name"] != "home"),
@@ -298,8 +336,10 @@ class Stage:
         told = base64.b64encode(json.dumps(dict(files)).encode()).decode()
         self.run("python3", "-c", _WRITE, PROJECT, told, DATA, str(megabytes // 10))
 
-    def occupy(self, node: str, memory: str) -> None:
-        """Have something on a node that asks for most of its memory."""
+    def occupy(self, node: str = "") -> None:
+        """Have something on a node, the first if none is named, that asks for most of its memory."""
+        node = node or self.cluster.here
+        memory = str(free_memory(self.cluster, node) - LEFT_FREE)
         self.apply(
             self.like(
                 "Pod",
@@ -307,11 +347,12 @@ class Stage:
                 spec={
                     "nodeSelector": {"kubernetes.io/hostname": node},
                     "terminationGracePeriodSeconds": 0,
+                    "imagePullSecrets": [{"name": "registry"}],
                     "containers": [
                         {
                             "name": "occupant",
-                            "image": "localhost/pause:1",
-                            "imagePullPolicy": "Never",
+                            "image": self.cluster.images["jupyter"],
+                            "command": ["sleep", "infinity"],
                             "resources": {"requests": {"memory": memory}},
                         }
                     ],

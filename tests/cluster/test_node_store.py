@@ -32,7 +32,9 @@ KUBELET = 10248
 def store_clients(cluster: Cluster) -> Iterator[Mapping[str, str]]:
     """The guide's builders with the containerd worker, in a namespace of their own."""
     if not cluster.own:
-        pytest.skip("needs the registry and the images of a cluster of our own")
+        pytest.skip(
+            "gives builders the containerd of their nodes; KUBECONFIG names a cluster not ours"
+        )
     yield stage_module.builders(cluster, "builder-containerd", BUILDERS)
     cluster.call("delete", "namespace", BUILDERS, "--wait=false")
 
@@ -153,7 +155,7 @@ def test_what_has_to_move_after_all_is_pushed_then(
     assert code == 0, queued
 
     until(lambda: stage.step(queued["id"], "copy") != "waiting")
-    stage.occupy(STRICT, "21Gi")
+    stage.occupy(STRICT)
     # A push goes on, too, when the service is killed meanwhile.
     job = f"secxops-{queued['id']}-job-push"
     held = faults.freeze(cluster, stage.namespace, job, "jupyter_secxops_migrate.copying.job run")
@@ -198,7 +200,7 @@ def test_without_a_registry_what_fits_stays_and_what_does_not_is_refused(
         code, gone = stage.secxops("delete", said["id"], "--yes")
         assert code == 0, gone
 
-        stage.occupy(STRICT, "21Gi")
+        stage.occupy(STRICT)
         code, said = stage.secxops("share", PROJECT, "--memory", "4G")
         assert (code, said["error"]["params"]["codes"]) == (3, ["registry_missing"])
     finally:

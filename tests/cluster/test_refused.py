@@ -24,7 +24,7 @@ def staged(cluster: Cluster, clients: Mapping[str, str], notebook_image: str) ->
     def make(user: int | None = 1000, **more: Mapping[str, Any]) -> Stage:
         found = Stage(cluster, clients, notebook_image, more=more)
         made.append(found)
-        found.notebook("node-local", user=user)
+        found.notebook(user=user)
         return found
 
     yield make
@@ -51,11 +51,11 @@ def checks(stage: Stage) -> dict[str, Any]:
     return {row["name"]: row for row in said["checks"]}
 
 
-def test_a_dockerfile_that_no_builder_may_be_given(staged: Staged, own: Cluster) -> None:
-    assert own.registry is not None
-    policy = {"allowed_bases": [f"{own.registry.address}/*"], "remote_add": "refuse"}
+def test_a_dockerfile_that_no_builder_may_be_given(staged: Staged, cluster: Cluster) -> None:
+    images, _, _ = cluster.images["jupyter"].rpartition("/")
+    policy = {"allowed_bases": [f"{images}/*"], "remote_add": "refuse"}
     stage = staged(ResourcePolicy=policy)
-    base = f"FROM {own.images['jupyter']}\n"
+    base = f"FROM {cluster.images['jupyter']}\n"
     for line, text in (
         (1, "FROM elsewhere.example.org/python:3.12\n"),
         (1, f"# syntax=docker/dockerfile:1\n{base}"),
@@ -75,45 +75,45 @@ def test_a_dockerfile_that_no_builder_may_be_given(staged: Staged, own: Cluster)
         assert stage.left(said["id"]) == []
 
 
-def test_an_image_that_is_nowhere(staged: Staged, own: Cluster) -> None:
-    assert own.registry is not None
-    base = f"{own.registry.address}/secxops/nowhere:1"
+def test_an_image_that_is_nowhere(staged: Staged, cluster: Cluster) -> None:
+    assert cluster.registry is not None
+    base = f"{cluster.registry.address}/secxops/nowhere:1"
     stage = staged()
     dockerfile(stage, f"FROM {base}\n")
     assert base in failed(stage, "base_image_missing")["message"]
 
 
-def test_an_image_that_may_be_roots(staged: Staged, own: Cluster) -> None:
+def test_an_image_that_may_be_roots(staged: Staged, cluster: Cluster) -> None:
     stage = staged(user=None)
-    dockerfile(stage, f"FROM {own.images['jupyter']}\nUSER root\n")
+    dockerfile(stage, f"FROM {cluster.images['jupyter']}\nUSER root\n")
     assert "root" in failed(stage, "image_user_unknown")["params"]["reason"]
-    dockerfile(stage, f"FROM {own.images['jupyter']}\nUSER jovyan\n")
+    dockerfile(stage, f"FROM {cluster.images['jupyter']}\nUSER jovyan\n")
     assert "jovyan" in failed(stage, "image_user_unknown")["params"]["reason"]
 
 
-def test_a_tools_image_that_nodes_cannot_have(staged: Staged, own: Cluster) -> None:
-    name, _, _ = own.images["tools"].partition("@")
+def test_a_tools_image_that_nodes_cannot_have(staged: Staged, cluster: Cluster) -> None:
+    name, _, _ = cluster.images["tools"].partition("@")
     image = f"{name}@sha256:{64 * '0'}"
     stage = staged(KubernetesEngine={"tools_image": image})
-    dockerfile(stage, f"FROM {own.images['jupyter']}\n")
+    dockerfile(stage, f"FROM {cluster.images['jupyter']}\n")
     assert failed(stage, "image_unpullable")["params"]["image"] == image
     assert checks(stage)["tools image"]["state"] == "failed"
 
 
-def test_an_account_that_may_not(staged: Staged, own: Cluster) -> None:
+def test_an_account_that_may_not(staged: Staged, cluster: Cluster) -> None:
     stage = staged()
-    dockerfile(stage, f"FROM {own.images['jupyter']}\n")
+    dockerfile(stage, f"FROM {cluster.images['jupyter']}\n")
     assert {row["state"] for row in checks(stage).values()} == {"ok"}
 
     rules = stage.get("role", "secxops")["rules"]
     without = [row for row in rules if row["apiGroups"] != ["batch"]]
     without.append({"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list"]})
     patch = json.dumps({"rules": without})
-    own.call("-n", stage.namespace, "patch", "role", "secxops", "--type=merge", "-p", patch)
+    cluster.call("-n", stage.namespace, "patch", "role", "secxops", "--type=merge", "-p", patch)
     assert "create/delete jobs" in checks(stage)["rights"]["message"]
     assert "jobs" in failed(stage, "cluster_forbidden")["message"]
 
-    own.call("-n", stage.namespace, "delete", "rolebinding", "secxops")
+    cluster.call("-n", stage.namespace, "delete", "rolebinding", "secxops")
     found = checks(stage)
     assert found["engine"]["state"] == "ok"
     assert {found[n]["state"] for n in ("rights", "source", "secrets", "jobs")} == {"failed"}
@@ -121,10 +121,10 @@ def test_an_account_that_may_not(staged: Staged, own: Cluster) -> None:
     assert (status, said["error"]["code"]) == (1, "cluster_forbidden")
 
 
-def test_a_namespace_that_forbids_what_copies(staged: Staged, own: Cluster) -> None:
+def test_a_namespace_that_forbids_what_copies(staged: Staged, cluster: Cluster) -> None:
     stage = staged()
-    dockerfile(stage, f"FROM {own.images['jupyter']}\n")
+    dockerfile(stage, f"FROM {cluster.images['jupyter']}\n")
     level = "pod-security.kubernetes.io/enforce=restricted"
-    own.call("label", "namespace", stage.namespace, level, "--overwrite")
+    cluster.call("label", "namespace", stage.namespace, level, "--overwrite")
     assert failed(stage, "pod_security")["params"]["reason"]
     assert checks(stage)["jobs"]["state"] == "failed"

@@ -60,7 +60,7 @@ def asked(cluster: Cluster, account: str) -> Iterator[tuple[Right, int]]:
         yield right, said.get("responseStatus", {}).get("code", 0)
 
 
-def test_the_rights_of_the_guide_are_those_that_are_used(stage: Stage, own: Cluster) -> None:
+def test_the_rights_of_the_guide_are_those_that_are_used(own: Cluster, stage: Stage) -> None:
     stage.notebook("node-local")
     stage.fill({"Dockerfile": f"FROM {own.images['jupyter']}\n", "a.py": "1\n"}, 10)
     for words in (("doctor",), ("plan", PROJECT), ("share", PROJECT, "--data", DATA)):

@@ -7,19 +7,16 @@ arrived is compared with what left by other means than the product's own.
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from harness import faults
 from harness.cluster import Cluster
 from playwright.sync_api import expect, sync_playwright
-from stage import DATA, PROJECT, Stage, codes, state_of, until
+from stage import DATA, PROJECT, Stage, codes, forwarded, state_of, until
 
 GPU = "nvidia.com/gpu"
 MEGABYTES = 300
@@ -55,28 +52,11 @@ def check(stage: Stage, said: Any) -> None:
         left = stage.tree("notebook", folder)
         assert len(left) > 1
         assert stage.tree(pod, folder) == left
-    with forwarded(stage, said["result"]["connect"]) as port:
+    with forwarded(stage.cluster, said["result"]["connect"]) as port:
         opened(said["result"]["url"].replace(":8888/", f":{port}/"))
     # Independent: what is written there is not seen here.
     stage.run("sh", "-c", f"echo more >> {PROJECT}/tools.txt", pod=pod)
     assert stage.run("cat", f"{PROJECT}/tools.txt") == "yara\nsigma\n"
-
-
-@contextmanager
-def forwarded(stage: Stage, command: str) -> Iterator[int]:
-    """Do what the person is told to do, at a port that is free here."""
-    words = command.replace("8888:8888", ":8888").split()
-    assert words[:2] == ["kubectl", "port-forward"]
-    program = [stage.cluster.kubectl, f"--kubeconfig={stage.cluster.kubeconfig}", *words[1:]]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.search(r"127\.0\.0\.1:(\d+)", line)
-            assert found, line
-            yield int(found[1])
-        finally:
-            process.terminate()
 
 
 def opened(url: str) -> None:
@@ -97,43 +77,47 @@ def opened(url: str) -> None:
 def test_what_fits_stays_on_its_node_and_leaves_nothing_when_deleted(
     stage: Stage, files: dict[str, str]
 ) -> None:
-    stage.notebook("node-local")
+    stage.notebook()
     stage.fill(files, MEGABYTES)
 
     began = time.monotonic()
     said = shared(stage, "--cpu", "0.2", "--memory", "256M")
     print(f"a share that stays took {time.monotonic() - began:.1f} s")
 
-    assert (said["plan"]["route"], said["result"]["place"]["node"]) == ("stay", "node-1")
+    assert (said["plan"]["route"], said["result"]["place"]["node"]) == ("stay", stage.cluster.here)
     assert codes(said)[0] == "fits_here"
     # These builders have no other way to the node's own store.
     assert state_of(said, "push") == "done"
     check(stage, said)
     pods = stage.get("pods", said["result"]["place"]["name"])
-    assert pods["spec"]["nodeSelector"] == {"kubernetes.io/hostname": "node-1"}
+    assert pods["spec"]["nodeSelector"] == {"kubernetes.io/hostname": stage.cluster.here}
     assert pods["spec"]["containers"][0]["image"].endswith(said["result"]["image"]["digest"])
     deleted(stage, said)
 
 
-def test_what_lacks_memory_moves_to_another_node(stage: Stage, files: dict[str, str]) -> None:
-    stage.notebook("shared")
+def test_what_lacks_memory_moves_to_another_node(
+    stage: Stage, files: dict[str, str], anywhere: str
+) -> None:
+    stage.notebook(anywhere)
     stage.fill(files, MEGABYTES)
-    stage.occupy("node-1", "21Gi")
+    stage.occupy()
 
     began = time.monotonic()
     said = shared(stage, "--cpu", "0.2", "--memory", "4G")
     print(f"a share that moves took {time.monotonic() - began:.1f} s")
 
-    assert (said["plan"]["route"], said["result"]["place"]["node"]) == ("move", "node-2")
+    assert said["plan"]["route"] == "move"
+    assert said["result"]["place"]["node"] in stage.cluster.others
     assert codes(said)[:2] == ["node_short", "moves"]
     assert state_of(said, "push") == "done"
     placement = said["plan"]["placement"]
-    assert (placement["fitting"], placement["total"]) == (1, 2)
+    assert 1 <= placement["fitting"] < placement["total"]
+    assert placement["total"] == len(stage.cluster.get("nodes")["items"])
     check(stage, said)
 
 
 def test_what_needs_a_gpu_moves_to_where_one_is(
-    stage: Stage, files: dict[str, str], own: Cluster
+    own: Cluster, stage: Stage, files: dict[str, str]
 ) -> None:
     faults.advertise(own, "node-2", GPU, 1)
     try:
@@ -156,9 +140,9 @@ def test_what_needs_a_gpu_moves_to_where_one_is(
 
 
 def test_data_that_only_its_node_reaches_does_not_move(stage: Stage, files: dict[str, str]) -> None:
-    stage.notebook("node-local")
+    stage.notebook()
     stage.fill(files)
-    stage.occupy("node-1", "21Gi")
+    stage.occupy()
 
     code, said = stage.secxops("share", PROJECT, "--data", DATA, "--memory", "4G")
 
@@ -170,7 +154,7 @@ def test_data_that_only_its_node_reaches_does_not_move(stage: Stage, files: dict
 def test_what_lies_on_no_claim_is_refused_with_the_reason(
     stage: Stage, files: dict[str, str]
 ) -> None:
-    stage.notebook("node-local")
+    stage.notebook()
     stage.run(
         "sh", "-c", "mkdir -p /home/jovyan/loose && echo FROM x > /home/jovyan/loose/Dockerfile"
     )
@@ -182,32 +166,36 @@ def test_what_lies_on_no_claim_is_refused_with_the_reason(
 
 
 def test_a_node_that_fills_up_meanwhile_makes_a_second_plan(
-    stage: Stage, files: dict[str, str]
+    stage: Stage, files: dict[str, str], anywhere: str
 ) -> None:
-    stage.notebook("shared")
+    stage.notebook(anywhere)
     stage.fill(files, MEGABYTES)
     words = ("share", PROJECT, "--data", DATA, "--cpu", "0.2", "--memory", "4G", "--no-wait")
     code, queued = stage.secxops(*words)
     assert code == 0
 
     until(lambda: stage.step(queued["id"], "copy") != "waiting")
-    stage.occupy("node-1", "21Gi")
+    stage.occupy()
     said = stage.end(queued["id"])
 
     assert said["state"] == "succeeded", said["error"]
     assert [plan["route"] for plan in said["plans"]] == ["stay", "move"]
-    assert said["result"]["place"]["node"] == "node-2"
+    assert said["result"]["place"]["node"] in stage.cluster.others
     assert codes(said)[:2] == ["node_short", "moves"]
 
 
 def test_a_pod_that_finds_no_room_here_moves_even_where_nodes_cannot_be_seen(
-    cluster: Cluster, clients: Mapping[str, str], notebook_image: str, files: dict[str, str]
+    cluster: Cluster,
+    clients: Mapping[str, str],
+    notebook_image: str,
+    files: dict[str, str],
+    anywhere: str,
 ) -> None:
     stage = Stage(cluster, clients, notebook_image, sight=False)
     try:
-        stage.notebook("shared")
+        stage.notebook(anywhere)
         stage.fill(files)
-        stage.occupy("node-1", "21Gi")
+        stage.occupy()
 
         code, said = stage.secxops("share", PROJECT, "--cpu", "0.2", "--memory", "4G")
 
@@ -215,13 +203,13 @@ def test_a_pod_that_finds_no_room_here_moves_even_where_nodes_cannot_be_seen(
         assert [plan["route"] for plan in said["plans"]] == ["stay", "move"]
         assert [r["code"] for r in said["plans"][0]["reasons"]][:2] == ["here_unseen", "unseen"]
         assert codes(said)[0] == "stay_failed"
-        assert said["result"]["place"]["node"] == "node-2"
+        assert said["result"]["place"]["node"] in stage.cluster.others
     finally:
         stage.close()
 
 
 def test_a_version_is_what_image_and_code_get(stage: Stage, files: dict[str, str]) -> None:
-    stage.notebook("node-local")
+    stage.notebook()
     stage.fill(files)
     git = (
         "git",

@@ -10,15 +10,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from harness import faults
 from harness.cluster import Cluster
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
-from stage import DATA, PROJECT, Stage
+from stage import DATA, PROJECT, Stage, forwarded
 
 GPU = "nvidia.com/gpu"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
@@ -44,12 +43,11 @@ def chromium() -> Iterator[Browser]:
 
 
 class Panel:
-    """The panel in the notebook pod's own JupyterLab."""
+    """The panel in the notebook pod's own JupyterLab, which is at a port here."""
 
-    def __init__(self, page: Page, stage: Stage) -> None:
+    def __init__(self, page: Page, port: int) -> None:
         self.page = page
-        address = stage.get("pods", "notebook")["status"]["podIP"]
-        self.lab = f"http://{address}:8888"
+        self.lab = f"http://127.0.0.1:{port}"
         self.region = page.get_by_role("region", name="Share environment", exact=True)
 
     def open(self) -> None:
@@ -102,72 +100,72 @@ class Panel:
         self.page.screenshot(path=Path(PICTURES) / f"cluster-{THEME}-{name}.png", clip=clip)
 
 
-@pytest.mark.parametrize(
-    ("kind", "memory", "gpu", "route", "reasons"),
-    [
-        ("stay", "0.25", "0", "Stays on node node-1", ["Here, on node node-1"]),
-        (
-            "memory",
-            "4",
-            "0",
-            "Moves to node node-2",
-            ["It does not fit on node node-1: memory", "It moves: it fits on 1 of 2 nodes"],
-        ),
-        (
-            "gpu",
-            "0.25",
-            "1",
-            "Moves to node node-2",
-            ["It asks for a GPU", "It moves: it fits on 1 of 2 nodes"],
-        ),
-    ],
-)
-def test_the_panel_says_where_it_goes_and_why(
-    kind: str,
-    memory: str,
-    gpu: str,
-    route: str,
-    reasons: list[str],
-    stage: Stage,
-    own: Cluster,
-) -> None:
-    stage.notebook("node-local" if kind == "stay" else "shared")
-    stage.fill(
-        {
-            "Dockerfile": f"FROM {own.images['jupyter']}\n",
-            "detector.ipynb": json.dumps(NOTEBOOK),
-        },
-        10,
-    )
-    if kind == "memory":
-        stage.occupy("node-1", "21Gi")
-    if kind == "gpu":
-        faults.advertise(own, "node-2", GPU, 1)
-    try:
-        stage.answers()
-        with chromium() as browser:
-            page = browser.new_page(viewport={"width": 1400, "height": 1500})
-            panel = Panel(page, stage)
-            panel.open()
-            plan = panel.plan(memory, gpu)
-            expect(plan).to_contain_text(route)
-            for reason in reasons:
-                expect(plan).to_contain_text(reason)
-            panel.picture(f"{kind}-plan")
+def test_the_panel_says_that_it_stays_and_why(stage: Stage) -> None:
+    here = stage.cluster.here
+    prepare(stage)
+    said_and_done(stage, "stay", ("0.25", "0"), f"Stays on node {here}", [f"Here, on node {here}"])
 
-            panel.button("Share").click()
-            item = panel.region.get_by_role("listitem", name="second", exact=True)
-            expect(item.get_by_role("button", name="Open: second")).to_be_visible(timeout=120_000)
-            head = item.get_by_role("button", name="second", exact=True)
-            if head.get_attribute("aria-expanded") != "true":
-                head.click()
-            expect(item).to_contain_text(route)
-            expect(item).to_contain_text("node node-1" if kind == "stay" else "node node-2")
-            item.get_by_role("button", name="Open: second").click()
-            expect(item.get_by_label("Command for a tunnel")).to_contain_text(
-                f"kubectl port-forward --namespace={stage.namespace} service/secxops-"
-            )
-            panel.picture(kind)
+
+def test_the_panel_says_that_it_moves_for_memory(stage: Stage, anywhere: str) -> None:
+    prepare(stage, anywhere)
+    stage.occupy()
+    reasons = [f"It does not fit on node {stage.cluster.here}: memory", "It moves: it fits on "]
+    said_and_done(stage, "memory", ("4", "0"), moves_to(stage), reasons)
+
+
+def test_the_panel_says_that_it_moves_for_a_gpu(own: Cluster, stage: Stage, anywhere: str) -> None:
+    prepare(stage, anywhere)
+    faults.advertise(own, "node-2", GPU, 1)
+    try:
+        reasons = ["It asks for a GPU", "It moves: it fits on 1 of 2 nodes"]
+        said_and_done(stage, "gpu", ("0.25", "1"), moves_to(stage), reasons)
     finally:
-        if kind == "gpu":
-            faults.advertise(own, "node-2", GPU, 0)
+        faults.advertise(own, "node-2", GPU, 0)
+
+
+def prepare(stage: Stage, storage_class: str = "") -> None:
+    """A notebook with a project and data."""
+    dockerfile = f"FROM {stage.cluster.images['jupyter']}\n"
+    stage.notebook(storage_class)
+    stage.fill({"Dockerfile": dockerfile, "detector.ipynb": json.dumps(NOTEBOOK)}, 10)
+
+
+def moves_to(stage: Stage) -> re.Pattern[str]:
+    """What is said of a share that any other node gets."""
+    others = "|".join(map(re.escape, stage.cluster.others))
+    return re.compile(f"Moves to node ({others})")
+
+
+def said_and_done(
+    stage: Stage,
+    kind: str,
+    needs: tuple[str, str],
+    route: str | re.Pattern[str],
+    reasons: Sequence[str],
+) -> None:
+    """The plan for memory (GB) and GPUs says a route and its reasons, and the share goes there."""
+    tunnel = f"kubectl port-forward --namespace={stage.namespace}"
+    at_notebook = forwarded(stage.cluster, f"{tunnel} pod/notebook 8888:8888")
+    stage.answers()
+    with chromium() as browser, at_notebook as port:
+        page = browser.new_page(viewport={"width": 1400, "height": 1500})
+        panel = Panel(page, port)
+        panel.open()
+        plan = panel.plan(*needs)
+        expect(plan).to_contain_text(route)
+        for reason in reasons:
+            expect(plan).to_contain_text(reason)
+        panel.picture(f"{kind}-plan")
+
+        panel.button("Share").click()
+        item = panel.region.get_by_role("listitem", name="second", exact=True)
+        expect(item.get_by_role("button", name="Open: second")).to_be_visible(timeout=120_000)
+        head = item.get_by_role("button", name="second", exact=True)
+        if head.get_attribute("aria-expanded") != "true":
+            head.click()
+        expect(item).to_contain_text(route)
+        item.get_by_role("button", name="Open: second").click()
+        expect(item.get_by_label("Command for a tunnel")).to_contain_text(
+            f"{tunnel} service/secxops-"
+        )
+        panel.picture(kind)

@@ -96,9 +96,11 @@ def refused(stage: Stage, *words: str) -> Any:
 # --------------------------------------------------------------------------- clones
 
 
-def test_a_whole_claim_is_cloned_and_proven_and_a_part_of_one_is_copied_alone(made: Made) -> None:
+def test_a_whole_claim_is_cloned_and_proven_and_a_part_of_one_is_copied_alone(
+    own: Cluster, made: Made
+) -> None:
     stage = made()
-    stage.notebook("node-local")
+    stage.notebook()
     fill(stage)
 
     said, data = shared(stage)
@@ -117,7 +119,9 @@ def test_a_whole_claim_is_cloned_and_proven_and_a_part_of_one_is_copied_alone(ma
     assert set(arrived) == {"Dockerfile", "src/detector.py"}
 
 
-def test_a_provisioner_that_forgets_the_source_never_ends_in_an_empty_volume(made: Made) -> None:
+def test_a_provisioner_that_forgets_the_source_never_ends_in_an_empty_volume(
+    own: Cluster, made: Made
+) -> None:
     stage = made()
     stage.notebook("forgetful")
     fill(stage)
@@ -128,7 +132,7 @@ def test_a_provisioner_that_forgets_the_source_never_ends_in_an_empty_volume(mad
     proven(stage, said)
 
 
-def test_a_clone_that_lacks_a_file_is_thrown_away(made: Made) -> None:
+def test_a_clone_that_lacks_a_file_is_thrown_away(own: Cluster, made: Made) -> None:
     stage = made()
     stage.notebook("short")
     fill(stage)
@@ -140,9 +144,9 @@ def test_a_clone_that_lacks_a_file_is_thrown_away(made: Made) -> None:
     proven(stage, said)
 
 
-def test_a_clone_that_the_cluster_refuses_becomes_a_copy(made: Made) -> None:
+def test_a_clone_that_the_cluster_refuses_becomes_a_copy(own: Cluster, made: Made) -> None:
     stage = made()
-    stage.notebook("node-local")
+    stage.notebook()
     fill(stage)
     name = f"no-clones-{stage.namespace}"
     stage.cluster.call("apply", "-f", "-", given=_policy(name, stage.namespace))
@@ -228,9 +232,9 @@ def quota(stage: Stage, hard: Mapping[str, str]) -> None:
 
 def test_a_quota_without_room_is_a_refusal_in_the_plan(made: Made) -> None:
     stage = made()
-    stage.notebook("node-local")
+    stage.notebook()
     fill(stage, 0)
-    by_class = "node-local.storageclass.storage.k8s.io/requests.storage"
+    by_class = f"{stage.cluster.local}.storageclass.storage.k8s.io/requests.storage"
     for hard, said in (
         # Two of 1 GiB are there and two more are needed: each alone would fit.
         (("requests.storage", "3Gi"), "1Gi of requests.storage left, 2Gi is needed"),
@@ -248,7 +252,7 @@ def test_a_quota_without_room_is_a_refusal_in_the_plan(made: Made) -> None:
     assert (code, plan["refusals"]) == (0, [])
 
 
-def test_claims_that_can_not_be_copied_are_refused_in_the_plan(made: Made) -> None:
+def test_claims_that_can_not_be_copied_are_refused_in_the_plan(own: Cluster, made: Made) -> None:
     stage = made(storage_classes={"node-local": "no-such-class"})
     stage.notebook("node-local", modes={"flows": "ReadWriteOncePod"})
     fill(stage, 0)
@@ -272,7 +276,7 @@ def test_what_may_not_be_seen_of_the_storage_is_said_and_does_not_stop(
         more={"KubernetesEngine": {"cloning_drivers": [DRIVER]}},
     )
     try:
-        stage.notebook("node-local")
+        stage.notebook()
         fill(stage)
         said, data = shared(stage)
         unseen = [r for r in said["plan"]["reasons"] if r["code"] == "storage_unseen"]
