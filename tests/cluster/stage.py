@@ -144,6 +144,14 @@ def forwarded(cluster: Cluster, command: str) -> Iterator[int]:
             process.terminate()
 
 
+def nothing(found: Callable[[], Sequence[str]], seconds: float = 60) -> None:
+    """Wait until nothing is found any more."""
+    ends = time.monotonic() + seconds
+    while left := found():
+        assert time.monotonic() < ends, left
+        time.sleep(0.2)
+
+
 def codes(said: Any) -> list[str]:
     """The reasons of a share's plan."""
     return [reason["code"] for reason in said["plan"]["reasons"]]

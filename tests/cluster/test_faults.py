@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from harness import faults
 from harness.cluster import Cluster, Failed
-from stage import DATA, PROJECT, Stage, until
+from stage import DATA, PROJECT, Stage, nothing, until
 
 # The pod that does a step's work, and the program in it. A notebook's own service checks by itself; asked
 # to share a pod, it has a Job for that.
@@ -92,8 +92,8 @@ class Share:
 
     def is_gone(self, seconds: float = 60) -> None:
         """Nothing is left of it: no object, and no tag in the registry, the layer cache's neither."""
-        until(lambda: not self.left(), seconds)
-        until(lambda: not self.tags(), seconds)
+        nothing(self.left, seconds)
+        nothing(self.tags, seconds)
 
     def tags(self) -> Sequence[str]:
         return faults.tags(self.cluster, self.repository)
@@ -362,7 +362,7 @@ def test_a_registry_that_is_down_or_full_ends_a_share_which_leaves_no_tag(
             pod.thaw()
         launching.is_equal()
         failed_by_registry(building)
-        until(lambda: not building.left())
+        nothing(building.left)
     finally:
         faults.start_registry(own)
     building.is_gone()
@@ -374,7 +374,7 @@ def test_a_registry_that_is_down_or_full_ends_a_share_which_leaves_no_tag(
     with faults.full_registry(own):
         pod.thaw()
         failed_by_registry(building)
-        until(lambda: not building.left())
+        nothing(building.left)
     building.is_gone()
     write(near, "true")
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from harness import faults
 from harness.cluster import Cluster
-from stage import DATA, PROJECT, Stage, codes, until
+from stage import DATA, PROJECT, Stage, codes, nothing
 
 MEGABYTES = 50
 SCRATCH = "/scratch"
@@ -161,7 +161,7 @@ def deleted_from(machine: Machine, stage: Stage, said: Any) -> None:
     assert len(stage.left(said["id"])) > 4
     code, _ = machine.secxops("delete", said["id"], "--yes")
     assert code == 0
-    until(lambda: not stage.left(said["id"]))
+    nothing(lambda: stage.left(said["id"]))
 
 
 def test_a_service_that_was_killed_goes_on_with_the_same_pod(

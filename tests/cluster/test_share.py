@@ -16,7 +16,7 @@ import pytest
 from harness import faults
 from harness.cluster import Cluster
 from playwright.sync_api import expect, sync_playwright
-from stage import DATA, PROJECT, Stage, codes, forwarded, state_of, until
+from stage import DATA, PROJECT, Stage, codes, forwarded, nothing, state_of, until
 
 GPU = "nvidia.com/gpu"
 MEGABYTES = 300
@@ -239,4 +239,4 @@ def deleted(stage: Stage, said: Any) -> None:
     """Delete a share: within a minute nothing of it is left, and no tag in the registry."""
     assert len(stage.left(said["id"])) > 4
     stage.secxops("delete", said["id"], "--yes")
-    until(lambda: not stage.left(said["id"]))
+    nothing(lambda: stage.left(said["id"]))

@@ -36,6 +36,8 @@ _WATCH = aiohttp.ClientTimeout(total=WATCH_SECONDS + 30, sock_connect=10, sock_r
 _AGAIN = (0.2, 0.5, 1, 2, 4)
 # A stream that has been silent for as long is asked for anew: nobody tells of a lost connection.
 _FOLLOW = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300)
+# Until a WebSocket is open: an API server whose kubelet just went away may not say so.
+_SOCKET_SECONDS = 30
 # An API server that has just started may know neither roles nor accounts yet.
 _SETTLE_SECONDS = 10
 
@@ -361,7 +363,7 @@ class Connection:
 
     async def log(
         self, namespace: str, pod: str, container: str, *, since: str = "", node: str = ""
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """Yield the lines of a container's log, each after its time, until the container ends.
 
         Or until the connection breaks; of a pod that is not there, there are none. ``since`` is a time
@@ -593,9 +595,10 @@ async def _connected(
     rest = api.rest_client
     rest.pool_manager = rest.pool_manager or rest._create_pool_manager()
     url = _url(api.configuration.host, path, query).replace("http", "ws", 1)
-    return await rest.pool_manager.ws_connect(
+    opening = rest.pool_manager.ws_connect(
         url, headers=headers, protocols=[protocol], max_msg_size=0, heartbeat=30
     )
+    return await asyncio.wait_for(opening, _SOCKET_SECONDS)
 
 
 def _message(text: bytes) -> str:

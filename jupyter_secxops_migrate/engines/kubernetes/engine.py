@@ -62,7 +62,16 @@ from .build import CACHE, NO_REGISTRY, Builders, build_job, push_job, read_build
 from .clone import WHY, Clones, NotCloned
 from .connection import Connection, Json
 from .doctor import examine
-from .jobs import COPY_RIGHTS, WORK, Job, JobResult, Jobs, source_mount, wait_for_pod
+from .jobs import (
+    COPY_RIGHTS,
+    WORK,
+    Job,
+    JobResult,
+    Jobs,
+    insist_on_node,
+    source_mount,
+    wait_for_pod,
+)
 from .launcher import Launcher, by_digest
 from .look import FOUND, HOME, look_job
 from .namespace import KINDS, Namespace
@@ -334,8 +343,14 @@ class KubernetesEngine(KubernetesSettings):
         there = node is not None and not node.images.isdisjoint({reference, full_name(reference)})
         return ImageInfo("", 0) if there else None
 
-    def _builders(self) -> Builders:
-        return Builders(self._api, self)
+    async def _builder(self, source: SourcePod, node: str) -> str:
+        """Return where a node's builder listens."""
+        try:
+            return await Builders(self._api, self).wait(node)
+        except errors.BuilderMissing:
+            # Where the node itself is away, it is not the builder that is missing.
+            await insist_on_node(self._api, source.pod)
+            raise
 
     async def build(self, order: BuildOrder) -> AsyncIterator[Progress | BuildResult]:
         """Build on the source's node, from a Job beside the project.
@@ -350,7 +365,7 @@ class KubernetesEngine(KubernetesSettings):
             registry = await self.registry()
             repository = registry.reference(order.repository)
             await registry.prepare(repository)
-        address = await self._builders().wait(source.node)
+        address = await self._builder(source, source.node)
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
             (work / "Dockerfile").write_bytes(order.text)
@@ -373,8 +388,9 @@ class KubernetesEngine(KubernetesSettings):
         registry = await self.registry()
         repository = order.reference.rpartition(":")[0]
         await registry.prepare(repository)
-        address = await self._builders().wait(order.node)
-        job = push_job(order, self, await self._source(), address)
+        source = await self._source()
+        address = await self._builder(source, order.node)
+        job = push_job(order, self, source, address)
         jobs = await self._jobs()
         async for item in read_push(jobs.run(job), self.registry_address):
             if not isinstance(item, JobResult):

@@ -379,10 +379,11 @@ class Jobs:
         while True:
             since, quiet = seen.again(), True
             lines = self.api.log(self.namespace, name, "job", since=since, node=node)
-            async for line in lines:
-                if (text := seen.take(line)) is not None:
-                    quiet = False
-                    yield text
+            async with contextlib.aclosing(self._attentive(lines, pod)) as attentive:
+                async for line in attentive:
+                    if (text := seen.take(line)) is not None:
+                        quiet = False
+                        yield text
             if ended or said.complete:
                 return
             now = await self.api.get(f"{self.pods}/{name}")
@@ -391,6 +392,29 @@ class Jobs:
             if not ended:
                 pause = min(2 * pause, 5) if quiet else 0.1
                 await asyncio.sleep(pause)
+
+    async def _attentive(
+        self, lines: AsyncGenerator[str, None], pod: Json
+    ) -> AsyncGenerator[str, None]:
+        """Yield a log's lines; while none come, ask whether the pod's node is there.
+
+        Of a pod that has not said anything the API server waits for its kubelet's first word.
+        """
+        async with contextlib.aclosing(lines):
+            following = asyncio.ensure_future(anext(lines, None))
+            try:
+                while True:
+                    done, _ = await asyncio.wait({following}, timeout=QUIET_SECONDS)
+                    if not done:
+                        await insist_on_node(self.api, pod)
+                        continue
+                    if (line := following.result()) is None:
+                        return
+                    following = asyncio.ensure_future(anext(lines, None))
+                    yield line
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
 
     async def _put(self, pod: Json, files: Mapping[str, Path], *options: str) -> None:
         """Put files into a Job's /work; with ``--begin``, let it begin.
@@ -551,7 +575,7 @@ async def wait_for_pod(
                         if not done:
                             quiet += 1
                             if last is not None and quiet % QUIET_SECONDS == 0:
-                                await _insist_on_node(api, last)
+                                await insist_on_node(api, last)
                             continue
                         quiet = 0
                         kind, found = following.result()
@@ -626,7 +650,7 @@ class _Seen:
         return text
 
 
-def _where(pod: Json) -> tuple[str, str]:
+def _where(pod: Mapping[str, Any]) -> tuple[str, str]:
     """Return a pod's name and its node."""
     return pod["metadata"]["name"], pod["spec"].get("nodeName") or ""
 
@@ -677,7 +701,7 @@ def taken(pod: Json | None) -> str:
     return "it was removed" if pod["metadata"].get("deletionTimestamp") else ""
 
 
-async def _insist_on_node(api: Connection, pod: Json) -> None:
+async def insist_on_node(api: Connection, pod: Mapping[str, Any]) -> None:
     """Fail unless the kubelet answers that has begun with a pod."""
     name, node = _where(pod)
     if (pod.get("status") or {}).get("startTime"):

@@ -134,6 +134,8 @@ class JobServer(ApiServer):
         """Time and text of each line."""
         self.words = ""
         """What the kubelet says of its own before."""
+        self.away = ""
+        """Why the kubelet does not answer; those who listen already are not told."""
 
     def handlers(self) -> Iterable[tuple[str, Callable[..., Any]]]:
         jobs, pods = "/apis/batch/v1/namespaces/a/jobs", "/api/v1/namespaces/a/pods"
@@ -162,7 +164,9 @@ class JobServer(ApiServer):
         job: Json = await request.json()
         self.asked["job"] += 1
         self.jobs[job["metadata"]["name"]] = job
-        self.put(f"{job['metadata']['name']}-x", "ADDED", {"phase": "Running"}, nodeName="n")
+        status = {"phase": "Running", "startTime": "2026-11-24T12:00:00Z"}
+        spec = {"nodeName": "n", "containers": [{"name": "job"}]}
+        self.put(f"{job['metadata']['name']}-x", "ADDED", status, **spec)
         return web.json_response(job)
 
     async def job(self, request: web.Request) -> web.Response:
@@ -181,8 +185,13 @@ class JobServer(ApiServer):
         return _one(found)
 
     async def read(self, request: web.Request) -> web.StreamResponse:
-        self.asked["log"] += 1
+        if self.away:
+            return web.json_response({"message": self.away}, status=500)
+        self.asked["tail" if "tailLines" in request.query else "log"] += 1
         response = web.StreamResponse()
+        if "tailLines" in request.query:
+            await response.prepare(request)
+            return response
         await response.prepare(request)
         if self.words:
             await response.write(f"{self.words}\n".encode())

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.kubernetes import jobs as jobs_module
 from jupyter_secxops_migrate.engines.kubernetes.jobs import Job, Jobs, wait_for_pod
 from jupyter_secxops_migrate.engines.kubernetes.settings import KubernetesSettings
 
@@ -112,6 +113,21 @@ def test_a_pod_that_was_deleted_while_nobody_watched_is_gone(tmp_path: Path) -> 
 
 
 # --------------------------------------------------------------------------- its log
+
+
+def test_a_node_that_goes_away_while_nothing_is_said_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "QUIET_SECONDS", 0.05)
+
+    async def scene(server: JobServer, jobs: Jobs) -> None:
+        running = asyncio.ensure_future(said(jobs.run(JOB)))
+        await until(lambda: server.asked["tail"] >= 3)  # silent, but there
+        server.away = "dial tcp 10.0.0.1:10250: connect: connection refused"
+        with pytest.raises(errors.NodeUnreachable, match=r"node n .*refused"):
+            await running
+
+    play(tmp_path, scene)
 
 
 def second(number: float) -> str:
