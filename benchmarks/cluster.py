@@ -183,7 +183,7 @@ def measure(
             {"Dockerfile": f"FROM {cluster.images['jupyter']}\nRUN true\n", "a.py": "1\n"}, size
         )
         if moves:
-            stage.occupy("node-1", "21Gi")
+            stage.occupy("node-1")
         route = "move" if moves else "stay"
         began = time.monotonic()
         first, _ = ours(stage, moves)
