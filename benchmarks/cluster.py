@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "cluster")]
+# Instead of this folder, whose copy.py is not the standard library's.
+sys.path[:1] = [str(ROOT / "scripts"), str(ROOT / "tests" / "cluster")]
 
 from harness import cluster as clusters  # noqa: E402
 from harness.cluster import Cluster  # noqa: E402

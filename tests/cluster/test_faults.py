@@ -159,21 +159,25 @@ def write(stage: Stage, run: str, megabytes: int = 0) -> None:
     )
 
 
-def held_everywhere(stages: Sequence[Stage]) -> list[tuple[Share, faults.Frozen]]:
-    """Five shares, each standing in another step."""
+Held = list[tuple[Share, faults.Frozen]]
+
+
+def held_in(*places: tuple[Stage, str]) -> Held:
+    """Shares, each begun on a stage and standing in a step."""
 
     def one(stage: Stage, step: str) -> tuple[Share, faults.Frozen]:
         share = in_step(stage, step, "--name", f"in-{step}")
         return share, share.hold(step)
 
+    # Each is held as soon as it has begun: a step of another may be over before.
+    return side_by_side(*(lambda p=place: one(*p) for place in places))
+
+
+def held_everywhere(stages: Sequence[Stage]) -> Held:
+    """Five shares, each standing in another step; three of one service are under way at once."""
     near, far = stages
-    # Three of one service are under way at once.
-    return side_by_side(
-        lambda: one(near, "build"),
-        lambda: one(near, "copy"),
-        lambda: one(far, "verify"),
-        lambda: one(far, "launch"),
-        lambda: one(far, "check"),
+    return held_in(
+        (near, "build"), (near, "copy"), (far, "verify"), (far, "launch"), (far, "check")
     )
 
 
@@ -235,16 +239,15 @@ def test_an_api_server_that_stays_away_ends_a_share_which_leaves_nothing(
     own: Cluster, stages: Sequence[Stage]
 ) -> None:
     near, far = stages
-    shares = {"copy": Share(near), "launch": Share(far)}
-    held = side_by_side(*(lambda s=s, step=step: s.hold(step) for step, s in shares.items()))
+    held = held_in((near, "copy"), (far, "launch"))
     faults.stop_apiserver(own)
     try:
         time.sleep(PATIENCE + 10)
     finally:
-        for pod in held:
+        for _, pod in held:
             pod.thaw()
         faults.start_apiserver(own)
-    for share in shares.values():
+    for share, _ in held:
         said = share.end()
         assert (said["state"], said["error"]["code"]) == ("failed", "cluster_unavailable")
         assert said["error"]["hint"]
@@ -327,13 +330,10 @@ def test_a_node_that_is_drained(own: Cluster, stages: Sequence[Stage]) -> None:
     building.is_equal()
     delete(building)
 
-    copying, launching = Share(near), Share(far)
-    checking = Share(near, *LOOKED_AT, "--name", "checking")
-    verifying = Share(far, "--name", "verifying")
-    shares = {"copy": copying, "check": checking, "launch": launching, "verify": verifying}
-    pods = side_by_side(*(lambda s=s, step=step: s.hold(step) for step, s in shares.items()))
+    held = held_in((near, "copy"), (near, "check"), (far, "launch"), (far, "verify"))
+    copying, checking, launching, verifying = (share for share, _ in held)
     with faults.cordoned(own, "node-1"):
-        for share, pod in zip(shares.values(), pods, strict=True):
+        for share, pod in held:
             faults.evict(own, share.stage.namespace, pod.name)
         # What its disks hold can be read and copied there only.
         for share in (copying, checking):
@@ -353,12 +353,12 @@ def test_a_registry_that_is_down_or_full_ends_a_share_which_leaves_no_tag(
     near, far = stages
     write(near, "head -c 3000000 /dev/urandom > ~/.down")
     # What is built already does without it.
-    launching, building = Share(far), Share(near)
-    pods = side_by_side(lambda: launching.hold("launch"), lambda: building.hold("build"))
+    held = held_in((far, "launch"), (near, "build"))
+    launching, building = (share for share, _ in held)
     assert building.repository != launching.repository
     faults.stop_registry(own)
     try:
-        for pod in pods:
+        for _, pod in held:
             pod.thaw()
         launching.is_equal()
         failed_by_registry(building)
