@@ -272,7 +272,8 @@ def test_a_kubelet_that_restarts_is_waited_for(own: Cluster, stages: Sequence[St
 def test_a_kubelet_that_stays_away_ends_a_share_which_leaves_nothing(
     own: Cluster, stages: Sequence[Stage]
 ) -> None:
-    held = held_everywhere(stages)
+    near, far = stages
+    held = held_in((near, "build"), (near, "copy"), (far, "launch"), (far, "check"))
     faults.kill_kubelet(own, "node-1")
     try:
         # Before its node is back: nobody can look into a notebook there, but all is removed.

@@ -366,7 +366,11 @@ class Jobs:
         if there is None or (lost and _failed(there)):
             raise errors.EngineFailed(action=f"run {job.name}", reason="its pod was removed")
         selector = f"batch.kubernetes.io/job-name={job.name}"
-        async for pod in wait_for_pod(self.api, self.pods, selector, self.settings, without=lost):
+        job_path = f"{self.path}/{job.name}"
+        pods = wait_for_pod(
+            self.api, self.pods, selector, self.settings, without=lost, job=job_path
+        )
+        async for pod in pods:
             if pod["status"].get("phase") in ("Running", "Succeeded", "Failed"):
                 return pod
         late = _late(job.name, await self.api.get(f"{self.path}/{job.name}"))
@@ -535,8 +539,11 @@ async def wait_for_pod(
     settings: KubernetesSettings,
     name: str = "",
     without: Container[str] = (),
+    job: str = "",
 ) -> AsyncIterator[Json]:
     """Yield the pod of a selector, or of a name, at each change; not those ``without``, by uid.
+
+    Ends when it is removed; so does the wait for the pod of a ``job`` (its path) that is removed.
 
     Raises
     ------
@@ -574,8 +581,11 @@ async def wait_for_pod(
                         done, _ = await asyncio.wait({following}, timeout=1)
                         if not done:
                             quiet += 1
-                            if last is not None and quiet % QUIET_SECONDS == 0:
-                                await insist_on_node(api, last)
+                            if quiet % QUIET_SECONDS == 0:
+                                if last is not None:
+                                    await insist_on_node(api, last)
+                                elif job and await api.get(job) is None:
+                                    return
                             continue
                         quiet = 0
                         kind, found = following.result()
