@@ -111,11 +111,13 @@ def _overlay(cluster: Cluster, kind: str, namespace: str) -> Mapping[str, Any]:
     return dict(found)
 
 
-def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for a state."""
+def until(
+    holds: Callable[[], bool], seconds: float = 60, told: object = "it does not come to that"
+) -> None:
+    """Wait for a state; ``told`` says what is wrong where it does not come."""
     ends = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < ends, "it does not come to that"
+        assert time.monotonic() < ends, told
         time.sleep(0.2)
 
 
@@ -146,10 +148,13 @@ def forwarded(cluster: Cluster, command: str) -> Iterator[int]:
 
 def nothing(found: Callable[[], Sequence[str]], seconds: float = 60) -> None:
     """Wait until nothing is found any more."""
-    ends = time.monotonic() + seconds
-    while left := found():
-        assert time.monotonic() < ends, left
-        time.sleep(0.2)
+    left: list[str] = []
+
+    def is_gone() -> bool:
+        left[:] = found()
+        return not left
+
+    until(is_gone, seconds, left)
 
 
 def codes(said: Any) -> list[str]:

@@ -26,6 +26,7 @@ from ...copying.job import PLACE
 from ...copying.report import MEMORY
 from ...placement.nodes import HOSTNAME
 from ..base import LogLine, Measure, Progress, SourcePlace
+from . import objects
 from .connection import Connection, Gone, Json
 from .settings import KubernetesSettings
 
@@ -113,17 +114,12 @@ def read_line(line: str) -> Progress | JobResult:
 
 
 def security(rights: Sequence[str], user: int) -> Json:
-    """Return a container's security context: with rights as root, without as *restricted* asks."""
-    found: Json = {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
+    """Return a Job's security context: with rights as root, without as *restricted* asks."""
+    found = {**objects.security(0 if rights else user), "readOnlyRootFilesystem": True}
     if rights:
-        found["capabilities"]["add"] = list(rights)
-        return {**found, "runAsUser": 0, "runAsGroup": 0}
-    return {**found, "runAsNonRoot": True, "runAsUser": user}
+        found["runAsGroup"] = 0
+        found["capabilities"] = {"drop": ["ALL"], "add": list(rights)}
+    return found
 
 
 def source_mount(place: SourcePlace) -> Json:
@@ -259,7 +255,7 @@ class Jobs:
             ended = await self.api.get(f"{self.pods}/{name}")
             late = None
             if said.failure is None and (reason := taken(ended)):
-                late = _late(job.name, await self.api.get(f"{self.path}/{job.name}"))
+                late = _late(job.name, await self._made(job))
                 if late is None and len(lost) + 1 < PODS:
                     lost.add(pod["metadata"]["uid"])
                     yield LogLine(f"{name} was taken away ({reason}); another pod does it again.")
@@ -320,7 +316,7 @@ class Jobs:
                     raise said.failure from None
                 name, _ = _where(pod)
                 reason = taken(await self.api.get(f"{self.pods}/{name}"))
-                late = _late(job.name, await self.api.get(f"{self.path}/{job.name}"))
+                late = _late(job.name, await self._made(job))
                 if late is not None or not reason or len(lost) + 1 >= PODS:
                     raise late or error from None
                 lost.add(pod["metadata"]["uid"])
@@ -328,7 +324,7 @@ class Jobs:
 
     async def start(self, job: Job) -> None:
         """Make the Job, unless a usable one is there; one that needs files waits for them."""
-        there = await self.api.get(f"{self.path}/{job.name}")
+        there = await self._made(job)
         if there is not None and not self._usable(there, job):
             await self.remove(job.name)
             there = None
@@ -345,6 +341,10 @@ class Jobs:
             return False
         return True
 
+    async def _made(self, job: Job) -> Json | None:
+        """Return the Job as it is there, None if it is not."""
+        return await self.api.get(f"{self.path}/{job.name}")
+
     def _usable(self, there: Json, job: Job) -> bool:
         status = there.get("status") or {}
         if there["metadata"].get("deletionTimestamp") or _failed(there):
@@ -360,20 +360,19 @@ class Jobs:
         errors.Unschedulable, errors.ImageUnpullable, errors.NodeUnreachable, errors.EngineFailed
             It does not come to that.
         """
-        there = await self.api.get(f"{self.path}/{job.name}")
+        there = await self._made(job)
         if (late := _late(job.name, there)) is not None:
             raise late
         if there is None or (lost and _failed(there)):
             raise errors.EngineFailed(action=f"run {job.name}", reason="its pod was removed")
         selector = f"batch.kubernetes.io/job-name={job.name}"
-        job_path = f"{self.path}/{job.name}"
-        pods = wait_for_pod(
-            self.api, self.pods, selector, self.settings, without=lost, job=job_path
-        )
-        async for pod in pods:
+        made = f"{self.path}/{job.name}"
+        async for pod in wait_for_pod(
+            self.api, self.pods, selector, self.settings, without=lost, job=made
+        ):
             if pod["status"].get("phase") in ("Running", "Succeeded", "Failed"):
                 return pod
-        late = _late(job.name, await self.api.get(f"{self.path}/{job.name}"))
+        late = _late(job.name, await self._made(job))
         raise late or errors.EngineFailed(action=f"start {job.name}", reason="its pod is gone")
 
     async def _lines(self, pod: Json, said: _Said) -> AsyncGenerator[str, None]:

@@ -57,7 +57,7 @@ def command(order: LaunchOrder) -> list[str]:
 
 
 def security(user: int | None) -> Json:
-    """Return the security context of what runs a project's image, as *restricted* Pod Security asks.
+    """Return the security context of a container, as *restricted* Pod Security asks.
 
     A source that is told to run as root has a copy that does: without any capability, and only where the
     namespace allows it.
