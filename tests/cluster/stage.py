@@ -428,6 +428,8 @@ class Stage:
         return json.loads(self.run("python3", "-c", _TREE, folder, pod=pod))
 
     def close(self) -> None:
+        # A namespace's controller takes its time; what the next test finds free must be free by then.
+        self.cluster.call("-n", self.namespace, "delete", "pods", "--all", "--wait=false")
         self.cluster.call(
             "delete", "namespace", self.namespace, "--wait=false", "--ignore-not-found"
         )
