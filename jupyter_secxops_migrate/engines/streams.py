@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
-LET_GO_SECONDS = 10
 
 
 async def side_by_side(streams: Sequence[AsyncIterator[T]]) -> AsyncIterator[tuple[int, T]]:
@@ -40,7 +39,4 @@ async def side_by_side(streams: Sequence[AsyncIterator[T]]) -> AsyncIterator[tup
     finally:
         for task in tasks:
             task.cancel()
-        # One that does not let go keeps nobody from hearing of the error.
-        if tasks:
-            ended, _ = await asyncio.wait(tasks, timeout=LET_GO_SECONDS)
-            await asyncio.gather(*ended, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -36,7 +36,7 @@ _WATCH = aiohttp.ClientTimeout(total=WATCH_SECONDS + 30, sock_connect=10, sock_r
 _AGAIN = (0.2, 0.5, 1, 2, 4)
 # A stream that has been silent for as long is asked for anew: nobody tells of a lost connection.
 _FOLLOW = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300)
-# Until a WebSocket is open: an API server whose kubelet just went away may not say so.
+# Until a WebSocket is open: a node that lost its power or its network refuses nothing.
 _SOCKET_SECONDS = 30
 # An API server that has just started may know neither roles nor accounts yet.
 _SETTLE_SECONDS = 10

@@ -401,7 +401,7 @@ class Jobs:
     ) -> AsyncGenerator[str, None]:
         """Yield a log's lines; while none come, ask whether the pod's node is there.
 
-        Of a pod that has not said anything the API server waits for its kubelet's first word.
+        A node that lost its power or its network does not end a log, and a log may be quiet for long.
         """
         async with contextlib.aclosing(lines):
             following = asyncio.ensure_future(anext(lines, None))
