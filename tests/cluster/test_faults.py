@@ -38,11 +38,12 @@ client.post(f"http://service/secxops/api/v1/{sys.argv[1]}").raise_for_status()
 
 
 class Patient(Stage):
-    """A stage whose service does not wait for long."""
+    """A stage whose service does not wait for long, and whose Jobs ask for little: many stand at once."""
 
     def settings(self) -> dict[str, Any]:
         found = super().settings()
         found["SecxopsService"].update(patience_seconds=PATIENCE, workers=3)
+        found["KubernetesEngine"]["job_requests"] = {"cpu": "10m", "memory": "64Mi"}
         return found
 
 
@@ -68,7 +69,10 @@ class Share:
             prefix = f"secxops-{pod}-"
         # The environment's name begins as those of its Jobs do.
         jobs = () if pod else (f"{prefix}-job",)
-        found = faults.freeze(self.cluster, self.stage.namespace, prefix, program, jobs, **more)
+        try:
+            found = faults.freeze(self.cluster, self.stage.namespace, prefix, program, jobs, **more)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}; {self.show()['steps']}; {self.left()}") from None
         if step == "verify":  # its pod is there before, and waits
             until(lambda: self.step("verify") == "running")
         assert self.repository  # noted while something of it is there

@@ -31,7 +31,7 @@ IN_NAMESPACE: Rights = {
     ("", "pods/portforward"): ("get", "create"),
     ("", "persistentvolumeclaims"): ("get", "list", "create", "patch", "delete"),
     ("", "secrets"): ("get", "list", "create", "delete"),
-    ("", "services"): ("get", "list", "create", "delete"),
+    ("", "services"): ("get", "list", "watch", "create", "delete"),
     ("", "configmaps"): ("get",),
     ("", "resourcequotas"): ("list",),
     ("batch", "jobs"): ("get", "list", "create", "delete"),

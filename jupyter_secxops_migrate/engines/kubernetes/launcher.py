@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ... import errors
@@ -71,12 +71,12 @@ class PodLauncher:
         self._space = space
         self._settings = settings
         self._api: Connection = space.api
-        self._environments: Watched[Json] | None = None
+        self._watched: dict[str, Watched[Json]] = {}
 
     async def close(self) -> None:
         """Let go of what is watched."""
-        if self._environments is not None:
-            await self._environments.close()
+        for watched in self._watched.values():
+            await watched.close()
 
     async def launch(self, order: LaunchOrder, source: SourcePod) -> Observation:
         """Create and release the pod, with its Service, and wait until JupyterLab answers."""
@@ -212,25 +212,28 @@ class PodLauncher:
     async def inspect(self, migration: str, *, fresh: bool = True) -> Observation:
         """Look at the launched environment; without ``fresh`` as the last change told."""
         name = Names(migration).environment
-        if fresh:
-            pod = await self._api.get(await self._space.path("pod", name))
-        else:
-            namespace = await self._space.name()
-            if self._environments is None:
-                marks = f"{MANAGED_BY}={MANAGER},{ROLE}=environment"
-                self._environments = Watched(
-                    self._api, await self._space.path("pod"), _seen_of, labelSelector=marks
-                )
-            pod = await self._environments.get(name, namespace)
+        look = self._get if fresh else self._told
+        pod = await look("pod", name)
         if pod is None:
-            # Without its pod, but with what it is started from: stopped.
-            secret = await self._api.get(await self._space.path("secret", name))
-            status = EnvironmentStatus.GONE if secret is None else EnvironmentStatus.STOPPED
+            # Without its pod, but with what leads to it: stopped.
+            service = await look("service", name)
+            status = EnvironmentStatus.GONE if service is None else EnvironmentStatus.STOPPED
             return Observation(status, name)
         log = ""
         if _ended(pod):
             log = await self._api.tail(await self._space.name(), name, "notebook")
         return self._observation(pod, log)
+
+    async def _get(self, kind: str, name: str) -> Json | None:
+        return await self._api.get(await self._space.path(kind, name))
+
+    async def _told(self, kind: str, name: str) -> Json | None:
+        """Return what is kept of an object of an environment, as the last change told."""
+        path, namespace = await self._space.path(kind), await self._space.name()
+        if kind not in self._watched:
+            marks = f"{MANAGED_BY}={MANAGER},{ROLE}=environment"
+            self._watched[kind] = Watched(self._api, path, _KEPT[kind], labelSelector=marks)
+        return await self._watched[kind].get(name, namespace)
 
     async def stop(self, migration: str) -> None:
         """Stop the environment; absent is success."""
@@ -269,6 +272,10 @@ def _seen_of(pod: Json) -> Json:
             for key in ("phase", "conditions", "containerStatuses")
         },
     }
+
+
+_KEPT: Mapping[str, Callable[[Json], Json]] = {"pod": _seen_of, "service": lambda _: {}}
+"""What is kept of the objects of environments; of Services, that they are there."""
 
 
 def _ready(pod: Json) -> bool:
