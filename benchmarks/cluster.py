@@ -68,7 +68,7 @@ def job(name: str, image: str, command: list[str], claims: dict[str, str], **pod
     }
 
 
-def by_hand(stage: Stage, moves: bool) -> float:
+def by_hand(stage: Stage, moves: bool, cpu: str) -> float:
     """Do what a script does; return its seconds."""
     cluster = stage.cluster
     assert cluster.registry is not None
@@ -104,7 +104,7 @@ def by_hand(stage: Stage, moves: bool) -> float:
         return job(f"{name}-{mark}", cluster.images["base"], words, claims)
 
     probe = {"httpGet": {"path": "/api", "port": 8888}, "periodSeconds": 1, "failureThreshold": 600}
-    amount = {"cpu": "200m", "memory": MOVING if moves else "256Mi"}
+    amount = {"cpu": cpu, "memory": MOVING if moves else "256Mi"}
     pod: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -161,11 +161,11 @@ def by_hand(stage: Stage, moves: bool) -> float:
     return seconds
 
 
-def ours(stage: Stage, moves: bool) -> tuple[float, Any]:
+def ours(stage: Stage, moves: bool, cpu: str) -> tuple[float, Any]:
     """Share; return its seconds and what it said."""
     memory = ("--memory", "4G" if moves else "256M")
     began = time.monotonic()
-    code, said = stage.secxops("share", PROJECT, "--data", DATA, "--cpu", "0.2", *memory)
+    code, said = stage.secxops("share", PROJECT, "--data", DATA, "--cpu", cpu, *memory)
     seconds = time.monotonic() - began
     if code:
         sys.exit(json.dumps(said["error"], indent=1))
@@ -174,7 +174,7 @@ def ours(stage: Stage, moves: bool) -> tuple[float, Any]:
 
 
 def measure(
-    cluster: Cluster, client: Any, notebook: str, moves: bool, rounds: int, size: int
+    cluster: Cluster, client: Any, notebook: str, moves: bool, rounds: int, size: int, cpu: str
 ) -> bool:
     """Run both in turn and print their medians; returns whether the aim was met."""
     stage = Stage(cluster, client, notebook)
@@ -187,13 +187,13 @@ def measure(
             stage.occupy("node-1")
         route = "move" if moves else "stay"
         began = time.monotonic()
-        first, _ = ours(stage, moves)
-        by_hand(stage, moves)  # now both have what they pull
+        first, _ = ours(stage, moves, cpu)
+        by_hand(stage, moves, cpu)  # now both have what they pull
         pairs = []
         for _ in range(rounds):
-            mine, said = ours(stage, moves)
+            mine, said = ours(stage, moves, cpu)
             assert said["plan"]["route"] == route
-            pairs.append((mine, by_hand(stage, moves)))
+            pairs.append((mine, by_hand(stage, moves, cpu)))
     finally:
         stage.close()
     ratio = statistics.median(mine / theirs for mine, theirs in pairs)
@@ -215,6 +215,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--megabytes", type=int, default=300)
+    parser.add_argument("--cpu", default="0.2", help="what the environment gets")
     parser.add_argument("--cluster", default="bench")
     asked = parser.parse_args()
     was_up = clusters.status(asked.cluster) is not None
@@ -222,7 +223,7 @@ def main() -> int:
     try:
         client, notebook = builders(cluster), clusters.notebook(cluster)
         met = [
-            measure(cluster, client, notebook, moves, asked.rounds, asked.megabytes)
+            measure(cluster, client, notebook, moves, asked.rounds, asked.megabytes, asked.cpu)
             for moves in (False, True)
         ]
     finally:
