@@ -29,12 +29,6 @@ WORK = {
 }
 LOOKED_AT = ("--pod", "notebook")
 PATIENCE = 20
-POST = """
-import httpx, pathlib, sys
-socket = next(pathlib.Path.home().rglob("service.sock"))
-client = httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=60)
-client.post(f"http://service/secxops/api/v1/{sys.argv[1]}").raise_for_status()
-"""
 
 
 class Patient(Stage):
@@ -315,7 +309,8 @@ def test_a_pod_that_is_evicted_is_made_again(own: Cluster, stages: Sequence[Stag
     pod = share.show()["result"]["place"]["name"]
     faults.evict(own, stage.namespace, pod)
     until(lambda: share.show()["environment"]["status"] == "stopped")
-    stage.run("python3", "-c", POST, f"migrations/{share.id}/start")
+    code, answer = stage.secxops("start", share.id)
+    assert code == 0, answer
     until(lambda: share.show()["environment"]["status"] == "running")
     share.is_equal()
     delete(share)

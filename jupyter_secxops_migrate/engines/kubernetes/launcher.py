@@ -242,7 +242,7 @@ class PodLauncher:
     async def start(self, migration: str) -> Observation:
         """Start a stopped environment again."""
         name = Names(migration).environment
-        secret = await self._api.get(await self._space.path("secret", name))
+        secret = await self._get("secret", name)
         if secret is None:
             raise errors.EngineFailed(action="start the environment", reason="it is gone")
         await self._release(json.loads(base64.b64decode(secret["data"]["pod"])))
