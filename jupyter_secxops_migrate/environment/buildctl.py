@@ -20,6 +20,10 @@ from .. import errors
 from ..copying.report import Report
 
 BUILDCTL = "buildctl"
+TRIES = 3
+# What a registry answers to a manifest whose layers it does not find. Image and layer cache are pushed
+# side by side, and Docker's registry empties a layer's link before it writes it anew.
+_LOST_LAYER = "blob unknown to registry"
 LABEL = "org.mobyproject.buildkit.worker"
 NODE_STORE = "k8s.io"
 """The namespace of containerd in which a kubelet looks for images."""
@@ -100,6 +104,9 @@ class Builder:
     ) -> dict[str, Any]:
         """Build a folder with a Dockerfile, and return what the builder says of the result.
 
+        Done again, at most `TRIES` times in all, where the registry lost sight of a layer that had just
+        been pushed: what is built and what has arrived is kept, so that costs seconds.
+
         Parameters
         ----------
         output
@@ -123,24 +130,36 @@ class Builder:
             *("--output", output, "--metadata-file", str(metadata)),
             *more,
         )
-        process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        assert process.stderr is not None
-        last = ""
-        with process.stderr:
-            for line in process.stderr:
-                text = line.decode("utf-8", "replace").strip()
-                if text.startswith("{"):
-                    report.pass_on("build", status=json.loads(text))
-                elif text:
-                    last = text
-        if process.wait() != 0:
-            reason = last.removeprefix("error: ")
-            report.pass_on("build", error=reason)
-            raise errors.EngineFailed(action="build the image", reason=reason)
-        found: dict[str, Any] = json.loads(metadata.read_text())
-        return found
+        for left in reversed(range(TRIES)):
+            reason = _run(words, report)
+            if reason is None:
+                found: dict[str, Any] = json.loads(metadata.read_text())
+                return found
+            if not left or _LOST_LAYER not in reason:
+                break
+        report.pass_on("build", error=reason)
+        raise errors.EngineFailed(action="build the image", reason=reason)
+
+
+def _run(words: Sequence[str], report: Report) -> str | None:
+    """Run a build and pass on what is said of it; return why it failed, None if it did not."""
+    process = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    said: list[str] = []
+    with process.stderr:
+        for line in process.stderr:
+            text = line.decode("utf-8", "replace").strip()
+            if text.startswith("{"):
+                report.pass_on("build", status=json.loads(text))
+            elif text:
+                said.append(text)
+    if process.wait() == 0:
+        return None
+    # Before it comes an excerpt of the Dockerfile; it has more lines where a registry says more.
+    begin = next((n for n, text in enumerate(said) if text.startswith("error: ")), -1)
+    return "; ".join(said[begin:]).removeprefix("error: ")
 
 
 def _make_new(folder: Path) -> None:

@@ -26,6 +26,10 @@ folder = next(w for w in words if w.startswith("context=")).partition("=")[2]
 files = {p.name: [p.stat().st_mtime_ns, p.read_text()] for p in pathlib.Path(folder).iterdir()}
 with (here / "builds").open("a") as file:
     print(json.dumps({"words": words, "files": files}), file=file)
+failures = here / "failures"
+if failures.exists() and (left := json.loads(failures.read_text())):
+    failures.write_text(json.dumps(left[1:]))
+    sys.exit(left[0])
 metadata = pathlib.Path(words[words.index("--metadata-file") + 1])
 metadata.write_text((here / "metadata").read_text())
 """
@@ -52,6 +56,10 @@ class Buildctl:
         prefix = "org.mobyproject.buildkit.worker"
         marks = {f"{prefix}.executor": executor, f"{prefix}.containerd.namespace": namespace}
         (self.home / "workers").write_text(json.dumps([{"id": "1", "labels": marks}]))
+
+    def fails(self, *said: str) -> None:
+        """Let that many builds fail, with these words on standard error."""
+        (self.home / "failures").write_text(json.dumps(said))
 
     def builds(self) -> list[Any]:
         try:
@@ -84,6 +92,15 @@ def project(tmp_path: Path) -> Path:
 COMMON = ("--builder", "tcp://b:1", "--server-name", "b", "--certificates", "/none")
 
 
+PUT = (
+    "error: failed to solve: failed to push r.example/p:1: unexpected status from PUT request: 400"
+)
+# As Docker's registry says it of a layer that another push of the same build is just linking.
+LOST = (
+    f"{PUT}\nerrors:\nunknown: provided digest did not match\nunknown: blob unknown to registry\n"
+)
+
+
 def sent(project: Path, *more: str) -> Any:
     """Send a project; return the last line that was said."""
     work = project.parent / f"work-{len(list(project.parent.iterdir()))}"
@@ -94,10 +111,14 @@ def sent(project: Path, *more: str) -> Any:
 
 def run(module: str, *words: str) -> Any:
     """Run a command of the Jobs; return the last line that it said."""
+    return said_by(module, *words)[-1]
+
+
+def said_by(module: str, *words: str) -> list[Any]:
     program = [sys.executable, "-m", f"jupyter_secxops_migrate.environment.{module}"]
     done = subprocess.run([*program, *words, *COMMON], capture_output=True, text=True, timeout=60)
-    said = json.loads(done.stdout.splitlines()[-1])
-    assert (done.returncode == 0) == (said["type"] == "result"), done.stderr
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode == 0) == (said[-1]["type"] == "result"), done.stderr
     return said
 
 
@@ -190,3 +211,36 @@ def test_an_image_is_pushed_as_it_is_or_not_at_all(buildctl: Buildctl, tmp_path:
 
     said = run("push", *words, "sha256:" + "0" * 64)
     assert (said["type"], said["code"]) == ("error", "engine_failed")
+
+
+def test_a_layer_that_the_registry_lost_sight_of_is_pushed_again(
+    buildctl: Buildctl, tmp_path: Path
+) -> None:
+    words = ("--work", str(tmp_path), "--image", "r.example/p:1", "--digest", buildctl.digest)
+    buildctl.fails(LOST, LOST)
+
+    assert run("push", *words)["digest"] == buildctl.digest
+    assert len(buildctl.builds()) == 3
+
+
+@pytest.mark.parametrize(
+    ("failures", "why", "builds"),
+    [
+        ([LOST] * 9, "400; errors:; unknown: provided digest did not match; unknown: blob unk", 3),
+        # Anything else is final, and what comes before it is an excerpt of the Dockerfile.
+        ([f"Dockerfile:2\n 2 | >>> RUN no\n{PUT}"], "failed to push r.example/p:1", 1),
+        (["rpc: said otherwise"], "rpc: said otherwise", 1),
+    ],
+)
+def test_all_that_is_said_of_a_failure_is_its_reason(
+    buildctl: Buildctl, tmp_path: Path, failures: list[str], why: str, builds: int
+) -> None:
+    words = ("--work", str(tmp_path), "--image", "r.example/p:1", "--digest", buildctl.digest)
+    buildctl.fails(*failures)
+
+    *_, said, end = said_by("push", *words)
+
+    assert (end["type"], end["code"]) == ("error", "engine_failed")
+    assert said["type"] == "build" and why in said["error"]
+    assert said["error"].startswith(("failed to solve:", "rpc"))
+    assert len(buildctl.builds()) == builds

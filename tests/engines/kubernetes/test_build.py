@@ -38,6 +38,12 @@ async def failing(reason: str) -> AsyncIterator[Progress | JobResult]:
             "registry.example.org",
         ),
         (
+            "failed to solve: failed to push registry.example.org/secxops/a/b:1: unexpected status from "
+            "PUT request to https://registry.example.org/v2/x: 400; unknown: blob unknown to registry",
+            "registry_failed",
+            "blob unknown",
+        ),
+        (
             'process "/bin/sh -c curl http://10.0.0.1:5000" did not complete successfully: exit code: 7',
             "build_failed",
             "exit code: 7",
