@@ -381,13 +381,16 @@ def _placed(decision: Decision) -> list[Finding]:
     return [reason(code, **params) for code, params in decision.reasons]
 
 
-def refused(plan: Plan) -> errors.Refused:
+def refused(plan: Plan) -> errors.SecxopsError:
     """Return the error that a refused plan becomes."""
     return refused_by(plan.refusals)
 
 
-def refused_by(refusals: Sequence[Finding]) -> errors.Refused:
-    """Return the error that sums refusals up."""
+def refused_by(refusals: Sequence[Finding]) -> errors.SecxopsError:
+    """Return the error that sums refusals up; a temporary one where waiting is all that it takes."""
+    found = [errors.SecxopsError.from_dict(item.model_dump()) for item in refusals]
+    if all(isinstance(error, errors.TemporaryError) for error in found):
+        return found[0]
     return errors.Refused(
         reasons=" ".join(item.message for item in refusals),
         hints=" ".join(dict.fromkeys(item.hint for item in refusals if item.hint)),

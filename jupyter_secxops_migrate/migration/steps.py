@@ -372,6 +372,9 @@ class Steps:
             except errors.Refusal as refusal:
                 # Without a look there is no plan that could say so.
                 raise refused_by([finding(refusal)]) from None
+            no = refused(source.plan) if source.plan.refusals else None
+            if isinstance(no, errors.TemporaryError):
+                raise no  # and look again, for another plan
             self._sources[migration, record.attempt] = source
             with self.store.edit(migration) as draft:
                 draft.migration.plan = source.plan
@@ -381,8 +384,8 @@ class Steps:
                 draft.facts["decided"] = [_decided(source.plan)]
                 if source.plan.route is Route.STAY:
                     draft.step(StepName.PUSH).state = StepState.SKIPPED
-            if source.plan.refusals:
-                raise refused(source.plan)
+            if no is not None:
+                raise no
 
     async def keys(self, migration: str) -> list[str]:
         """Return the keys of the folders to copy: ``code``, ``data-1`` …"""
@@ -638,14 +641,17 @@ class Steps:
             record = draft.migration
             assert record.plan is not None
             second = observe_again(record.plan, capacity, self.policy, stay=stay, features=features)
+            no = refused(second) if second.refusals else None
+            if isinstance(no, errors.TemporaryError):
+                raise no  # and observe again, for another plan
             # What was decided counts as proof even where nothing has changed.
             draft.facts.setdefault("decided", []).append(_decided(second))
             if second.refusals or second.route is not record.plan.route:
                 record.plans = [*record.plans, second]
                 record.plan = second
             plan = record.plan
-        if plan.refusals:
-            raise refused(plan)
+        if no is not None:
+            raise no
         if plan.route is Route.MOVE:
             await self._push(migration)
         return plan

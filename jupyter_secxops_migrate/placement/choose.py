@@ -26,6 +26,9 @@ from .strategies import Strategy, Terms
 MOST_CONSIDERED = 20
 """Nodes whose numbers are kept in the record."""
 
+# The taints of a node whose kubelet is away or just coming back; they go by themselves.
+_AWAY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
 
 @dataclass(frozen=True, slots=True)
 class Considered:
@@ -78,7 +81,8 @@ class Choice:
         ``stays_on_node``, ``gpu_asked``, ``stay_failed``, ``node_gone``, ``node_short`` (``node
         lacks``), ``moves`` (``strategy fitting total forecast``), ``unseen`` (``what``).
     refusal
-        ``no_node_fits`` (``node lacks total``), None if there is a way.
+        ``no_node_fits`` (``node lacks total``), or ``node_away`` (``node``) where it would fit on one that
+        is not ready; None if there is a way.
     """
 
     route: Route
@@ -176,20 +180,29 @@ def choose(
         judged = ((node, fits(needs, node, mounted)) for node in nodes)
         closest = heapq.nsmallest(MOST_CONSIDERED, judged, key=_distance)
         nearest, against = closest[0] if closest else (None, [])
+        refusal = Reason(
+            "no_node_fits",
+            {
+                "node": nearest.name if nearest else None,
+                "lacks": lacks(against),
+                "total": len(nodes),
+            },
+        )
+        away = [
+            node.name
+            for node in nodes
+            if any(taint.key in _AWAY for taint in node.taints)
+            and all(_passes(reason) for reason in fits(needs, node, mounted))
+        ]
+        if away:
+            refusal = Reason("node_away", {"node": source if source in away else min(away)})
         return Choice(
             Route.MOVE,
             fitting=0,
             total=len(nodes),
             considered=_considered(here, closest),
             reasons=(*why_not, *limits),
-            refusal=Reason(
-                "no_node_fits",
-                {
-                    "node": nearest.name if nearest else None,
-                    "lacks": lacks(against),
-                    "total": len(nodes),
-                },
-            ),
+            refusal=refusal,
         )
     ranked = strategy.rank(needs, fitting)
     moves = {
@@ -258,6 +271,11 @@ def _unseen(
         selector={HOSTNAME: source},
         reasons=(Reason("stays_on_node", {"node": source}), *limits),
     )
+
+
+def _passes(reason: Reason) -> bool:
+    """Tell whether what stands against a node is only that it is not ready, which passes by itself."""
+    return reason.code == "node_tainted" and reason.params["key"] in _AWAY
 
 
 def _distance(judged: tuple[Node, list[Reason]]) -> tuple[int, float, str]:

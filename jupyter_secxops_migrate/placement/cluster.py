@@ -153,7 +153,11 @@ def gpu_tolerations(gpu: int, resource: str) -> list[Toleration]:
     return [Toleration(resource, "Exists", "", "")] if gpu else []
 
 
-def _refusal(reason: Reason) -> errors.Refusal:
+def _refusal(reason: Reason) -> errors.SecxopsError:
+    if reason.code == "node_away":
+        return errors.NodeUnreachable(
+            node=reason.params["node"], reason="it is not ready, and no other node has room"
+        )
     lacks = ", ".join(reason.params["lacks"]) or "it is not there"
     return errors.NoNodeFits(
         node=reason.params["node"] or "", lacks=lacks, total=reason.params["total"]

@@ -462,8 +462,8 @@ def given_by_placement() -> set[str]:
         and isinstance(node.elts[0], ast.Constant)
         and isinstance(node.elts[1], ast.Dict | ast.Name)
     }
-    # The first has two sentences, by what can be seen; the second is a refusal.
-    as_they_are = called(choose.__file__, "Reason") - {"stays_on_node", "no_node_fits"}
+    # The first has two sentences, by what can be seen; the others are refusals.
+    as_they_are = called(choose.__file__, "Reason") - {"stays_on_node", "no_node_fits", "node_away"}
     return pairs | as_they_are
 
 

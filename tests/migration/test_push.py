@@ -22,10 +22,12 @@ from jupyter_secxops_migrate.engines.base import (
 )
 from jupyter_secxops_migrate.model import Evidence, Migration, Route
 from jupyter_secxops_migrate.placement.cluster import Cluster
-from jupyter_secxops_migrate.placement.nodes import Node
+from jupyter_secxops_migrate.placement.nodes import Node, Taint
 from jupyter_secxops_migrate.placement.requests import Resources
 
 from .world import World
+
+AWAY = Taint("node.kubernetes.io/unreachable", "", "NoSchedule")
 
 
 class TwoNodes(DirectoryEngine):
@@ -33,7 +35,8 @@ class TwoNodes(DirectoryEngine):
 
     ``full`` is filled when `copy` ends, as by somebody else's pod; else ``later`` GiB of it are taken
     then. Where ``reaches`` is false no registry is set; ``lossy`` registries keep another image than they
-    were given. ``torn`` ones lose the builder in the middle of a push, when a part has arrived.
+    were given. ``torn`` ones lose the builder in the middle of a push, when a part has arrived. Each
+    observation takes one of ``away``: whether neither node is ready.
     """
 
     def __init__(self, root: Path) -> None:
@@ -43,6 +46,7 @@ class TwoNodes(DirectoryEngine):
         self.reaches = True
         self.lossy = False
         self.torn = False
+        self.away: list[bool] = []
         self.unschedulable = False
         self.registry: set[str] = set()
         self.launched: list[tuple[bool, dict[str, Any]]] = []
@@ -55,11 +59,12 @@ class TwoNodes(DirectoryEngine):
         # What is copied already has been built: from then on there may be no room.
         copied = any(v.startswith("secxops-") for v in volumes)
         used = (31 if self.full else self.later) if copied else 1
+        away = [AWAY] if self.away and self.away.pop(0) else []
         return Cluster(
             "a",
             [
-                Node("a", whole, used=Resources(0, used * GIB, 0, 1)),
-                Node("b", whole, used=Resources(0, GIB, 0, 1)),
+                Node("a", whole, taints=tuple(away), used=Resources(0, used * GIB, 0, 1)),
+                Node("b", whole, taints=tuple(away), used=Resources(0, GIB, 0, 1)),
             ],
         )
 
@@ -200,3 +205,31 @@ def test_a_pushed_image_goes_though_another_share_has_it_on_its_node(
 
     assert nodes.registry == set()
     assert nodes.environments() == [stays.id]
+
+
+@pytest.mark.parametrize("away", [[True, True], [False, True]])
+def test_nodes_that_are_not_ready_are_waited_for(
+    asleep: World, nodes: TwoNodes, away: list[bool]
+) -> None:
+    nodes.away = away  # when it is planned, or when it is to be launched
+
+    shared = asleep.ended(asleep.share().id)
+
+    assert shared.state.value == "succeeded", shared.error
+    assert [plan.route for plan in shared.plans] == [Route.STAY]
+    assert nodes.away == []
+    assert "a does not answer: it is not ready" in asleep.run(asleep.api().log(shared.id))
+
+
+def test_nodes_that_stay_away_end_a_share_with_what_can_be_done(
+    asleep: World, nodes: TwoNodes
+) -> None:
+    assert asleep.service is not None
+    asleep.service.steps.patience = 0.5
+    nodes.away = [True] * 99
+
+    shared = asleep.ended(asleep.share().id)
+
+    assert shared.error is not None
+    assert (shared.state.value, shared.error.code) == ("failed", "node_unreachable")
+    assert "kubectl get nodes" in shared.error.hint

@@ -201,6 +201,34 @@ def test_what_is_bound_to_another_node_is_refused_where_that_one_is_full():
     assert refusal.params["lacks"] == "memory: 6 GB asked, 1 GB free"
 
 
+AWAY = (
+    Taint("node.kubernetes.io/unreachable", "", "NoSchedule"),
+    Taint("node.kubernetes.io/unreachable", "", "NoExecute"),
+)
+
+
+def test_what_fits_only_on_a_node_that_is_away_can_wait_for_it():
+    back = Taint("node.kubernetes.io/not-ready", "", "NoSchedule")
+    nodes = [node("a", used=7), node("b", taints=(back,)), node("c", used=3)]
+    found = decided(cluster(nodes), LARGE)
+    [refusal] = found.refusals
+    assert isinstance(refusal, errors.NodeUnreachable)
+    assert refusal.params["node"] == "b"
+    # Its source's before others.
+    nodes = [node("b", taints=AWAY), node("a", taints=AWAY)]
+    assert decided(cluster(nodes), FITS).refusals[0].params["node"] == "a"
+    # Those that are there go first.
+    assert decided(cluster([node("a", taints=AWAY), node("b")]), FITS).node == "b"
+
+
+def test_a_node_that_is_away_and_too_small_is_not_waited_for():
+    nodes = [node("a", used=7), node("b", used=7, taints=AWAY)]
+    assert [error.code for error in decided(cluster(nodes), LARGE).refusals] == ["no_node_fits"]
+    for more in ({"unschedulable": True}, {"taints": (*AWAY, Taint("team", "red", "NoSchedule"))}):
+        nodes = [node("a", used=7), node("b", **{"taints": AWAY, **more})]
+        assert [error.code for error in decided(cluster(nodes), LARGE).refusals] == ["no_node_fits"]
+
+
 def test_a_cluster_without_nodes_is_refused_in_words():
     [refusal] = decided(cluster([]), FITS).refusals
     assert "the cluster's 0 nodes" in refusal.message

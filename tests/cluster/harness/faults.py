@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from . import cgroups, control, daemons
 from .api import MERGE, Api, Refused, is_there, wait
 from .certificates import pki
 from .cluster import Cluster
-from .site import Site, load
+from .site import NODES, Site, load
 
 API_SERVER = "control/kube-apiserver"
 REGISTRY = "control/registry"
+AWAY = {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}
 HOLDER = "control/holder"
 # What the full registry has left: enough for a folder, not for a layer.
 ROOM = "64k"
@@ -45,12 +47,19 @@ def start_kubelet(cluster: Cluster, node: str) -> None:
 
 
 def is_ready(cluster: Cluster, node: str) -> bool:
-    """Say whether the control plane believes that a node is there."""
+    """Say whether the control plane believes that a node is there, and lets pods go there."""
     found = control.admin(_site(cluster))("GET", f"/api/v1/nodes/{node}")
-    return any(
+    keys = {taint["key"] for taint in found["spec"].get("taints") or ()}
+    return not keys & AWAY and any(
         condition["type"] == "Ready" and condition["status"] == "True"
         for condition in found["status"]["conditions"]
     )
+
+
+def _was_heard_of(cluster: Cluster, node: str, since: datetime) -> bool:
+    leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+    renewed = control.admin(_site(cluster))("GET", f"{leases}/{node}")["spec"]["renewTime"]
+    return datetime.fromisoformat(renewed.replace("Z", "+00:00")) > since
 
 
 def stop_apiserver(cluster: Cluster) -> None:
@@ -59,10 +68,17 @@ def stop_apiserver(cluster: Cluster) -> None:
 
 
 def start_apiserver(cluster: Cluster) -> None:
-    """Start it again, and wait until it is ready."""
+    """Start it again, and wait until it is ready and has heard of the nodes, which it may have missed."""
     site = _site(cluster)
+    began = datetime.now(timezone.utc)
     _start(site, API_SERVER)
     wait("the API server is ready", lambda: control.readyz(site), 60)
+    for node in NODES:
+        wait(
+            f"{node} is there again",
+            lambda n=node: _was_heard_of(cluster, n, began) and is_ready(cluster, n),
+            60,
+        )
 
 
 def restart_apiserver(cluster: Cluster) -> None:
