@@ -74,6 +74,8 @@ def start_apiserver(cluster: Cluster) -> None:
     _start(site, API_SERVER)
     wait("the API server is ready", lambda: control.readyz(site), 60)
     for node in NODES:
+        if daemons.pid(site, f"{node}/kubelet") is None:
+            continue
         wait(
             f"{node} is there again",
             lambda n=node: _was_heard_of(cluster, n, began) and is_ready(cluster, n),
