@@ -118,6 +118,8 @@ class TemporaryError(SecxopsError):
     """Whether somebody is away who usually comes back by himself: then waiting is worth it too."""
     again = True
     """Whether it is worth it at once; false for what took its whole time and did not come."""
+    planned = False
+    """Whether a plan says so; however long the plan took, the outage is the same one as before."""
 
 
 # --------------------------------------------------------------------------- requests

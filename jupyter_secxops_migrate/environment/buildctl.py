@@ -104,8 +104,8 @@ class Builder:
     ) -> dict[str, Any]:
         """Build a folder with a Dockerfile, and return what the builder says of the result.
 
-        Done again, at most `TRIES` times in all, where the registry lost sight of a layer that had just
-        been pushed: what is built and what has arrived is kept, so that costs seconds.
+        Tried `TRIES` times where the registry lost sight of a layer that had just been pushed: what is
+        built and what has arrived is kept, so that costs seconds. Each new try is passed on as ``again``.
 
         Parameters
         ----------
@@ -137,6 +137,7 @@ class Builder:
                 return found
             if not left or _LOST_LAYER not in reason:
                 break
+            report.pass_on("build", again=reason)
         report.pass_on("build", error=reason)
         raise errors.EngineFailed(action="build the image", reason=reason)
 

@@ -340,7 +340,7 @@ def observe_again(
     """
     about_room = {
         *("memory_short", "disk_short", "cpu_overcommitted", "cpu_short", "gpu_missing"),
-        *("no_node_fits", "registry_missing"),
+        *("no_node_fits", "node_unreachable", "registry_missing"),
     }
     needs = Needs(plan.cpu or 0, plan.memory or 0, plan.gpu)
     decision = capacity.decide(needs, policy, stay=stay and plan.route is Route.STAY)
@@ -371,9 +371,15 @@ _PLACED = {
 
 def _unreachable(decision: Decision, features: frozenset[str], capacity: Capacity) -> list[Finding]:
     """Refuse a move to where the image can't follow."""
-    if decision.route is Route.STAY or decision.refusals or "push" in features:
+    here = capacity.here.node
+    # One that is only not ready can't have it either.
+    elsewhere = all(
+        isinstance(error, errors.TemporaryError) and error.params.get("node") != here
+        for error in decision.refusals
+    )
+    if decision.route is Route.STAY or "push" in features or not elsewhere:
         return []
-    return [finding(errors.RegistryMissing(node=capacity.here.node))]
+    return [finding(errors.RegistryMissing(node=here))]
 
 
 def _placed(decision: Decision) -> list[Finding]:
@@ -389,8 +395,10 @@ def refused(plan: Plan) -> errors.SecxopsError:
 def refused_by(refusals: Sequence[Finding]) -> errors.SecxopsError:
     """Return the error that sums refusals up; a temporary one where waiting is all that it takes."""
     found = [errors.SecxopsError.from_dict(item.model_dump()) for item in refusals]
-    if all(isinstance(error, errors.TemporaryError) for error in found):
-        return found[0]
+    temporary = [error for error in found if isinstance(error, errors.TemporaryError)]
+    if len(temporary) == len(found):
+        temporary[0].planned = True
+        return temporary[0]
     return errors.Refused(
         reasons=" ".join(item.message for item in refusals),
         hints=" ".join(dict.fromkeys(item.hint for item in refusals if item.hint)),

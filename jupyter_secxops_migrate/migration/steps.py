@@ -198,7 +198,7 @@ class Steps:
                 return await step(migration, *more)
             except errors.TemporaryError as error:
                 now = clock()
-                if now - began > _LONG_SECONDS:
+                if now - began > _LONG_SECONDS and not error.planned:
                     away_since = None
                 if not error.again:
                     raise

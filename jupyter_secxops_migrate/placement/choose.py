@@ -81,8 +81,8 @@ class Choice:
         ``stays_on_node``, ``gpu_asked``, ``stay_failed``, ``node_gone``, ``node_short`` (``node
         lacks``), ``moves`` (``strategy fitting total forecast``), ``unseen`` (``what``).
     refusal
-        ``no_node_fits`` (``node lacks total``), or ``node_away`` (``node``) where it would fit on one that
-        is not ready; None if there is a way.
+        ``no_node_fits`` (``node lacks total``); ``node_away`` (``node closest lacks total``) where it would
+        fit on one that is not ready; None if there is a way.
     """
 
     route: Route
@@ -179,23 +179,23 @@ def choose(
         # Judged once more, so that the reasons of thousands of nodes are never held at a time.
         judged = ((node, fits(needs, node, mounted)) for node in nodes)
         closest = heapq.nsmallest(MOST_CONSIDERED, judged, key=_distance)
-        nearest, against = closest[0] if closest else (None, [])
-        refusal = Reason(
-            "no_node_fits",
-            {
-                "node": nearest.name if nearest else None,
-                "lacks": lacks(against),
-                "total": len(nodes),
-            },
-        )
         away = [
             node.name
             for node in nodes
             if any(taint.key in _AWAY for taint in node.taints)
             and all(_passes(reason) for reason in fits(needs, node, mounted))
         ]
+        others = [pair for pair in closest if pair[0].name not in away]
+        nearest, against = others[0] if others else (None, [])
+        params = {
+            "node": nearest.name if nearest else None,
+            "lacks": lacks(against),
+            "total": len(nodes),
+        }
+        refusal = Reason("no_node_fits", params)
         if away:
-            refusal = Reason("node_away", {"node": source if source in away else min(away)})
+            waits = source if source in away else min(away)
+            refusal = Reason("node_away", {**params, "node": waits, "closest": params["node"]})
         return Choice(
             Route.MOVE,
             fitting=0,

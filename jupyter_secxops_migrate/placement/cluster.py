@@ -154,11 +154,12 @@ def gpu_tolerations(gpu: int, resource: str) -> list[Toleration]:
 
 
 def _refusal(reason: Reason) -> errors.SecxopsError:
-    if reason.code == "node_away":
-        return errors.NodeUnreachable(
-            node=reason.params["node"], reason="it is not ready, and no other node has room"
-        )
     lacks = ", ".join(reason.params["lacks"]) or "it is not there"
+    if reason.code == "node_away":
+        why = "it is not ready, and no other node can take the environment"
+        if closest := reason.params["closest"]:
+            why += f" ({closest} lacks: {lacks})"
+        return errors.NodeUnreachable(node=reason.params["node"], reason=why)
     return errors.NoNodeFits(
         node=reason.params["node"] or "", lacks=lacks, total=reason.params["total"]
     )

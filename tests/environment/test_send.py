@@ -219,8 +219,11 @@ def test_a_layer_that_the_registry_lost_sight_of_is_pushed_again(
     words = ("--work", str(tmp_path), "--image", "r.example/p:1", "--digest", buildctl.digest)
     buildctl.fails(LOST, LOST)
 
-    assert run("push", *words)["digest"] == buildctl.digest
+    *said, end = said_by("push", *words)
+
+    assert end["digest"] == buildctl.digest
     assert len(buildctl.builds()) == 3
+    assert ["blob unknown to registry" in each["again"] for each in said] == [True, True]
 
 
 @pytest.mark.parametrize(

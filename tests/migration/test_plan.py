@@ -29,6 +29,7 @@ from jupyter_secxops_migrate.migration.plan import (
     observe_again,
     reason,
     refused,
+    refused_by,
 )
 from jupyter_secxops_migrate.model import (
     Folder,
@@ -43,7 +44,7 @@ from jupyter_secxops_migrate.placement import choose
 from jupyter_secxops_migrate.placement import cluster as placement_cluster
 from jupyter_secxops_migrate.placement import policy as placement_policy
 from jupyter_secxops_migrate.placement.cluster import Cluster
-from jupyter_secxops_migrate.placement.nodes import Node
+from jupyter_secxops_migrate.placement.nodes import Node, Taint
 from jupyter_secxops_migrate.placement.policy import GIB, OneNode, ResourcePolicy
 from jupyter_secxops_migrate.placement.requests import Resources
 
@@ -415,8 +416,23 @@ def test_what_has_to_move_is_refused_where_its_image_cannot_follow():
     assert stays.refusals == []
     second = observe_again(stays, on, policy, features=NONE)
     assert codes(second.refusals) == ["registry_missing"]
+    # One that is only not ready can't have it either, wait or not.
+    away = Taint("node.kubernetes.io/not-ready", "", "NoSchedule")
+    small, large = nodes(used=6)
+    gone = Cluster("a", [small, dataclasses.replace(large, taints=(away,))])
+    waiting = planned(on=gone, features=PUSH, cpu=1, memory="4G").refusals
+    assert isinstance(refused_by(waiting), errors.NodeUnreachable)
+    final = planned(on=gone, cpu=1, memory="4G").refusals
+    assert codes(final) == ["node_unreachable", "registry_missing"]
+    assert isinstance(refused_by(final), errors.Refused)
+    # Its own node is worth the wait.
+    there = Cluster("a", [dataclasses.replace(nodes(used=2)[0], taints=(away,))])
+    assert codes(planned(on=there, cpu=1, memory="4G").refusals) == ["node_unreachable"]
     # It is about room, so it goes with it.
     assert observe_again(second, on, policy, features=PUSH).refusals == []
+    third = observe_again(second, gone, policy, features=PUSH)
+    assert codes(third.refusals) == ["node_unreachable"]
+    assert observe_again(third, on, policy, features=PUSH).refusals == []
 
 
 # --------------------------------------------------------------------------- names and words

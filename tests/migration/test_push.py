@@ -20,6 +20,7 @@ from jupyter_secxops_migrate.engines.base import (
     PushOrder,
     PushResult,
 )
+from jupyter_secxops_migrate.migration import steps
 from jupyter_secxops_migrate.model import Evidence, Migration, Route
 from jupyter_secxops_migrate.placement.cluster import Cluster
 from jupyter_secxops_migrate.placement.nodes import Node, Taint
@@ -221,15 +222,19 @@ def test_nodes_that_are_not_ready_are_waited_for(
     assert "a does not answer: it is not ready" in asleep.run(asleep.api().log(shared.id))
 
 
+@pytest.mark.parametrize("ready", [0, 1])
 def test_nodes_that_stay_away_end_a_share_with_what_can_be_done(
-    asleep: World, nodes: TwoNodes
+    asleep: World, nodes: TwoNodes, monkeypatch: pytest.MonkeyPatch, ready: int
 ) -> None:
     assert asleep.service is not None
+    # However long each look takes, it is one and the same outage.
+    monkeypatch.setattr(steps, "_LONG_SECONDS", -1)
     asleep.service.steps.patience = 0.5
-    nodes.away = [True] * 99
+    nodes.away = [False] * ready + [True] * 99
 
     shared = asleep.ended(asleep.share().id)
 
     assert shared.error is not None
     assert (shared.state.value, shared.error.code) == ("failed", "node_unreachable")
     assert "kubectl get nodes" in shared.error.hint
+    assert nodes.registry == set()

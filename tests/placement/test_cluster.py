@@ -214,6 +214,8 @@ def test_what_fits_only_on_a_node_that_is_away_can_wait_for_it():
     [refusal] = found.refusals
     assert isinstance(refusal, errors.NodeUnreachable)
     assert refusal.params["node"] == "b"
+    # Who can't wait is told what would help.
+    assert refusal.message.endswith("(c lacks: memory: 6 GB asked, 5 GB free).")
     # Its source's before others.
     nodes = [node("b", taints=AWAY), node("a", taints=AWAY)]
     assert decided(cluster(nodes), FITS).refusals[0].params["node"] == "a"

@@ -217,6 +217,8 @@ async def read_push(
                 yield item
                 continue
             failed = str(said.get("error") or failed)
+            if said.get("again"):
+                yield _again(said)
             for row in (said.get("status") or {}).get("vertexes") or ():
                 if row.get("started") and row.get("name") not in told:
                     told.add(row["name"])
@@ -253,6 +255,9 @@ async def read_build(
                 yield item
                 continue
             failed = str(said.get("error") or failed)
+            if said.get("again"):
+                output = BuildKitOutput(order)  # what failed before is not what fails now
+                yield _again(said)
             if said.get("image"):
                 order.named(str(said["image"]))
             for found in _status(output, said.get("status") or {}):
@@ -267,6 +272,10 @@ async def read_build(
             yield found
         yield LogLine(without_passwords(failed))
         raise _failure(output, failed, registry) from None
+
+
+def _again(said: Mapping[str, Any]) -> LogLine:
+    return LogLine(f"{without_passwords(str(said['again']))[:500]} Trying again.")
 
 
 def _status(output: BuildKitOutput, status: Mapping[str, Any]) -> list[Progress]:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.base import BuildOrder, Progress
+from jupyter_secxops_migrate.engines.base import BuildOrder, LogLine, Progress
 from jupyter_secxops_migrate.engines.kubernetes.build import read_build
 from jupyter_secxops_migrate.engines.kubernetes.jobs import JobResult
 
@@ -64,3 +64,29 @@ def test_a_failed_build_names_who_is_to_blame(reason: str, code: str, names: str
         asyncio.run(read())
     assert failed.value.code == code
     assert names in failed.value.message
+
+
+def test_a_try_that_is_not_the_last_is_in_the_log_and_not_in_the_reason() -> None:
+    """Its errors are those of another build."""
+
+    def failed(vertex: str, error: str) -> JobResult:
+        row = {"digest": vertex, "name": f"[1/2] {vertex}", "started": "then", "error": error}
+        return JobResult({"type": "build", "status": {"vertexes": [row]}})
+
+    async def items() -> AsyncIterator[Progress | JobResult]:
+        yield failed("FROM x", "ended early")
+        yield JobResult({"type": "build", "again": "blob unknown"})
+        yield failed("RUN no", "exit code: 1")
+        async for item in failing("exit code: 1"):
+            yield item
+
+    said = []
+
+    async def read() -> None:
+        async for item in read_build(ORDER, items(), "registry.example.org"):
+            said.append(item)
+
+    with pytest.raises(errors.BuildFailed) as raised:
+        asyncio.run(read())
+    assert raised.value.params["instruction"] == "RUN no"
+    assert LogLine("blob unknown Trying again.") in said
