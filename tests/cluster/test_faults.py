@@ -32,11 +32,15 @@ PATIENCE = 20
 
 
 class Patient(Stage):
-    """A stage whose service does not wait for long."""
+    """A stage whose service does not wait for long, and whose Jobs ask for little.
+
+    Five shares stand on the first node at once; one that found no room there would be on the other.
+    """
 
     def settings(self) -> dict[str, Any]:
         found = super().settings()
         found["SecxopsService"].update(patience_seconds=PATIENCE, workers=3)
+        found["KubernetesEngine"]["job_requests"] = {"cpu": "10m", "memory": "64Mi"}
         return found
 
 
@@ -173,11 +177,19 @@ def held_in(*places: tuple[Stage, str]) -> Held:
 
 
 def held_everywhere(stages: Sequence[Stage]) -> Held:
-    """Five shares, each standing in another step; three of one service are under way at once."""
+    """Five shares, each standing in another step; three of one service are under way at once.
+
+    All of them on the first node: a check of volumes that others reach may run elsewhere.
+    """
     near, far = stages
-    return held_in(
-        (near, "build"), (near, "copy"), (far, "verify"), (far, "launch"), (far, "check")
+    held = held_in(
+        (near, "build"), (near, "copy"), (near, "verify"), (far, "launch"), (far, "check")
     )
+    for share, pod in held:
+        there = faults.pods(near.cluster, share.stage.namespace)
+        where = {row["metadata"]["name"]: row["spec"].get("nodeName") for row in there}
+        assert where[pod.name] == "node-1", pod.name
+    return held
 
 
 def in_step(stage: Stage, step: str, *words: str) -> Share:
@@ -271,8 +283,7 @@ def test_a_kubelet_that_restarts_is_waited_for(own: Cluster, stages: Sequence[St
 def test_a_kubelet_that_stays_away_ends_a_share_which_leaves_nothing(
     own: Cluster, stages: Sequence[Stage]
 ) -> None:
-    near, far = stages
-    held = held_in((near, "build"), (near, "copy"), (far, "launch"), (far, "check"))
+    held = held_everywhere(stages)
     faults.kill_kubelet(own, "node-1")
     try:
         # Before its node is back: nobody can look into a notebook there, but all is removed.
