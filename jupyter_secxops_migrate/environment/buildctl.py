@@ -130,16 +130,15 @@ class Builder:
             *("--output", output, "--metadata-file", str(metadata)),
             *more,
         )
-        for left in reversed(range(TRIES)):
-            reason = _run(words, report)
-            if reason is None:
-                found: dict[str, Any] = json.loads(metadata.read_text())
-                return found
-            if not left or _LOST_LAYER not in reason:
-                break
+        tries = 1
+        while (reason := _run(words, report)) is not None:
+            if tries == TRIES or _LOST_LAYER not in reason:
+                report.pass_on("build", error=reason)
+                raise errors.EngineFailed(action="build the image", reason=reason)
             report.pass_on("build", again=reason)
-        report.pass_on("build", error=reason)
-        raise errors.EngineFailed(action="build the image", reason=reason)
+            tries += 1
+        found: dict[str, Any] = json.loads(metadata.read_text())
+        return found
 
 
 def _run(words: Sequence[str], report: Report) -> str | None:

@@ -387,9 +387,9 @@ def _placed(decision: Decision) -> list[Finding]:
     return [reason(code, **params) for code, params in decision.reasons]
 
 
-def refused(plan: Plan) -> errors.SecxopsError:
-    """Return the error that a refused plan becomes."""
-    return refused_by(plan.refusals)
+def refused(plan: Plan) -> errors.SecxopsError | None:
+    """Return the error that a refused plan becomes, None if it is not refused."""
+    return refused_by(plan.refusals) if plan.refusals else None
 
 
 def refused_by(refusals: Sequence[Finding]) -> errors.SecxopsError:

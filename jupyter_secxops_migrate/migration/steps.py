@@ -372,7 +372,7 @@ class Steps:
             except errors.Refusal as refusal:
                 # Without a look there is no plan that could say so.
                 raise refused_by([finding(refusal)]) from None
-            no = refused(source.plan) if source.plan.refusals else None
+            no = refused(source.plan)
             if isinstance(no, errors.TemporaryError):
                 raise no  # and look again, for another plan
             self._sources[migration, record.attempt] = source
@@ -641,7 +641,7 @@ class Steps:
             record = draft.migration
             assert record.plan is not None
             second = observe_again(record.plan, capacity, self.policy, stay=stay, features=features)
-            no = refused(second) if second.refusals else None
+            no = refused(second)
             if isinstance(no, errors.TemporaryError):
                 raise no  # and observe again, for another plan
             # What was decided counts as proof even where nothing has changed.

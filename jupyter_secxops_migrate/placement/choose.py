@@ -12,7 +12,7 @@ scheduler, whose refusal leads to a second choice with ``stay=False``.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -179,30 +179,19 @@ def choose(
         # Judged once more, so that the reasons of thousands of nodes are never held at a time.
         judged = ((node, fits(needs, node, mounted)) for node in nodes)
         closest = heapq.nsmallest(MOST_CONSIDERED, judged, key=_distance)
-        away = [
+        away = {
             node.name
             for node in nodes
             if any(taint.key in _AWAY for taint in node.taints)
             and all(_passes(reason) for reason in fits(needs, node, mounted))
-        ]
-        others = [pair for pair in closest if pair[0].name not in away]
-        nearest, against = others[0] if others else (None, [])
-        params = {
-            "node": nearest.name if nearest else None,
-            "lacks": lacks(against),
-            "total": len(nodes),
         }
-        refusal = Reason("no_node_fits", params)
-        if away:
-            waits = source if source in away else min(away)
-            refusal = Reason("node_away", {**params, "node": waits, "closest": params["node"]})
         return Choice(
             Route.MOVE,
             fitting=0,
             total=len(nodes),
             considered=_considered(here, closest),
             reasons=(*why_not, *limits),
-            refusal=refusal,
+            refusal=_refusal(source, away, closest, len(nodes)),
         )
     ranked = strategy.rank(needs, fitting)
     moves = {
@@ -271,6 +260,22 @@ def _unseen(
         selector={HOSTNAME: source},
         reasons=(Reason("stays_on_node", {"node": source}), *limits),
     )
+
+
+def _refusal(
+    source: str,
+    away: Set[str],
+    closest: Sequence[tuple[Node, list[Reason]]],
+    total: int,
+) -> Reason:
+    """Say what the closest node lacks that is not ``away``, and for which of those it is worth waiting."""
+    others = ((node.name, against) for node, against in closest if node.name not in away)
+    nearest, against = next(others, (None, []))
+    said = {"lacks": lacks(against), "total": total}
+    if not away:
+        return Reason("no_node_fits", {"node": nearest, **said})
+    waits = source if source in away else min(away)
+    return Reason("node_away", {"node": waits, "closest": nearest, **said})
 
 
 def _passes(reason: Reason) -> bool:

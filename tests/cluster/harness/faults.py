@@ -26,8 +26,8 @@ from .site import NODES, Site, load
 
 API_SERVER = "control/kube-apiserver"
 REGISTRY = "control/registry"
-AWAY = {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}
 HOLDER = "control/holder"
+AWAY = {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}
 # What the full registry has left: enough for a folder, not for a layer.
 ROOM = "64k"
 
