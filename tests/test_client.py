@@ -332,6 +332,8 @@ def test_a_thread_that_waits_for_ever_does_not_keep_the_process(runtime: Runtime
 
 
 def pretend(runtime: Runtime, **fields: object) -> None:
+    # It listens a moment before it describes itself, and would write over this.
+    wait_until(lambda: bool(runtime.described()))
     said = {**runtime.described(), **fields}
     runtime.description.write_text(json.dumps(said), encoding="utf-8")
 
