@@ -3,14 +3,15 @@ PYTHON ?= python3
 DEV = .venv/bin
 DEMO = .cache/demo/venv
 
-.PHONY: help demo demo-clean test test-quick lint bench docs screenshots dev lock clean
+.PHONY: help demo demo-clean test test-quick soak lint bench docs screenshots dev lock clean
 
 help:
 	@echo "make demo        share the sample project on this machine, from nothing"
 	@echo "make demo-clean  remove everything that the demo made"
 	@echo "make test        lint, types, layers and every test, with what they need"
 	@echo "make test-quick  the tests that need no container engine"
-	@echo "make lint        format, lint, types, import layers"
+	@echo "make soak        the tests that take long and that \`make test\` leaves out; run it before a release"
+	@echo "make lint        format, lint and types, of Python and TypeScript; import layers"
 	@echo "make bench       how fast a share and a copy are, as ratios"
 	@echo "make docs        the documentation, as HTML"
 	@echo "make screenshots  the pictures that the documentation shows"
@@ -32,6 +33,9 @@ test:
 
 test-quick:
 	@$(PYTHON) scripts/test.py quick
+
+soak:
+	@$(PYTHON) scripts/test.py soak
 
 lint:
 	@$(PYTHON) scripts/test.py lint

@@ -4,7 +4,7 @@ Bytes that the panel adds to JupyterLab's page; the time that the extension adds
 Jupyter server, which is started with it and without it in turn; and how long the service's answers
 take with 1,000 shares in its record and 50 event streams open, over its socket, as the sidebar's
 and the command line's calls come in. The service, its record and its web are the real ones; its
-engine is one of folders (`tests.doubles`), so that no Docker is in the figures.
+engine is one of folders (`engines.directory`), so that no Docker is in the figures.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAGE_KB, START_MS, ANSWER_MS = 100, 150, 50
 SERVICE = f"""
 import sys
 sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT)!r}]
-from doubles import DirectoryEngine
+from jupyter_secxops_migrate.engines.directory import DirectoryEngine
 from jupyter_secxops_migrate.migration.service import MigrationService
 from jupyter_secxops_migrate.placement.policy import ResourcePolicy
 from jupyter_secxops_migrate.serve import SecxopsService, main
@@ -156,17 +156,19 @@ def wait_for(client: httpx.Client, migration: str) -> dict[str, Any]:
 
 def fill(state: Path, example: str, shares: int) -> None:
     """Put ``shares`` copies of a share into the record, each with an environment that runs."""
-    from jupyter_secxops_migrate.migration.store import Store
-    from jupyter_secxops_migrate.model import utcnow
+    from jupyter_secxops_migrate.migration.document import SHARES
+    from jupyter_secxops_migrate.model import Migration, utcnow
+    from jupyter_secxops_migrate.operations.store import Store
 
-    store = Store(f"sqlite:///{state / 'store.sqlite'}")
+    store = Store(f"sqlite:///{state / 'store.sqlite'}", [SHARES])
     found = store.get(example)
+    assert isinstance(found, Migration)
     environments = state.parent / "engine" / "environments"
     for number in range(shares):
         one = found.model_copy(deep=True)
         one.id, one.name, one.created = f"mbench{number:04d}", f"bench-{number}", utcnow()
         one.request.name = one.name
-        store.add(one, None, "")
+        store.add("share", one)
         shutil.copy(environments / example, environments / one.id)
     store.close()
 

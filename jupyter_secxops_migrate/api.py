@@ -41,8 +41,13 @@ class MigrationApi(Protocol):
         """Record a migration and queue it; the same key with the same body gives the same one."""
         ...
 
-    async def get(self, migration_id: str, *, token: bool = False) -> Migration:
-        """Return one migration; with ``token``, ``result.url`` carries its token."""
+    async def get(
+        self, migration_id: str, *, token: bool = False, changes: bool = False
+    ) -> Migration:
+        """Return one migration; with ``token``, ``result.url`` carries its token.
+
+        With ``changes`` it says what changed at its source since, which takes some seconds at most.
+        """
         ...
 
     async def list(
@@ -98,6 +103,10 @@ class MigrationApi(Protocol):
 
     async def sweep(self) -> Sequence[Orphan]:
         """Remove the orphans; return what was removed."""
+        ...
+
+    async def adopt(self) -> Sequence[Migration]:
+        """Take launched shares that only the engine knows into the record; return them."""
         ...
 
     async def doctor(self) -> ServiceReport:

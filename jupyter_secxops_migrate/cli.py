@@ -13,10 +13,11 @@ Nothing slow is imported before a command needs it: ``--help`` answers at once.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from enum import IntEnum
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,6 +32,7 @@ from .errors import (
     Refusal,
     SecxopsError,
 )
+from .printable import printable
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -99,7 +101,10 @@ def run(arguments: Sequence[str], connect: Connect | None = None) -> int:
     except click.exceptions.Abort:
         return Exit.INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        for line in said.getvalue().removesuffix("\n").split("\n"):
+            talk.say(printable(line))
         return Exit.USAGE
     except KeyboardInterrupt:
         talk.say("Stopped.")
@@ -194,19 +199,6 @@ class Talk:
 # --------------------------------------------------------------------------- options
 
 
-def _size(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
-    if value is None:
-        return None
-    from .model import parse_size
-
-    try:
-        size = parse_size(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-    assert isinstance(size, int)
-    return size
-
-
 def _absolute(path: str, source: PodSource | None) -> str:
     """Return what a path means: from here, as the service has another current folder, or in a pod.
 
@@ -289,6 +281,13 @@ data_option = click.option(
     shell_complete=_folders,
     help="A data folder to take along; may be given several times.",
 )
+keep_option = click.option(
+    "--keep",
+    metavar="PATH",
+    multiple=True,
+    help="Copy this although it may hold credentials: a path from the project's folder, or an absolute one; "
+    "may be given several times.",
+)
 pod_option = click.option(
     "--pod",
     "source",
@@ -312,39 +311,103 @@ def request_options(
     return decorate
 
 
+def _mounts(
+    words: Sequence[str], project: str, data: Sequence[str], source: PodSource | None
+) -> dict[str, str]:
+    """Read ``PATH=MOUNT`` where PATH is the project or one of the data; either may hold a ``=``.
+
+    Raises
+    ------
+    click.UsageError
+        It names neither.
+    """
+    known = {_absolute(path, source) for path in (project, *data)}
+    found = {}
+    for word in words:
+        parts = word.split("=")
+        splits = [("=".join(parts[:n]), "=".join(parts[n:])) for n in range(1, len(parts))]
+        meant = [
+            (path, mount)
+            for given, mount in splits
+            if given and (path := _absolute(given, source)) in known
+        ]
+        if not meant:
+            raise click.UsageError(
+                f"--mount {word!r} has to be PATH=MOUNT, where PATH is the project or one of --data."
+            )
+        path, mount = meant[-1]
+        found[path] = mount
+    return found
+
+
+def _option(field: str) -> str:
+    """Return what a field of a request is called here."""
+    name = field.partition(".")[0]
+    others = {"project": "PROJECT", "mounts": "--mount", "source": "--pod"}
+    return others.get(name, f"--{name.replace('_', '-')}")
+
+
+@contextmanager
+def _as_typed(project: str, data: Sequence[str], source: PodSource | None) -> Iterator[None]:
+    """Say of a folder that is not there as what it was typed, and where it was looked for."""
+    try:
+        yield
+    except NoSuchPath as error:
+        typed = {_absolute(project, source): "PROJECT"}
+        typed |= {_absolute(path, source): "--data" for path in data}
+        if (option := typed.get(str(error.params.get("path")))) is not None:
+            error.message = f"{option}: {error.message}"
+        here = f"the folder {printable(os.getcwd())}"  # noqa: PTH109 - text
+        where = f"the pod {source.pod}" if source else here
+        error.hint = f"Check the path; it was looked for in {where}."
+        if not source:
+            error.hint = f"Check the path; a relative one starts at {here}."
+        raise
+
+
 def _with_request(command: Callable[..., Any], default: str | None) -> Callable[..., Any]:
     @wraps(command)
     def with_request(
         project: str,
         data: tuple[str, ...],
+        mount: tuple[str, ...],
+        keep: tuple[str, ...],
+        keep_owners: bool,
         source: PodSource | None,
-        cpu: float | None,
-        memory: int | None,
-        gpu: int,
+        cpu: str | None,
+        memory: str | None,
+        gpu: str,
         name: str | None,
         version: str | None,
+        dockerfile: str | None,
         **others: Any,
     ) -> Any:
         from pydantic import ValidationError
 
+        from .fields import wrong_fields
         from .model import ShareRequest
 
+        asked = {
+            "project": _absolute(project, source),
+            "data": [_absolute(path, source) for path in data],
+            "mounts": _mounts(mount, project, data, source),
+            "keep": list(keep),
+            "keep_owners": keep_owners,
+            "source": source,
+            "cpu": cpu,
+            "memory": memory,
+            "gpu": gpu,
+            "name": name,
+            "version": version,
+            "dockerfile": dockerfile and os.path.normpath(dockerfile),
+        }
         try:
-            request = ShareRequest(
-                project=_absolute(project, source),
-                data=[_absolute(path, source) for path in data],
-                source=source,
-                cpu=cpu,
-                memory=memory,
-                gpu=gpu,
-                name=name,
-                version=version,
-            )
+            request = ShareRequest.model_validate(asked)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise click.UsageError(f"{field}: {first['msg']}") from None
-        return command(request=request, **others)
+            path, said = wrong_fields(error)[0]
+            raise click.UsageError(said.replace(path, _option(path), 1) + ".") from None
+        with _as_typed(project, data, source):
+            return command(request=request, **others)
 
     known: dict[str, Any] = {} if default is None else {"default": default}
     for option in reversed(
@@ -355,12 +418,30 @@ def _with_request(command: Callable[..., Any], default: str | None) -> Callable[
                 **known,
             ),
             data_option,
+            click.option(
+                "--mount",
+                metavar="PATH=MOUNT",
+                multiple=True,
+                help="Where the copy has the project or a data folder; may be given several times.",
+            ),
+            keep_option,
+            click.option(
+                "--keep-owners",
+                is_flag=True,
+                help="Leave files of other accounts to them, not to the copy's user.",
+            ),
             pod_option,
-            click.option("--cpu", type=float, metavar="N", help="CPUs, such as 2 or 0.5."),
-            click.option("--memory", metavar="SIZE", callback=_size, help="Such as 2G or 512M."),
-            click.option("--gpu", type=int, default=0, metavar="N", help="GPUs."),
+            # The request's own rules judge the numbers, so that every client says the same of them.
+            click.option("--cpu", metavar="N", help="CPUs, such as 2 or 0.5."),
+            click.option("--memory", metavar="SIZE", help="Such as 2G or 512M."),
+            click.option("--gpu", default="0", metavar="N", help="GPUs."),
             click.option("--name", help="The share's name; made of project and date otherwise."),
             click.option("--version", metavar="REF", help="A local git commit, tag or branch."),
+            click.option(
+                "--dockerfile",
+                metavar="PATH",
+                help="Where in the project its Dockerfile is, such as binder/Dockerfile.",
+            ),
         )
     ):
         with_request = option(with_request)
@@ -511,7 +592,8 @@ def check(talk: Talk, project: str, data: tuple[str, ...], source: PodSource | N
     """Show the environment of PROJECT as it is now; touches nothing."""
     folder = _absolute(project, source)
     folders = [_absolute(path, source) for path in data]
-    environment = talk.call(lambda api: api.environment(folder, folders, source))
+    with _as_typed(project, data, source):
+        environment = talk.call(lambda api: api.environment(folder, folders, source))
     if talk.json:
         talk.document(environment)
     else:
@@ -573,7 +655,7 @@ def show(talk: Talk, wanted: str) -> None:
     """Show one share: its steps, its proof, its address."""
 
     async def work(api: MigrationApi) -> Migration:
-        return await api.get((await find(api, wanted)).id, token=True)
+        return await api.get((await find(api, wanted)).id, token=True, changes=True)
 
     migration = talk.call(work)
     if talk.json:
@@ -591,7 +673,6 @@ def show(talk: Talk, wanted: str) -> None:
 @click.pass_obj
 def logs(talk: Talk, wanted: str, follow: bool) -> None:
     """Print a share's log: the build's output, and what the copy and the launch said."""
-    from .terminal import printable
 
     lines: list[str] = []
 
@@ -625,7 +706,6 @@ def logs(talk: Talk, wanted: str, follow: bool) -> None:
 def cancel(talk: Talk, wanted: str, no_wait: bool) -> Exit:
     """End a share that is under way; what it made is removed."""
     from .model import MigrationState
-    from .terminal import printable
 
     async def work(api: MigrationApi) -> Migration:
         migration = await api.cancel((await find(api, wanted)).id)
@@ -711,7 +791,6 @@ def start(talk: Talk, wanted: str) -> None:
 @click.pass_obj
 def delete(talk: Talk, wanted: str, yes: bool) -> Exit:
     """Delete a share: its container, its copies, and its image if nothing else uses it."""
-    from .terminal import printable
 
     migration = talk.call(lambda api: find(api, wanted))
     name = printable(migration.name)
@@ -732,10 +811,26 @@ def delete(talk: Talk, wanted: str, yes: bool) -> Exit:
 
 @commands.command()
 @click.option("--remove", is_flag=True, help="Remove what is listed.")
+@click.option("--adopt", is_flag=True, help="Take shares whose record was lost back into it.")
 @json_option
 @click.pass_obj
-def sweep(talk: Talk, remove: bool) -> None:
-    """List what belongs to no share any more: containers, volumes, images."""
+def sweep(talk: Talk, remove: bool, adopt: bool) -> None:
+    """List what belongs to no share any more: containers, volumes, images.
+
+    Where a cluster has shares whose record was lost with a pod, `--adopt` takes them back: they are listed
+    again, and can be opened, stopped and deleted. What was proven of them is not known any more.
+    """
+    if remove and adopt:
+        raise click.UsageError("Give --remove or --adopt, not both.")
+    if adopt:
+        taken = talk.call(lambda api: api.adopt())
+        if talk.json:
+            talk.document(taken)
+        else:
+            from .terminal import show_adopted
+
+            show_adopted(talk.out, taken)
+        return
     found = talk.call(lambda api: api.sweep() if remove else api.orphans())
     if talk.json:
         talk.document(found)

@@ -16,15 +16,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
-from .errors import NotFound, SecxopsError, ServiceUnavailable, WrongState
+from .errors import (
+    LockAbandoned,
+    NotFound,
+    SecxopsError,
+    ServiceStopped,
+    ServiceUnavailable,
+    StoreLocked,
+    WrongState,
+)
 from .model import (
     Environment,
     Event,
@@ -35,10 +43,13 @@ from .model import (
     ServiceReport,
     ShareRequest,
 )
-from .runtime import API, Runtime, try_lock, version
+from .processes import Standing, holder, standing
+from .runtime import API, ERROR_FD, Runtime, try_lock, version
 
 if TYPE_CHECKING:
     import httpx
+
+T = TypeVar("T")
 
 # `python -m` without the current folder on the module path would need Python 3.11; the service is
 # started in its own data folder instead, so that no project's module is taken for one of ours.
@@ -47,11 +58,19 @@ EXIT_LOCKED = 75
 # It takes two to three; several times that where the machine is busy.
 START_SECONDS = 30.0
 REPLACE_SECONDS = 3.0
+# For a lock that nobody will give back.
+ABANDONED_SECONDS = 3.0
+# How often somebody who waits for an answer looks whether the service can give one.
+LOOK_SECONDS = 2.0
+# A debugger stops a process for a moment, now and then.
+STOPPED_SECONDS = 0.3
 # A plan walks the project, and a delete waits for a container to end.
 ANSWER_SECONDS = 300.0
 # Three keep-alives of the stream.
 SILENCE_SECONDS = 45.0
 TRIES = 4
+# One error as JSON; a pipe holds as much without a reader.
+_TOLD_BYTES = 65536
 
 
 # --------------------------------------------------------------------------- starting the service
@@ -80,20 +99,25 @@ def ensure_service(
     ------
     ServiceUnavailable
         It did not start; the error names its log file.
+    ServiceElsewhere
+        The folder is in use by the service of another container.
+    ServiceStopped
+        It is there, and suspended.
+    LockAbandoned
+        Its lock is held by a process that is not there any more.
+    SecxopsError
+        What it said why it can't start: its record is damaged, its settings are wrong.
     """
     runtime = runtime or Runtime.find()
     deadline = time.monotonic() + timeout
+    insist_it_runs(runtime)
     if runtime.listener() is not None and not _older(runtime):
         return
     runtime.make()
-    lock = os.open(runtime.start_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    lock = runtime.open_lock(runtime.start_lock)
     try:
-        while not try_lock(lock):
-            if time.monotonic() > deadline:
-                raise ServiceUnavailable(
-                    "Another client is still starting it.", log=str(runtime.log)
-                )
-            time.sleep(0.02)
+        if not _our_turn(runtime, lock, deadline):
+            return
         if runtime.listener() is not None and not (_older(runtime) and _retire(runtime)):
             return
         _start(runtime, command, deadline)
@@ -101,49 +125,169 @@ def ensure_service(
         os.close(lock)
 
 
+def insist_it_runs(runtime: Runtime) -> None:
+    """Return at once, unless the service's process is suspended.
+
+    Raises
+    ------
+    ServiceStopped
+        It is, and that not only for a moment.
+    """
+    pid = runtime.stopped()
+    if pid is None:
+        return
+    time.sleep(STOPPED_SECONDS)
+    if runtime.stopped() == pid:
+        raise ServiceStopped(pid=pid)
+
+
+def _our_turn(runtime: Runtime, lock: int, deadline: float) -> bool:
+    """Wait for the lock of who starts the service; whether there is something left to do.
+
+    Nobody waits long for a client that was suspended while it had it, or whose child has it still: the
+    service's own lock sees to it that there is one service.
+    """
+    there_at = time.monotonic()
+    while not try_lock(lock):
+        now = time.monotonic()
+        insist_it_runs(runtime)
+        if runtime.listener() is not None and not _older(runtime):
+            return False
+        if holder(runtime.start_lock)[1] not in (Standing.STOPPED, Standing.ENDED):
+            there_at = now
+        if now - there_at > ABANDONED_SECONDS:
+            return True
+        if now > deadline:
+            raise ServiceUnavailable("Another client is still starting it.", log=str(runtime.log))
+        time.sleep(0.02)
+    return True
+
+
 def _start(runtime: Runtime, command: Sequence[str], deadline: float) -> None:
-    child = _spawn(runtime, command)
+    if not _wait_for_lock(runtime, deadline):
+        return
+    started = _Started(runtime, command)
     pause = 0.01
-    while runtime.listener() is None:
-        if time.monotonic() > deadline:
-            raise ServiceUnavailable(
-                "It was started and does not listen yet.", log=str(runtime.log)
-            )
-        status = child.poll()
-        if status == EXIT_LOCKED:
-            # The one before is still ending, or one started by hand does not listen yet.
-            time.sleep(0.2)
-            child = _spawn(runtime, command)
-        elif status is not None:
-            raise ServiceUnavailable(
-                f"It was started and ended with status {status}.", log=str(runtime.start_log)
-            )
-        time.sleep(pause)
-        pause = min(0.05, 1.5 * pause)
-
-
-def _spawn(runtime: Runtime, command: Sequence[str]) -> subprocess.Popen[bytes]:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    errors = os.open(runtime.start_log, flags, 0o600)
     try:
-        child = subprocess.Popen(
-            list(command),
-            cwd=runtime.data,
-            env={**os.environ, "SECXOPS_DATA_DIR": os.fspath(runtime.data)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise ServiceUnavailable(
-            f"It can't be started: {error.strerror}.", log=str(runtime.log)
-        ) from None
+        while runtime.listener() is None:
+            _insist_it_can_start(runtime, started)
+            status = started.child.poll()
+            if status == EXIT_LOCKED:
+                # Somebody else was quicker: one who starts it by hand.
+                if not _wait_for_lock(runtime, deadline):
+                    return
+                started.close()
+                started = _Started(runtime, command)
+            elif status is not None:
+                raise started.error() or ServiceUnavailable(
+                    f"It was started and ended with status {status}.", log=str(runtime.start_log)
+                )
+            if time.monotonic() > deadline:
+                raise ServiceUnavailable(
+                    "It was started and does not listen yet.", log=str(runtime.log)
+                )
+            time.sleep(pause)
+            pause = min(0.05, 1.5 * pause)
     finally:
-        os.close(errors)
-    # A client that lives longer than the service (a Jupyter server) leaves no zombie.
-    threading.Thread(target=child.wait, name="secxops-service-reaper", daemon=True).start()
-    return child
+        started.close()
+
+
+def _wait_for_lock(runtime: Runtime, deadline: float) -> bool:
+    """Wait while another service has the lock; whether one is to be started then.
+
+    One that has it is still ending, or does not listen yet.
+    """
+    there_at = time.monotonic()
+    while runtime.locked():
+        if runtime.listener() is not None:
+            return False
+        now = time.monotonic()
+        runtime.insist_on_own_lock()
+        insist_it_runs(runtime)
+        pid, found = holder(runtime.lock)
+        if found is not Standing.ENDED:
+            there_at = now
+        if now - there_at > ABANDONED_SECONDS:
+            raise LockAbandoned(pid=pid, lock=str(runtime.lock))
+        if now > deadline:
+            raise StoreLocked(pid=pid)
+        time.sleep(0.05)
+    return True
+
+
+def _insist_it_can_start(runtime: Runtime, started: _Started) -> None:
+    insist_it_runs(runtime)
+    # Until it has the lock, only who started it knows it.
+    pid = started.child.pid
+    if standing(pid) is Standing.STOPPED:
+        time.sleep(STOPPED_SECONDS)
+        if standing(pid) is Standing.STOPPED:
+            raise ServiceStopped(pid=pid)
+
+
+class _Started:
+    """A service's process that was started, and what it says why it can't serve.
+
+    Raises
+    ------
+    ServiceUnavailable
+        There is no such program.
+    """
+
+    def __init__(self, runtime: Runtime, command: Sequence[str]) -> None:
+        self._told, telling = os.pipe()
+        try:
+            with _start_log(runtime) as said:
+                self.child = subprocess.Popen(
+                    list(command),
+                    cwd=runtime.data,
+                    env={
+                        **os.environ,
+                        "SECXOPS_DATA_DIR": os.fspath(runtime.data),
+                        ERROR_FD: str(telling),
+                    },
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=said,
+                    pass_fds=(telling,),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            os.close(self._told)
+            raise ServiceUnavailable(
+                f"It can't be started: {error.strerror}.", log=str(runtime.log)
+            ) from None
+        finally:
+            os.close(telling)
+        # A client that lives longer than the service (a Jupyter server) leaves no zombie.
+        threading.Thread(target=self.child.wait, name="secxops-service-reaper", daemon=True).start()
+
+    def error(self) -> SecxopsError | None:
+        """Return why it could not serve, if it has ended and said so."""
+        os.set_blocking(self._told, False)
+        try:
+            found = json.loads(os.read(self._told, _TOLD_BYTES))
+        except (OSError, ValueError):
+            return None
+        return SecxopsError.from_dict(found) if isinstance(found, dict) else None
+
+    def close(self) -> None:
+        """Listen no more; the process goes on."""
+        os.close(self._told)
+
+
+@contextmanager
+def _start_log(runtime: Runtime) -> Iterator[int]:
+    """Open what the service writes its standard error to; nothing, where no file can be made."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        said = os.open(runtime.start_log, flags, 0o600)
+    except OSError:
+        said = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        yield said
+    finally:
+        os.close(said)
 
 
 def _older(runtime: Runtime) -> bool:
@@ -233,6 +377,7 @@ class Connection:
         if self._runtime is None:
             self._runtime = Runtime.find()
         if self._http is None:
+            self._runtime.listener()  # which is in this container, if there is one
             self._socket = self._runtime.address()
             # No proxy of the environment is asked for a socket, and no certificate is read.
             self._http = httpx.AsyncClient(
@@ -283,18 +428,21 @@ class Connection:
         ------
         ServiceUnavailable
             Nobody answers, also not after a restart.
+        ServiceStopped
+            The service of this account is suspended.
         """
         import httpx
 
         for attempt in range(TRIES):
             client = self._client()
+            await self._insist_it_runs()
             request = client.build_request(
                 method, path, params=list(params), headers=dict(headers or {}), content=content
             )
             if silence is not None:
                 request.extensions["timeout"] = {**request.extensions["timeout"], "read": silence}
             try:
-                response = await client.send(request, stream=True)
+                response = await self.watched(client.send(request, stream=True))
                 break
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 cause = "Nobody listens."
@@ -315,6 +463,36 @@ class Connection:
         finally:
             await response.aclose()
 
+    async def watched(self, answer: Awaitable[T]) -> T:
+        """Wait for something of the service's while its process runs.
+
+        Raises
+        ------
+        ServiceStopped
+            It is suspended.
+        """
+        waiting = asyncio.ensure_future(answer)
+        try:
+            while not (await asyncio.wait({waiting}, timeout=LOOK_SECONDS))[0]:
+                await self._insist_it_runs()
+            return waiting.result()
+        finally:
+            if not waiting.done():
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
+
+    async def pieces(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield what comes of a stream of the service's; raises as `watched` does."""
+        with suppress(StopAsyncIteration):
+            while True:
+                yield await self.watched(body.__anext__())
+
+    async def _insist_it_runs(self) -> None:
+        runtime = self._runtime
+        # A look takes no time, except where it is suspended.
+        if self._remote is None and runtime is not None and runtime.stopped() is not None:
+            await asyncio.to_thread(insist_it_runs, runtime)
+
     def _unavailable(self, cause: str) -> ServiceUnavailable:
         log = str(self._runtime.log) if self._runtime is not None else "on the server"
         return ServiceUnavailable(cause, log=log)
@@ -333,7 +511,7 @@ class Connection:
         for attempt in range(TRIES):
             async with self.call(method, path, **options) as response:
                 try:
-                    body = await response.aread()
+                    body = await self.watched(response.aread())
                 except httpx.TransportError as error:
                     if not repeat or attempt == TRIES - 1:
                         raise self._unavailable(
@@ -467,10 +645,13 @@ class MigrationClient:
             content=request.model_dump_json(exclude_defaults=True).encode(),
         )
 
-    async def get(self, migration_id: str, *, token: bool = False) -> Migration:
+    async def get(
+        self, migration_id: str, *, token: bool = False, changes: bool = False
+    ) -> Migration:
         """Return one migration; with ``token``, ``result.url`` carries its token."""
+        params = [("changes", "true")] if changes else []
         found = Migration.model_validate_json(
-            await self._connection.read("GET", _path(migration_id))
+            await self._connection.read("GET", _path(migration_id), params=params)
         )
         if not token and found.result is not None and found.result.url is not None:
             found.result.url = found.result.url.partition("?")[0]
@@ -507,7 +688,9 @@ class MigrationClient:
                 ) as response:
                     if not response.is_success:
                         raise error_of(response.status_code, await response.aread())
-                    async for number, kind, data in frames(response.aiter_bytes()):
+                    async for number, kind, data in frames(
+                        self._connection.pieces(response.aiter_bytes())
+                    ):
                         failures = 0
                         if kind == "end":
                             return
@@ -582,6 +765,11 @@ class MigrationClient:
         """Remove the orphans; return what was removed."""
         body = await self._connection.read("DELETE", "orphans")
         return [Orphan.model_validate(item) for item in json.loads(body)]
+
+    async def adopt(self) -> Sequence[Migration]:
+        """Take launched shares that only the engine knows into the record; return them."""
+        body = await self._connection.read("POST", "orphans")
+        return [Migration.model_validate(item) for item in json.loads(body)]
 
     async def doctor(self) -> ServiceReport:
         """Check the service, its engine and its surroundings."""

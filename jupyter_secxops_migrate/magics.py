@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import io
+import json
+import os
 import shlex
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -23,17 +25,17 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.display import display
 from rich.console import Console
-from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from .api import MigrationApi
+from .cells import bundle
 from .cli import Connect, find, lines_of, own_service, request_options
 from .errors import SecxopsError
 from .model import Event, Migration, ShareRequest, Step, StepName, StepState
+from .printable import counted, printable
 from .terminal import (
     Watch,
     plain,
-    printable,
     progress_line,
     show_error,
     show_list,
@@ -48,22 +50,8 @@ T = TypeVar("T")
 
 UPDATES_PER_SECOND = 4
 LOG_LINES = 200
-WIDTH = 110
-
-_THEME = TerminalTheme(
-    (136, 136, 136),
-    (136, 136, 136),
-    [
-        *((128, 128, 128), (208, 60, 60), (40, 140, 80), (176, 128, 20)),
-        *((60, 120, 216), (160, 80, 190), (20, 135, 155), (128, 128, 128)),
-    ],
-)
-"""Colours that can be read on JupyterLab's light and on its dark theme."""
-
-_DIM = 'style="color: #888888; text-decoration-color: #888888"'
-"""How rich writes what is dim; no grey can be read on both themes, half-seen text can."""
-
-_HTML = '<pre style="white-space: pre-wrap; line-height: 1.35">{code}</pre>'
+MOST_READ = 64 * 1024 * 1024
+"""Bytes of a notebook's file that are read to see whether it is saved."""
 
 
 class Failed(Exception):
@@ -79,15 +67,30 @@ class Failed(Exception):
         return [*said, f"  {printable(self.error.hint)}"] if self.error.hint else said
 
 
-def bundle(show: Callable[[Console], None]) -> dict[str, str]:
-    """Return what ``show`` prints, as text and as HTML in which everything is escaped."""
-    console = Console(
-        record=True, file=io.StringIO(), width=WIDTH, highlight=False, force_jupyter=False
-    )
-    show(console)
-    html = console.export_html(theme=_THEME, code_format=_HTML, inline_styles=True, clear=False)
-    html = html.replace(_DIM, 'style="opacity: 0.7"')
-    return {"text/plain": console.export_text().rstrip("\n"), "text/html": html}
+def own_notebook() -> Path | None:
+    """Return the notebook of this kernel, None where its server does not say, or it is no file here."""
+    said = Path(os.environ.get("JPY_SESSION_NAME", ""))
+    path = said if said.is_absolute() else Path.cwd() / said.name
+    return path if path.suffix == ".ipynb" and path.is_file() else None
+
+
+def is_unsaved(notebook: Path, asked_by: Mapping[str, Any]) -> bool:
+    """Return whether the cell that runs is not in the notebook's file as it is.
+
+    A kernel knows of no other changes; nor of these where it is not a notebook that asks.
+    """
+    wanted = asked_by.get("metadata", {}).get("cellId")
+    code = asked_by.get("content", {}).get("code")
+    try:
+        if wanted is None or code is None or notebook.stat().st_size > MOST_READ:
+            return False
+        cells = json.loads(notebook.read_bytes())["cells"]
+        known = [(cell.get("id"), "".join(cell["source"])) for cell in cells]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    # Notebooks of an older format keep no ids.
+    has_ids = any(name is not None for name, _ in known)
+    return (wanted if has_ids else None, code) not in known
 
 
 class Live:
@@ -101,7 +104,7 @@ class Live:
 
     def __init__(self, migration: Migration) -> None:
         self.migration = migration
-        self.steps: dict[StepName, Step] = {step.name: step for step in migration.steps}
+        self.steps: dict[str, Step] = {step.name: step for step in migration.steps}
         self.error: SecxopsError | None = None
         self._handle: Any = None
         self._changed = False
@@ -184,11 +187,24 @@ class Desk:
         Opens the API.
     notebook
         Whether outputs can change after they were shown; in a console they can't.
+    asked_by
+        Gives the message by which the cell that runs was asked for.
     """
 
-    def __init__(self, connect: Connect, notebook: bool) -> None:
+    def __init__(
+        self, connect: Connect, notebook: bool, asked_by: Callable[[], Mapping[str, Any]] = dict
+    ) -> None:
         self.connect = connect
         self.notebook = notebook
+        self._asked_by = asked_by
+
+    def with_notebook(self, request: ShareRequest) -> ShareRequest:
+        """Return a request that says which notebook it came from, and whether that is saved as it is."""
+        front = own_notebook()
+        if front is None or request.source is not None:
+            return request
+        unsaved = [str(front)] if is_unsaved(front, self._asked_by()) else []
+        return request.model_copy(update={"front": str(front), "unsaved": unsaved})
 
     def call(self, work: Callable[[MigrationApi], Awaitable[T]]) -> T:
         """Do the work and return its result; an interrupt ends it."""
@@ -227,10 +243,10 @@ class Desk:
         thread.start()
         return thread
 
-    def show(self, what: Callable[[Console], None]) -> None:
-        """Show something that stays as it is."""
+    def show(self, what: Callable[[Console], None], *, log: bool = False) -> None:
+        """Show something that stays as it is; ``log`` is what programs wrote."""
         if self.notebook:
-            display(bundle(what), raw=True)  # type: ignore[no-untyped-call]
+            display(bundle(what, log=log), raw=True)  # type: ignore[no-untyped-call]
         else:
             what(Console(highlight=False))
 
@@ -336,6 +352,7 @@ project_options = request_options(project=".")
 @click.pass_obj
 def plan(desk: Desk, request: ShareRequest) -> None:
     """Show what a share of PROJECT would do; touches nothing."""
+    request = desk.with_notebook(request)
     found = desk.call(lambda api: api.plan(request))
     desk.show(lambda console: show_plan(console, found))
 
@@ -349,6 +366,7 @@ def share(desk: Desk, request: ShareRequest, wait: bool) -> None:
     from uuid import uuid4
 
     key = uuid4().hex
+    request = desk.with_notebook(request)
     desk.follow(desk.call(lambda api: api.share(request, key)), wait)
 
 
@@ -366,7 +384,7 @@ def status(desk: Desk, wanted: str | None) -> None:
         return
 
     async def work(api: MigrationApi) -> Migration:
-        return await api.get((await find(api, wanted)).id)
+        return await api.get((await find(api, wanted)).id, changes=True)
 
     migration = desk.call(work)
     if migration.state.final or not desk.notebook:
@@ -393,11 +411,13 @@ def log(desk: Desk, wanted: str | None, everything: bool) -> None:
 
     def show(console: Console) -> None:
         if left_out:
-            console.print(plain(f"… {left_out:,} lines before; --all shows them", "dim"))
+            console.print(
+                plain(f"… {counted(left_out, 'line', 'lines')} before; --all shows all", "dim")
+            )
         for line in lines[left_out:] or ["Nothing in it yet."]:
             console.print(plain(line), soft_wrap=True)
 
-    desk.show(show)
+    desk.show(show, log=True)
 
 
 @magic.command()
@@ -443,7 +463,9 @@ class SecxopsMagics(Magics):
 
     def __init__(self, shell: InteractiveShell, connect: Connect | None = None) -> None:
         super().__init__(shell)
-        self.desk = Desk(connect or own_service, notebook=hasattr(shell, "kernel"))
+        kernel = getattr(shell, "kernel", None)
+        asked_by = dict if kernel is None else kernel.get_parent
+        self.desk = Desk(connect or own_service, kernel is not None, asked_by)
 
     @line_magic
     def secxops(self, line: str) -> None:

@@ -7,12 +7,22 @@ Sizes are bytes, times are UTC and written as RFC 3339, CPUs are cores (2.5), pe
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime, timezone
 from enum import Enum
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+)
+
+from .printable import counted
 
 __all__ = [
     "Check",
@@ -92,8 +102,20 @@ Bytes = Annotated[int, Field(ge=0, le=2**60)]
 Memory = Annotated[int, BeforeValidator(parse_size), Field(ge=64 * 1024**2, le=2**50)]
 Text = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_no_control_characters)]
 Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_control_characters)]
+Ref = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_no_control_characters)]
 # Names of files may hold any character but this one, which no system call takes.
 Path_ = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_no_nul)]
+
+
+def _inside(value: str) -> str:
+    if value.startswith("/") or {"", ".", ".."} & set(value.split("/")):
+        raise ValueError("not a path inside the project")
+    return value
+
+
+Inside = Annotated[
+    str, Field(min_length=1, max_length=1000), AfterValidator(_no_nul), AfterValidator(_inside)
+]
 
 
 class _Model(BaseModel):
@@ -126,18 +148,27 @@ class ShareRequest(_Model):
 
     ``source`` names the pod in which they are, where that is not the service's own place; they are
     absolute then. ``mounts`` says where a project or data path is to be mounted instead of the planned place
-    (keys are the paths as given in ``project`` and ``data``). ``labels``, ``recipient`` and
-    ``expiry`` are reserved.
+    (keys are the paths as given in ``project`` and ``data``). ``keep`` names files that are copied although
+    they may hold credentials; relative paths are the project's. ``keep_owners`` leaves
+    files of others than the folder's owner to them; without it, the copy's user gets everything. ``unsaved``
+    names documents with changes that are only in an editor; the plan says which of them the copy has as they
+    were last saved. ``dockerfile`` is the Dockerfile's path in the project, ``Dockerfile`` by default. ``front`` is the document that the copy opens with, if it arrives. ``labels``,
+    ``recipient`` and ``expiry`` are reserved.
     """
 
     project: Path_
     data: list[Path_] = Field(default_factory=list, max_length=32)
     name: Name | None = None
-    version: Name | None = None
+    version: Ref | None = None
     cpu: Annotated[float, Field(gt=0, le=4096)] | None = None
     memory: Memory | None = None
     gpu: Annotated[int, Field(ge=0, le=64)] = 0
     mounts: dict[str, Path_] = Field(default_factory=dict, max_length=33)
+    keep: list[Path_] = Field(default_factory=list, max_length=1000)
+    keep_owners: bool = False
+    dockerfile: Inside | None = None
+    unsaved: list[Path_] = Field(default_factory=list, max_length=200)
+    front: Path_ | None = None
     source: PodSource | None = None
     labels: dict[str, Text] | None = None
     recipient: Name | None = None
@@ -150,7 +181,10 @@ class ShareRequest(_Model):
 class Folder(_Record):
     """A tree of files at the source: the project's code, or one data folder.
 
-    ``mount`` is where the source has it mounted (None on a host, which has no mount).
+    ``mount`` is where the source has it mounted (None on a host, which has no mount). ``disk`` is how
+    many of its bytes take room on a disk (a sparse file has fewer than it is large); None if nobody knows.
+    ``transient`` is how many of its files programs make and remove by themselves
+    (`environment.arrives.is_transient`); None if nobody knows.
     """
 
     path: str
@@ -158,15 +192,21 @@ class Folder(_Record):
     mount: str | None = None
     files: int = 0
     bytes: Bytes = 0
+    disk: Bytes | None = None
+    transient: int | None = None
 
 
 class ProjectVersion(_Record):
-    """Which version of the project is there: its git commit, or nothing but the files."""
+    """Which version of the project is there: its git commit, or nothing but the files.
+
+    ``changes_known`` is False where git's index can't be read here, so that nothing is said of changes.
+    """
 
     commit: str | None = None
     branch: str | None = None
     dirty_files: list[str] = Field(default_factory=list)
     dirty_count: int = 0
+    changes_known: bool = True
 
     @property
     def label(self) -> str:
@@ -174,7 +214,9 @@ class ProjectVersion(_Record):
         if self.commit is None:
             return "no git"
         parts = f"{self.branch or 'detached'} @ {self.commit[:7]}"
-        return f"{parts} · {self.dirty_count} files changed" if self.dirty_count else parts
+        if not self.dirty_count:
+            return parts
+        return f"{parts} · {counted(self.dirty_count, 'file', 'files')} changed"
 
 
 class NodeCapacity(_Record):
@@ -230,7 +272,11 @@ class Finding(_Record):
 
 
 class CopiedItem(_Record):
-    """A row of *Copied*: ``role`` is ``code``, ``data`` or ``packages``."""
+    """A row of *Copied*: ``role`` is ``code``, ``data`` or ``packages``.
+
+    ``transient`` of its files are such as programs make and remove by themselves, in ``.git`` for one; None
+    where nobody knows.
+    """
 
     role: Literal["code", "data", "packages"]
     name: str
@@ -238,16 +284,23 @@ class CopiedItem(_Record):
     mount: str | None = None
     files: int | None = None
     bytes: Bytes | None = None
+    transient: int | None = None
 
 
 class NotCopiedItem(_Record):
-    """A row of *Not copied*, with the reason in words; ``code`` is empty where only words are known."""
+    """A row of what does not arrive, or arrives changed, with the reason in words.
+
+    ``code`` is empty where only words are known. ``files`` and ``bytes`` are what the row stands for:
+    the files below a folder, or those of a row that sums many up; one file where ``files`` is None.
+    ``keep`` is the path by which a request's ``keep`` has it copied all the same; None where it can't be.
+    """
 
     name: str
     reason: str
     code: str = ""
     files: int | None = None
     bytes: Bytes | None = None
+    keep: str | None = None
 
 
 class Route(str, Enum):
@@ -260,7 +313,8 @@ class Route(str, Enum):
 class Plan(_Record):
     """What will happen, decided before anything is touched.
 
-    ``node`` is where the environment will be; for a move where it is expected, empty where nobody can
+    ``not_copied`` has what will not arrive, ``changed`` what will arrive otherwise than it is, and ``kept``
+    what may hold credentials and is copied as the request names it. ``node`` is where the environment will be; for a move where it is expected, empty where nobody can
     say. ``placement`` has the numbers of a cluster's nodes by which that was decided, ``terms`` what the
     scheduler is told.
     """
@@ -271,6 +325,8 @@ class Plan(_Record):
     reasons: list[Finding] = Field(default_factory=list)
     copied: list[CopiedItem] = Field(default_factory=list)
     not_copied: list[NotCopiedItem] = Field(default_factory=list)
+    changed: list[NotCopiedItem] = Field(default_factory=list)
+    kept: list[NotCopiedItem] = Field(default_factory=list)
     warnings: list[Finding] = Field(default_factory=list)
     refusals: list[Finding] = Field(default_factory=list)
     version: ProjectVersion = Field(default_factory=ProjectVersion)
@@ -288,7 +344,7 @@ class Plan(_Record):
 
 
 class MigrationState(str, Enum):
-    """The state of a migration; the last three are final."""
+    """The state of an operation; the last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -304,7 +360,7 @@ class MigrationState(str, Enum):
 
 
 class StepName(str, Enum):
-    """The steps, in the order a person sees them."""
+    """The steps of a share, in the order a person sees them."""
 
     CHECK = "check"
     BUILD = "build"
@@ -325,13 +381,13 @@ class StepState(str, Enum):
 
 
 class Step(_Record):
-    """One step of a migration and how far it is.
+    """One step of an operation and how far it is.
 
-    ``done`` and ``total`` are in ``unit`` (``bytes``, ``instructions`` …); ``message`` is one
+    Its name is one of `StepName` where a share has it; other kinds have their own. ``done`` and ``total`` are in ``unit`` (``bytes``, ``instructions`` …); ``message`` is one
     line such as ``step 4/9 RUN pip install …``.
     """
 
-    name: StepName
+    name: Annotated[StepName | str, Field(union_mode="left_to_right")]
     state: StepState = StepState.WAITING
     started: datetime | None = None
     finished: datetime | None = None
@@ -352,16 +408,24 @@ class Place(_Record):
 
 
 class ImageResult(_Record):
-    """The image that was built. ``digest`` is its id, ``sha256:…``; ``size`` is in bytes."""
+    """The image that was built. ``digest`` is its id, ``sha256:…``; ``size`` is in bytes.
+
+    ``entrypoint`` says what becomes of its own entrypoint: it ``runs``, with JupyterLab as its argument,
+    is ``jupyter`` itself, is ``bypassed``, so that it was not run, or there is ``none``; empty where that is not known. ``command`` is ``replaced``
+    where the image's own command starts JupyterLab by way of another program that did not answer.
+    """
 
     reference: str
     digest: str
     size: Bytes
+    entrypoint: str = ""
+    command: str = ""
 
 
 class VolumeResult(_Record):
     """A volume that was copied. ``manifest`` is the BLAKE3 digest of its manifest, in hex.
 
+    ``skipped`` has what of its source is not in it, ``changed`` what is in it otherwise than there.
     ``route`` is ``clone`` where the storage made it and it was then compared, as every copy is;
     ``route_reason`` says why a cluster's volume was not cloned.
     """
@@ -374,6 +438,7 @@ class VolumeResult(_Record):
     manifest: str
     source: str | None = None
     skipped: list[NotCopiedItem] = Field(default_factory=list)
+    changed: list[NotCopiedItem] = Field(default_factory=list)
     route: Literal["copy", "clone"] = "copy"
     route_reason: str = ""
 
@@ -381,12 +446,25 @@ class VolumeResult(_Record):
 class Evidence(_Record):
     """The proof: what was built and runs, what left and arrived, what was seen of the nodes.
 
+    ``files_left`` and ``bytes_left`` are all files that were seen in the folders taken; 0 where an
+    earlier version made the share. ``left_out`` and ``changed`` sum up, a row for each reason, which of
+    them did not arrive and which arrived otherwise than they were.
+
     Each decision has its ``observations`` of the source's node, and on a cluster its ``placements``, as
-    `Plan.placement` has them: that of the plan first, then that before the launch.
+    `Plan.placement` has them: that of the plan first, then that before the launch. ``kept`` are the files
+    that may hold credentials and were copied because the request named them. ``owner_map`` has who got
+    what of whom, as uid:gid; ``*:*`` stands for everybody else. ``seen_inside`` are the copied files, folders
+    and links that the environment's own user sees where they should be; 0 where an earlier version made the
+    share.
     """
 
+    files_left: int = 0
+    bytes_left: Bytes = 0
     files_equal: int = 0
     bytes_equal: Bytes = 0
+    left_out: list[NotCopiedItem] = Field(default_factory=list)
+    changed: list[NotCopiedItem] = Field(default_factory=list)
+    seen_inside: int = 0
     differences: int = 0
     image_built: str | None = None
     image_running: str | None = None
@@ -394,17 +472,29 @@ class Evidence(_Record):
     observations: list[NodeCapacity] = Field(default_factory=list)
     placements: list[dict[str, Any]] = Field(default_factory=list)
     owner_map: dict[str, str] = Field(default_factory=dict)
+    kept: list[NotCopiedItem] = Field(default_factory=list)
     rebuilt_from_copy: bool = False
+
+    @property
+    def files_left_out(self) -> int:
+        """How many of the files that left did not arrive."""
+        return sum(row.files or 0 for row in self.left_out)
+
+    @property
+    def files_changed(self) -> int:
+        """How many arrived otherwise than they were."""
+        return sum(row.files or 0 for row in self.changed)
 
 
 class MigrationResult(_Record):
     """What a succeeded migration made. ``url`` has a token only where the owner asks for it.
 
-    Where ``connect`` is set, that command, run where the browser is, makes the address reachable.
+    ``front`` is the document that ``url`` opens, relative to the code; None where it opens none. Where ``connect`` is set, that command, run where the browser is, makes the address reachable.
     """
 
     url: str | None = None
     connect: str | None = None
+    front: str | None = None
     place: Place | None = None
     image: ImageResult | None = None
     volumes: list[VolumeResult] = Field(default_factory=list)
@@ -416,6 +506,7 @@ class EnvironmentStatus(str, Enum):
 
     STARTING = "starting"
     RUNNING = "running"
+    STOPPING = "stopping"
     STOPPED = "stopped"
     GONE = "gone"
 
@@ -426,8 +517,24 @@ class LaunchedEnvironment(_Record):
     status: EnvironmentStatus
 
 
+class SourceChanges(_Record):
+    """What was found changed at a share's source since it was copied, by names, sizes and times.
+
+    ``files`` are those that changed, came or went, ``first`` at most five of them. Without ``complete``
+    not all was looked at, and there may be more.
+    """
+
+    files: int = 0
+    first: list[str] = Field(default_factory=list)
+    complete: bool = True
+
+
 class Migration(_Record):
-    """The durable record of one share."""
+    """The durable record of one share.
+
+    ``adopted`` says that the record was lost and made anew of what the engine has: what was proven, and of
+    which folders, is not known any more. ``changes`` is only there where it was asked for and can be said.
+    """
 
     id: str
     owner: str
@@ -442,8 +549,10 @@ class Migration(_Record):
     plans: list[Plan] = Field(default_factory=list)
     steps: list[Step] = Field(default_factory=list)
     environment: LaunchedEnvironment | None = None
+    changes: SourceChanges | None = None
     result: MigrationResult | None = None
     error: Finding | None = None
+    adopted: bool = False
 
 
 class Event(_Record):
@@ -462,12 +571,20 @@ class Event(_Record):
     line: str | None = None
     status: EnvironmentStatus | None = None
 
+    @cached_property
+    def text(self) -> str:
+        """Itself as JSON; made once for all who follow."""
+        return json.dumps(self.model_dump(mode="json", exclude_none=True))
+
 
 # --------------------------------------------------------------------------- housekeeping
 
 
 class Orphan(_Record):
-    """An object of ours in the engine that no migration in the store accounts for."""
+    """An object of ours in the engine that no migration in the store accounts for.
+
+    ``adoptable`` says that its share can be taken into the record again; a sweep leaves it alone.
+    """
 
     kind: Literal[
         "container",
@@ -487,6 +604,7 @@ class Orphan(_Record):
     migration: str | None = None
     created: datetime | None = None
     bytes: Bytes | None = None
+    adoptable: bool = False
 
 
 class Check(_Record):

@@ -14,29 +14,36 @@ import logging
 import logging.handlers
 import os
 import signal
+import socket
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from jupyter_core.application import JupyterApp, NoStart
-from traitlets import Float, Integer, Unicode, default
+from traitlets import Float, Integer, TraitError, Unicode, default
+from traitlets.config.loader import ArgumentError
 
-from .errors import EngineUnknown, SecxopsError, StoreLocked
-from .runtime import Runtime, version
+from .errors import EngineUnknown, SecxopsError, ServiceElsewhere, SettingsUnusable, StoreLocked
+from .runtime import ERROR_FD, Runtime, this_container, version
 
 if TYPE_CHECKING:
     from .api import MigrationApi
-    from .engines.base import Engine
+    from .engines.roles import Engine
 
 # "Try again later" of sysexits.h: the store is another service's, which is no failure.
 EXIT_LOCKED = 75
 ENGINES = "jupyter_secxops_migrate.engines"
 LOG_BYTES = 2 * 1024 * 1024
 LOG_FILES = 5
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 1.5
+# Whatever hangs, on the way out it is left behind: the next start takes it up as after a kill.
+LEAVE_SECONDS = 4.0
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -112,8 +119,41 @@ class SecxopsService(JupyterApp):
         here = os.getcwd()  # noqa: PTH109 - what Jupyter itself puts there
         return [path for path in super().config_file_paths if path != here]
 
+    @default("raise_config_file_errors")
+    def _raise_config_file_errors_default(self) -> bool:
+        # What limits shares may stand in the file: without it there must be none.
+        return True
+
     def migrate_config(self) -> None:
         """Leave the files of other Jupyter versions alone."""
+
+    def load_config_file(self, suppress_errors: bool = True) -> None:  # type: ignore[override]
+        """Read the files of settings.
+
+        Raises
+        ------
+        SettingsUnusable
+            One is no Python or JSON, or ends with an error.
+        """
+        try:
+            super().load_config_file(suppress_errors)
+        except SecxopsError:
+            raise
+        except Exception as error:
+            raise SettingsUnusable(reason=_where(error)) from None
+
+    def exit(self, exit_status: int | str | None = 0) -> None:
+        """End; what is wrong with a setting is told as an error of ours.
+
+        Raises
+        ------
+        SettingsUnusable
+            It ends because of one.
+        """
+        error = sys.exc_info()[1]
+        if isinstance(error, (TraitError, ArgumentError)):
+            raise SettingsUnusable(reason=_words(error)) from None
+        super().exit(exit_status)
 
     def make_service(self, runtime: Runtime) -> HostedService:
         """Return the service to host, not yet started."""
@@ -153,27 +193,27 @@ class SecxopsService(JupyterApp):
         return engine
 
     def start(self) -> None:
-        """Serve until idle or told to end; `exit_status` says how that went."""
-        super().start()
-        self.exit_status = 0
-        try:
-            asyncio.run(self._host())
-        except StoreLocked as error:
-            self.exit_status = EXIT_LOCKED
-            print(error.message, error.hint, file=sys.stderr)  # noqa: T201 - nothing serves yet
-        except SecxopsError as error:
-            self.exit_status = 1
-            print(error.message, error.hint, file=sys.stderr)  # noqa: T201 - nothing serves yet
+        """Serve until idle or told to end.
 
-    exit_status = 0
+        Raises
+        ------
+        SecxopsError
+            It can't serve.
+        """
+        super().start()
+        asyncio.run(self._host())
 
     async def _host(self) -> None:
         os.umask(0o077)
         runtime = Runtime.find()
         runtime.make()
         with runtime.store_lock():
-            log_to(runtime.log, self.log.getEffectiveLevel())
-            service = self.make_service(runtime)
+            with runtime.usable(runtime.log):
+                log_to(runtime.log, self.log.getEffectiveLevel())
+            try:
+                service = self.make_service(runtime)
+            except TraitError as error:
+                raise SettingsUnusable(reason=_words(error)) from None
             await service.start()
             # What was imported stays: to walk through all of it takes the collector a tenth of a
             # second, several times a second where long lists are asked for.
@@ -229,6 +269,7 @@ class Host:
         try:
             await self._stay()
         finally:
+            _leave_within(LEAVE_SECONDS)
             # Whoever connects from here on finds nobody, and starts the next one.
             self.runtime.description.unlink(missing_ok=True)
             self.runtime.socket.unlink(missing_ok=True)
@@ -263,10 +304,25 @@ class Host:
             "pid": os.getpid(),
             "version": version(),
             "socket": os.fspath(self.runtime.socket),
+            "container": this_container(),
+            "host": socket.gethostname(),
         }
         fresh = self.runtime.description.with_suffix(".new")
         fresh.write_text(json.dumps(described), encoding="utf-8")
         fresh.replace(self.runtime.description)
+
+
+def _leave_within(seconds: float) -> None:
+    """End this process, and with it its hold of the lock, even where a call never comes back."""
+
+    def leave() -> None:
+        logging.getLogger(f"{__package__}.serve").warning("left behind what did not end")
+        logging.shutdown()
+        os._exit(0)
+
+    watch = threading.Timer(seconds, leave)
+    watch.daemon = True
+    watch.start()
 
 
 def log_to(path: Path, level: int) -> None:
@@ -281,22 +337,57 @@ def log_to(path: Path, level: int) -> None:
     logging.getLogger(__package__).setLevel(level)
 
 
+def _starter() -> int | None:
+    """Return the open file of the client that starts this, which waits to hear why it can't serve."""
+    named = os.environ.pop(ERROR_FD, "")
+    try:
+        descriptor = int(named)
+        os.set_inheritable(descriptor, False)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return descriptor
+
+
+def _words(error: Exception) -> str:
+    """Return what is wrong with a setting; its value may be an address with a password."""
+    from .engines.output import without_passwords
+
+    return without_passwords(str(error)).strip().rstrip(".")
+
+
+def _where(error: Exception) -> str:
+    """Return what is wrong with a file of settings, and the place."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = "" if isinstance(error, SyntaxError) else f" ({frame.filename}, line {frame.lineno})"
+    return f"{type(error).__name__}: {_words(error)}{place}"
+
+
 def main(
     arguments: Sequence[str] | None = None, application: type[SecxopsService] = SecxopsService
 ) -> None:
     """Run the service and exit with its status."""
-    app = application()
+    starter = _starter()
+    status = 0
     try:
+        app = application()
         app.initialize(list(sys.argv[1:] if arguments is None else arguments))
         app.start()
     except NoStart:
         pass
+    except SecxopsError as error:
+        status = EXIT_LOCKED if isinstance(error, (StoreLocked, ServiceElsewhere)) else 1
+        if starter is not None:
+            with suppress(OSError):  # he waits no longer
+                os.write(starter, json.dumps(error.as_dict()).encode())
+        with suppress(OSError):  # it may go to a file on a full disk
+            print(error.message, error.hint, file=sys.stderr)  # noqa: T201 - nothing serves yet
     # Everything is closed. A thread that a library left waiting must not keep the process: the
     # interpreter would wait for it, and whoever ended the service for the interpreter.
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(app.exit_status)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

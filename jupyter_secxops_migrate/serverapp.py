@@ -32,6 +32,8 @@ from .errors import (
     NotFound,
     RequestTooLarge,
     SecxopsError,
+    ServiceStopped,
+    ServiceUnavailable,
     Unauthenticated,
 )
 
@@ -48,7 +50,7 @@ METHODS = ("GET", "POST", "DELETE", "PUT", "PATCH")
 # Cookies and tokens are Jupyter's; the service on its socket gets neither, nor does a log of its.
 HEADERS_TO = ("Accept", "Content-Type", "Idempotency-Key", "Last-Event-ID")
 HEADERS_FROM = ("Allow", "Cache-Control", "Retry-After", "X-Accel-Buffering")
-QUERY = ("project", "data", "pod", "container", "migration", "after", "limit", "before")
+QUERY = ("changes", "project", "data", "pod", "container", "migration", "after", "limit", "before")
 
 
 def absolute(path: str, root: str) -> str:
@@ -69,7 +71,7 @@ def absolute(path: str, root: str) -> str:
     if path.startswith("/"):
         return path
     if ".." in PurePosixPath(path).parts:
-        raise NoSuchPath(path=path[:1000])
+        raise NoSuchPath(path=path[:1000], problem="leads out of the server's folder")
     return os.path.normpath(os.path.join(os.path.abspath(os.path.expanduser(root)), path))  # noqa: PTH100, PTH111, PTH118 - text: a path need not exist
 
 
@@ -89,10 +91,10 @@ def with_absolute_paths(body: bytes, root: str) -> bytes:
     def resolved(value: Any) -> Any:
         return absolute(value, root) if isinstance(value, str) and value else value
 
-    if "project" in asked:
-        asked["project"] = resolved(asked["project"])
-    if isinstance(asked.get("data"), list):
-        asked["data"] = [resolved(path) for path in asked["data"]]
+    asked |= {name: resolved(asked[name]) for name in ("project", "front") if name in asked}
+    for name in ("data", "unsaved"):
+        if isinstance(asked.get(name), list):
+            asked[name] = [resolved(path) for path in asked[name]]
     if isinstance(asked.get("mounts"), dict):
         # Its keys are the paths of `project` and `data`.
         asked["mounts"] = {resolved(key): value for key, value in asked["mounts"].items()}
@@ -145,17 +147,19 @@ class Forwarder(APIHandler):
     def headers_to(self) -> dict[str, str]:
         """Return the headers that are sent on."""
         given = self.request.headers
-        return {name: given[name] for name in HEADERS_TO if name in given}
+        found = {name: given[name] for name in HEADERS_TO if name in given}
+        for name, value in found.items():
+            if not value.isascii():
+                raise InvalidRequest(reason=f"the header {name} has other characters than ASCII")
+        return found
 
     async def relay(self, response: httpx.Response) -> None:
         """Send the service's answer."""
         import httpx
 
         try:
-            body = await response.aread()
+            body = await self.connection.watched(response.aread())
         except httpx.TransportError:
-            from .errors import ServiceUnavailable
-
             raise ServiceUnavailable("It ended while it answered.", log="") from None
         self.take_head(response)
         kind = response.headers.get("Content-Type", "application/json")
@@ -331,6 +335,12 @@ class OrphansForwarder(Forwarder):
 
     @web.authenticated
     @authorized("write", resource=RESOURCE)
+    async def post(self) -> None:
+        """Take the shares among them into the record again."""
+        await self.forward("orphans")
+
+    @web.authenticated
+    @authorized("write", resource=RESOURCE)
     async def delete(self) -> None:
         """Remove them."""
         await self.forward("orphans")
@@ -400,11 +410,11 @@ class EventsForwarder(Forwarder):
         import httpx
 
         try:
-            async for chunk in response.aiter_raw():
+            async for chunk in self.connection.pieces(response.aiter_raw()):
                 self.write(chunk)
                 await self.flush()
-        except (httpx.TransportError, StreamClosedError):
-            return
+        except (httpx.TransportError, StreamClosedError, ServiceStopped):
+            return  # the browser comes back, and is told then
 
 
 class UnknownForwarder(Forwarder):

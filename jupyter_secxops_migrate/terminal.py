@@ -1,15 +1,13 @@
 """How a terminal shows plans, progress and proof: the words of the sidebar, in text.
 
 Knows the nouns and nothing else: no client, no service, no arguments. All text that comes from a
-project (names, paths, log lines) goes through `printable` first, because a build's output may hold
-anything, escape sequences of the terminal included.
+project (names, paths, log lines) goes through `printable` first.
 """
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from rich.console import Console
@@ -34,20 +32,24 @@ from .model import (
     Finding,
     Folder,
     Migration,
+    MigrationResult,
     MigrationState,
     NodeCapacity,
+    NotCopiedItem,
     Orphan,
     Plan,
     ServiceReport,
+    SourceChanges,
     Step,
     StepName,
     StepState,
     utcnow,
 )
+from .printable import counted, printable
 from .units import human_duration, human_size
 
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+REASONS_SHOWN = 3
+"""Reasons that a line of proof has room for; `show_migration` lists each file."""
 
 _STATE_WORDS = {
     MigrationState.QUEUED: ("○", "Waiting", "dim"),
@@ -60,10 +62,11 @@ _STATE_WORDS = {
 _STATUS_WORDS = {
     EnvironmentStatus.STARTING: ("●", "Starting", "cyan"),
     EnvironmentStatus.RUNNING: ("✓", "Running", "green"),
+    EnvironmentStatus.STOPPING: ("●", "Stopping", "cyan"),
     EnvironmentStatus.STOPPED: ("■", "Stopped", "dim"),
     EnvironmentStatus.GONE: ("✕", "Gone", "red"),
 }
-_STEP_WORDS = {
+_STEP_WORDS: dict[str, str] = {
     StepName.CHECK: "Check",
     StepName.BUILD: "Build",
     StepName.PUSH: "Push",
@@ -71,12 +74,9 @@ _STEP_WORDS = {
     StepName.LAUNCH: "Launch",
     StepName.VERIFY: "Verify",
 }
+ENTRYPOINT_NOT_RUN = ("its entrypoint was not run", "it did not start what it was given")
+COMMAND_NOT_RUN = ("its command was not run", "it did not answer when it was tried")
 _CHECK_SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✕", "red")}
-
-
-def printable(text: str) -> str:
-    """Return ``text`` without escape sequences, control and direction characters."""
-    return _CONTROL.sub("�", _ESCAPE.sub("", text))
 
 
 def plain(text: str, style: str = "") -> Text:
@@ -95,7 +95,7 @@ def amount(files: int | None, size: int | None) -> str:
     if size is not None:
         parts.append(human_size(size))
     if files is not None:
-        parts.append("1 file" if files == 1 else f"{files:,} files")
+        parts.append(counted(files, "file", "files"))
     return " · ".join(parts)
 
 
@@ -107,28 +107,69 @@ def short_digest(digest: str) -> str:
 
 
 def state_of(migration: Migration) -> tuple[str, str, str]:
-    """Return sign, word and style of what became of a share."""
-    if migration.state is MigrationState.SUCCEEDED and migration.environment is not None:
-        return _STATUS_WORDS[migration.environment.status]
+    """Return sign, words and style of what became of a share; green only if all arrived as it was."""
+    if migration.state is MigrationState.SUCCEEDED:
+        sign, word, style = _STATE_WORDS[migration.state]
+        if migration.environment is not None:
+            sign, word, style = _STATUS_WORDS[migration.environment.status]
+        less = _less(migration.result) if migration.result else []
+        if migration.adopted:
+            less = [("proof lost", "")]
+        if sign == "✓" and less:
+            return "●", " · ".join([word, *(words for words, _ in less)]), "yellow"
+        return sign, word, style
     if migration.error is not None and migration.error.code == "refused":
         return "✕", "Refused", "red"
     return _STATE_WORDS[migration.state]
 
 
 def evidence_line(migration: Migration) -> str | None:
-    """Return ``6,522 files equal · image sha256:3f…9c · 0 differences``, None before the end."""
+    """Return the proof in one line, None before the end.
+
+    ``6,522 files equal · image sha256:3f…9c · 0 differences``, or where something was left out
+    ``5,024 of 5,031 files equal · 7 left out (keys of its owner) · image sha256:3f…9c``.
+    """
     result = migration.result
     if migration.state is not MigrationState.SUCCEEDED or result is None:
         return None
+    if migration.adopted:
+        return "Its record was lost and is taken back from the cluster. What was proven is not known any more."
     evidence = result.evidence
     differences = evidence.differences
     equal = evidence.files_equal
-    parts = ["1 file equal" if equal == 1 else f"{equal:,} files equal"]
+    less = _less(result)
+    if less:
+        left = evidence.files_left or equal  # an earlier version did not count what left
+        parts = [f"{equal:,} of {left:,} {'file' if left == 1 else 'files'} equal"]
+        parts += [f"{words} ({printable(why)})" for words, why in less]
+    else:
+        parts = [f"{counted(equal, 'file', 'files')} equal"]
     digest = evidence.image_running or (result.image.digest if result.image else None)
     if digest:
         parts.append(f"image {short_digest(digest)}")
-    parts.append("1 difference" if differences == 1 else f"{differences:,} differences")
+    if not less:
+        parts.append(counted(differences, "difference", "differences"))
     return " · ".join(parts)
+
+
+def _less(result: MigrationResult) -> list[tuple[str, str]]:
+    """Return what lacks for *all arrived as it was*: what or how many, and why."""
+    found, evidence = [], result.evidence
+    if count := evidence.files_left_out:
+        found.append((f"{count:,} left out", _why(evidence.left_out)))
+    if count := evidence.files_changed:
+        found.append((f"{count:,} changed", _why(evidence.changed)))
+    if result.image is not None and result.image.entrypoint == "bypassed":
+        found.append(ENTRYPOINT_NOT_RUN)
+    if result.image is not None and result.image.command == "replaced":
+        found.append(COMMAND_NOT_RUN)
+    return found
+
+
+def _why(rows: Sequence[NotCopiedItem]) -> str:
+    """Return the most frequent reasons."""
+    reasons = [row.reason for row in rows[:REASONS_SHOWN]]
+    return "; ".join(reasons if len(rows) <= REASONS_SHOWN else [*reasons, "…"])
 
 
 # --------------------------------------------------------------------------- tables
@@ -173,10 +214,12 @@ def show_plan(console: Console, plan: Plan) -> None:
                 f"  {row.role}", plain(row.name), amount(row.files, row.bytes), plain(target)
             )
         console.print(table)
-    if plan.not_copied:
-        console.print("Not copied", style="bold")
+    for title, items in (("Not copied", plan.not_copied), ("Copied, but changed", plan.changed)):
+        if not items:
+            continue
+        console.print(title, style="bold")
         table = _rows("", "", "dim")
-        for item in plan.not_copied:
+        for item in items:
             table.add_row(
                 plain(f"  {item.name}"), plain(item.reason), amount(item.files, item.bytes)
             )
@@ -270,10 +313,28 @@ def show_migration(console: Console, migration: Migration) -> None:
     for step in steps:
         console.print(plain(f"  {step_line(step)}"))
     show_outcome(console, migration)
-    result = migration.result
-    if result is None:
-        return
     table = _rows("", "", "dim", "dim")
+    _add_origin(table, migration)
+    if migration.result is not None:
+        _add_result(table, migration.result)
+    if table.row_count:
+        console.print(table)
+
+
+def _add_origin(table: Table, migration: Migration) -> None:
+    """Say of what it was made, and with what: also of one that is under way or failed."""
+    plan, asked = migration.plan, migration.plan or migration.request
+    if not migration.adopted:  # where that one came from is not known any more
+        version = _version(plan.version.label) if plan else ""
+        table.add_row("  Source", plain(migration.request.project), plain(version), "")
+    room = [f"{asked.cpu:g} CPU"] if asked.cpu else []
+    room += [f"{human_size(asked.memory)} of memory"] if asked.memory else []
+    room += [f"{asked.gpu} GPU"] if asked.gpu else []
+    if room:
+        table.add_row("  Resources", " · ".join(room), "", "")
+
+
+def _add_result(table: Table, result: MigrationResult) -> None:
     if result.place:
         table.add_row("  Place", plain(f"{result.place.name} on {result.place.node}"), "", "")
     if result.image:
@@ -281,7 +342,7 @@ def show_migration(console: Console, migration: Migration) -> None:
             "  Image",
             plain(result.image.reference),
             human_size(result.image.size),
-            result.image.digest,
+            plain(result.image.digest),
         )
     for volume in result.volumes:
         table.add_row(
@@ -292,13 +353,25 @@ def show_migration(console: Console, migration: Migration) -> None:
         )
         for skipped in volume.skipped:
             table.add_row("", plain(f"without {skipped.name}"), plain(skipped.reason), "")
-    console.print(table)
+        for changed in volume.changed:
+            table.add_row("", plain(f"changed {changed.name}"), plain(changed.reason), "")
+
+
+def changes_line(changes: SourceChanges) -> str | None:
+    """Return a sentence on what changed at the source; None if nothing did."""
+    if not changes.files:
+        return None
+    least = "" if changes.complete else "at least "
+    count = "1 file," if changes.files == 1 else f"{changes.files:,} files, such as"
+    return f"The source has changed since: {least}{count} {changes.first[0]}"
 
 
 def show_outcome(console: Console, migration: Migration) -> None:
     """Print how a share ended: the proof and its address, or what went wrong."""
     if line := evidence_line(migration):
-        console.print(f"  {line}", soft_wrap=True, highlight=False)
+        console.print(plain(f"  {line}"), soft_wrap=True)
+        if migration.changes is not None and (said := changes_line(migration.changes)):
+            console.print(plain(f"  ● {said}", "yellow"), soft_wrap=True)
         if migration.result and migration.result.connect:
             console.print("  Keep this running where your browser is:")
             console.print(plain(f"  {migration.result.connect}"), soft_wrap=True)
@@ -313,20 +386,37 @@ def show_outcome(console: Console, migration: Migration) -> None:
             _finding(console, "✕", "bold red", migration.error)
 
 
-def show_orphans(console: Console, orphans: Iterable[Orphan], removed: bool) -> None:
+def show_orphans(console: Console, orphans: Sequence[Orphan], removed: bool) -> None:
     """Print the leftovers that a sweep found or removed."""
     table = _rows("", "", "dim", "dim")
+    lost = {orphan.migration for orphan in orphans if orphan.adoptable}
     for orphan in orphans:
+        if orphan.adoptable:
+            continue
         size = human_size(orphan.bytes) if orphan.bytes is not None else ""
         made = when(orphan.created) if orphan.created else ""
         table.add_row(orphan.kind, plain(orphan.name), size, made)
+    if lost:
+        shares = "1 share is" if len(lost) == 1 else f"{len(lost)} shares are"
+        console.print(f"{shares} not on record any more, and still there.", style="bold")
+        console.print("`jupyter secxops sweep --adopt` takes them back, to be used or deleted.")
     if not table.row_count:
-        console.print("Nothing is left over.")
+        if not lost:
+            console.print("Nothing is left over.")
         return
     console.print("Removed" if removed else "Left over, belonging to no share", style="bold")
     console.print(table)
     if not removed:
         console.print("`jupyter secxops sweep --remove` removes them.", style="dim")
+
+
+def show_adopted(console: Console, migrations: Sequence[Migration]) -> None:
+    """Print the shares that were taken back."""
+    if not migrations:
+        console.print("No share was found that is not on record.")
+        return
+    console.print("Taken back", style="bold")
+    show_list(console, migrations)
 
 
 def show_report(console: Console, report: ServiceReport) -> None:
@@ -351,9 +441,14 @@ def _check(console: Console, check: Check) -> None:
 # --------------------------------------------------------------------------- progress
 
 
+def _step_word(step: Step) -> str:
+    """Return what a step is called; that of a newer service by its own name."""
+    return _STEP_WORDS.get(step.name) or printable(str(step.name)).capitalize()
+
+
 def step_line(step: Step) -> str:
     """Return one step as a line: ``Copy  62 %  1.2 of 1.9 GB``."""
-    parts = [_STEP_WORDS[step.name]]
+    parts = [_step_word(step)]
     if step.state is StepState.RUNNING:
         if step.percent is not None:
             parts.append(f"{step.percent:.0f} %")
@@ -384,7 +479,7 @@ def progress_line(step: Step) -> str:
 
     ``Copy  ━━━━━━━━────  62 %  1.2 of 1.9 GB  180 MB/s  4 s left``
     """
-    parts = [f"{_STEP_WORDS[step.name]:<6}"]
+    parts = [f"{_step_word(step):<6}"]
     if step.percent is not None:
         filled = round(step.percent / 5)
         parts += ["━" * filled + "─" * (20 - filled), f"{step.percent:3.0f} %"]
@@ -435,8 +530,8 @@ class Watch:
         self.console = console
         self._verbose = verbose
         self._interval = interval
-        self._tasks: dict[StepName, TaskID] = {}
-        self._said: dict[StepName, tuple[StepState, float]] = {}
+        self._tasks: dict[str, TaskID] = {}
+        self._said: dict[str, tuple[StepState, float]] = {}
         self._bars: Progress | None = None
 
     def __enter__(self) -> Watch:
@@ -485,7 +580,7 @@ class Watch:
     def _bar(self, bars: Progress, step: Step) -> None:
         task = self._tasks.get(step.name)
         if task is None:
-            task = bars.add_task(_STEP_WORDS[step.name], total=None)
+            task = bars.add_task(_step_word(step), total=None)
             self._tasks[step.name] = task
         if step.state is StepState.RUNNING:
             total, done = step.total, step.done

@@ -22,15 +22,17 @@ IMAGE = "secxops-bench-base"
 def main() -> int:
     """Run them one after the other; the status says whether every target was met."""
     if is_root():
-        need({"rsync": "rsync", "mkfs.xfs": "xfsprogs"})
+        need({"rsync": "rsync", "mkfs.xfs": "xfsprogs", "pg_lsclusters": "postgresql"})
     engine.start()
     found = json.loads(run([sys.executable, ROOT / "scripts" / "base_image.py"], seconds=1800))
     runs = [
         ["benchmarks.light"],
         ["benchmarks.placement"],
+        *([["benchmarks.faraway"]] if shutil.which("pg_lsclusters") else []),
         ["benchmarks.watched"],
         ["benchmarks.copy"],
         ["benchmarks.copy", "--memory"],
+        ["benchmarks.copy", "--inside", "--megabytes", "300"],
     ]
     if is_root():
         runs += [["benchmarks.copy", "--xfs"], ["benchmarks.share", "--base", IMAGE]]

@@ -1,4 +1,7 @@
-"""Make the catalogues of the Lab extension's words: run it after a change of a word, then translate.
+"""Make what the Lab extension has from elsewhere: its types (`panel_model`), sentences
+(`panel_sentences`) and catalogues of words.
+
+Run it after a change of a word, then translate; and after a change of ``openapi.yaml``.
 
 English is extracted from the sources (``.pot``), each language's catalogue (``.po``) takes over what is
 new, and JupyterLab's own form of it (``.json``) is written, which is all that is shipped. What is new in
@@ -13,11 +16,13 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import panel_model
+import panel_sentences
 from babel.messages import Catalog
-from babel.messages.extract import extract_from_file
+from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).parents[1]
@@ -39,25 +44,25 @@ class Stop(Exception):
     """Something in the sources can't be translated."""
 
 
-def extracted() -> Catalog:
-    """Return the English catalogue, as the sources have it now."""
+def extracted(made_now: Mapping[Path, str]) -> Catalog:
+    """Return the English catalogue, as the sources have it now, and those that are made of others will."""
     catalog = Catalog(project=DOMAIN, version="1", charset="utf-8", fuzzy=False)
     catalog.header_comment = "# The words of the Lab extension; made by scripts/catalogues.py."
-    for path in sorted(SOURCES.rglob("*.ts*")):
-        found = list(extract_from_file("javascript", path, keywords=KEYWORDS))
-        if len(found) != len(CALL.findall(path.read_text())):
+    for path in sorted({*SOURCES.rglob("*.ts*"), *made_now}):
+        text = made_now.get(path) or path.read_text()
+        found = list(extract("javascript", io.BytesIO(text.encode()), keywords=KEYWORDS))
+        if len(found) != len(CALL.findall(text)):
             raise Stop(f"{path}: a call of the translator takes something other than plain text")
         for _, message, _, context in found:
-            # Files without lines: a line that moves is no change of a word.
-            where = path.relative_to(SOURCES.parent).as_posix()
-            catalog.add(message, locations=[(where, 0)], context=context)
+            catalog.add(message, context=context)
     return catalog
 
 
 def po_text(catalog: Catalog) -> str:
     """Return a catalogue as its file holds it."""
     out = io.BytesIO()
-    write_po(out, catalog, width=100, sort_output=True, include_lineno=False)
+    # Without places: a word that moves is no change of a word.
+    write_po(out, catalog, width=100, sort_output=True, no_location=True)
     return NOISE.sub("", out.getvalue().decode())
 
 
@@ -107,8 +112,9 @@ def lab_json(catalog: Catalog) -> str:
 
 def made() -> dict[Path, str]:
     """Return every file that this script writes, with its text."""
-    english = extracted()
-    texts = {POT: po_text(english)}
+    texts = {part.TARGET: part.source() for part in (panel_model, panel_sentences)}
+    english = extracted(texts)
+    texts[POT] = po_text(english)
     for path in languages():
         catalog = updated(path, english)
         texts[path] = po_text(catalog)
@@ -137,5 +143,5 @@ def _strings(value: object) -> tuple[object, ...]:
 if __name__ == "__main__":
     try:
         main()
-    except Stop as stop:
+    except (Stop, panel_sentences.Stop) as stop:
         sys.exit(str(stop))

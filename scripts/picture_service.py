@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timezone, tzinfo
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests")]
 
-from doubles import DirectoryEngine
 from ui.held import HeldHost
 
 from jupyter_secxops_migrate import model
-from jupyter_secxops_migrate.engines.base import (
+from jupyter_secxops_migrate.engines.directory import DirectoryEngine
+from jupyter_secxops_migrate.engines.orders import (
     BuildOrder,
     BuildResult,
     CopyOrder,
@@ -29,6 +30,7 @@ from jupyter_secxops_migrate.engines.base import (
     Measure,
     Progress,
 )
+from jupyter_secxops_migrate.placement.policy import OneNode
 from jupyter_secxops_migrate.serve import main
 
 MIB = 1024**2
@@ -64,10 +66,12 @@ class PictureEngine(DirectoryEngine):
         super().__init__(root)
         self._code_is_copied = asyncio.Event()
 
-    async def capacity(self) -> model.NodeCapacity:
+    async def capacity(
+        self, volumes: Sequence[str] = (), sizes: Sequence[int | None] = ()
+    ) -> OneNode:
         """Return that of a workstation on which others work too."""
-        found = await super().capacity()
-        return found.model_copy(update={"node": "lab-3", "cpu_requested": 3.5})
+        found = (await super().capacity(volumes, sizes)).here
+        return OneNode(found.model_copy(update={"node": "lab-3", "cpu_requested": 3.5}))
 
     async def build(self, order: BuildOrder) -> AsyncIterator[Progress | BuildResult]:
         """Build, with the sample's instructions in the log."""
@@ -84,7 +88,16 @@ class PictureEngine(DirectoryEngine):
             if not isinstance(item, (LogLine, Measure)):
                 yield item
 
-    async def probe(self, migration: str, owner: str, image: str) -> ImageProbe:
+    async def probe(
+        self,
+        migration: str,
+        owner: str,
+        image: str,
+        reference: str,
+        terms: Mapping[str, Any],
+        *,
+        pushed: bool = True,
+    ) -> ImageProbe:
         """Return the sample's user, whose files need no other owner here."""
         await self._middle("probe")
         home = PurePosixPath("/home/analyst")

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests")]
 
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
-from steps import Stop, need, run, step
+from steps import Stop, apt_install, need, run, step
 from ui.held import Held, eventually, holding
 from ui.jupyter import TOKEN
 
@@ -70,16 +70,13 @@ class Sample(Held):
         source = ROOT / "examples" / "dga-detector"
         self.path = home / "dga-detector"
         shutil.copytree(source, self.path, ignore=shutil.ignore_patterns("__pycache__", "results"))
-        (self.path / ".gitignore").write_text(".aws\n.ipynb_checkpoints\n")
+        (self.path / ".gitignore").write_text(".ipynb_checkpoints\n")
         then = {f"GIT_{who}_DATE": "2026-11-18T08:00:00Z" for who in ("AUTHOR", "COMMITTER")}
         git = ["git", "-C", self.path, "-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
         git += ["-c", "gc.auto=0"]
         run([*git, "init", "--quiet", "--template=", "--initial-branch=main"])
         run([*git, "add", "--all"])
         run([*git, "commit", "--quiet", "--no-gpg-sign", "--message=The sample"], env=then)
-        # What a share never takes along.
-        (self.path / ".aws").mkdir()
-        (self.path / ".aws" / "credentials").write_text("[default]\n")
         run([sys.executable, source / "make_data.py", home / "domains"])
         bare = home / "notes"
         bare.mkdir()
@@ -197,11 +194,13 @@ class View:
         """Open the form, add data, and wait for the plan."""
         self.button("Share environment…").click()
         form = self.region.get_by_role("region", name=self.say("Share %1", "dga-detector"))
-        if data is not None and form.get_by_role("checkbox").count() == 0:
-            form.get_by_role("textbox", name=self.say("Data folder")).fill(data)
-            self.button("Add folder").click()
         if data is not None:
-            expect(form.get_by_role("checkbox")).to_be_checked()
+            # Beside it there may be one for documents that are not saved.
+            taken = form.get_by_role("checkbox", name=data)
+            if taken.count() == 0:
+                form.get_by_role("textbox", name=self.say("Data folder")).fill(data)
+                self.button("Add folder").click()
+            expect(taken).to_be_checked()
         expect(form.get_by_role("status").last).to_have_text(self.say("The plan is ready."))
         return form
 
@@ -383,7 +382,10 @@ def main() -> None:
     parser.add_argument("--theme", nargs="+", choices=tuple(THEMES), default=list(THEMES))
     parser.add_argument("--out", type=Path, default=OUT)
     asked = parser.parse_args()
-    need({"chromium": "chromium", "pngquant": "pngquant", "git": "git"})
+    need({"chromium": "chromium", "pngquant": "pngquant", "git": "git", "fc-list": "fontconfig"})
+    if not run(["fc-list", ":lang=zh"]).strip():
+        # Without one, every Chinese character is an empty box.
+        apt_install("fonts-wqy-zenhei")
     languages = [one for one in asked.language if one == "en" or (LOCALE / one).is_dir()]
     kinds = [(theme, language) for language in languages for theme in asked.theme]
     if not asked.all:

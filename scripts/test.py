@@ -1,8 +1,9 @@
 """Run what keeps the project right: lint, types, import layers, and the tests.
 
 ``test.py all`` also gets what the tests need (a Docker engine, tools of the distribution); ``quick``
-runs the tests that need no engine; ``lint`` runs no test. Every part runs even if an earlier one
-failed, and the exit status says whether all passed.
+runs the tests that need no engine; ``lint`` runs no test; ``soak`` runs those that ``all`` leaves out.
+Every part runs even if an earlier one failed, and the exit status says whether all passed. Each part
+says where its time went; ``--durations`` also writes that into the documentation of testing.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import durations
 import engine
-from steps import ROOT, is_root, need, run, say
+from steps import CACHE, ROOT, is_root, need, run, say
 
 BIN = ROOT / ".venv" / "bin"
 TOOLS = {
@@ -29,39 +31,60 @@ TOOLS = {
     "mkfs.xfs": "xfsprogs",
     "setfattr": "attr",
     "chromium": "chromium",
+    "docker-registry": "docker-registry",
+    "pg_lsclusters": "postgresql",
 }
+SOAK_TOOLS = {"podman": "podman"}
+SOAK_EXAMPLES = {"SECXOPS_EXAMPLES": "10"}
 NO_TESTS = 5
+# The tables of durations in the documentation.
+TABLES = {"all": "make test", "soak": "make soak"}
 
 
 def main() -> int:
     """Run the parts that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("all", "quick", "lint"))
-    what = parser.parse_args().what
+    parser.add_argument("what", choices=("all", "quick", "lint", "soak"))
+    parser.add_argument("--durations", action="store_true", help="write them into testing.md")
+    arguments = parser.parse_args()
+    what = arguments.what
+    if arguments.durations and what not in TABLES:
+        parser.error(f"--durations goes with {' and '.join(TABLES)}")
     began = time.monotonic()
     settings: dict[str, str] = {}
-    if what == "all":
-        _tools()
+    if what in ("all", "soak"):
+        _tools(TOOLS if what == "all" else {**TOOLS, **SOAK_TOOLS})
     run_self = [sys.executable, ROOT / "scripts" / "prepare.py", BIN.parent, "--lock", "dev"]
     if subprocess.run(run_self, check=False).returncode:
         return 1
-    if what == "all":
+    if what in ("all", "soak"):
         engine.start()
-        settings = _base()
+        settings = {**_base(), **(SOAK_EXAMPLES if what == "soak" else {})}
         if not _cluster_is_built():
             return 1
-    failed = []
+    failed, took = [], []
     for name, command in _parts(what):
         say(
             f"▸ {name}: {' '.join(Path(command[0]).name if i == 0 else w for i, w in enumerate(command))}"
         )
+        report = CACHE / "tests" / f"{name.replace(' ', '-')}.xml"
+        is_tests = command[0].endswith("pytest")
+        if is_tests:
+            report.unlink(missing_ok=True)
+            command.append(f"--junitxml={report}")
         started = time.monotonic()
         status = subprocess.run(
             command, cwd=ROOT, env={**os.environ, **settings}, stdin=subprocess.DEVNULL, check=False
         ).returncode
-        say(f"  {time.monotonic() - started:.1f} s")
-        if status not in (0, NO_TESTS) or (status == NO_TESTS and "pytest" not in command[0]):
+        seconds = time.monotonic() - started
+        say(f"  {seconds:.1f} s")
+        if is_tests and report.exists():
+            took.append(durations.read(name, seconds, report))
+            say(f"  slowest: {took[-1].slowest()}")
+        if status not in ((0, NO_TESTS) if is_tests else (0,)):
             failed.append(name)
+    if arguments.durations:
+        durations.write(TABLES[what], took)
     say(
         f"All in {time.monotonic() - began:.0f} s. "
         + ("Failed: " + ", ".join(failed) if failed else "All is well.")
@@ -69,13 +92,13 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _tools() -> None:
+def _tools(tools: Mapping[str, str]) -> None:
     """Install the tools that tests compare with; without root the tests that need one are skipped."""
     if is_root():
-        need(TOOLS)
+        need(tools)
         return
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = [tool for tool in TOOLS if not shutil.which(tool, path=path)]
+    missing = [tool for tool in tools if not shutil.which(tool, path=path)]
     if missing:
         say(
             f"▸ Not here, and only root can install it: {', '.join(missing)}; some tests will be skipped"
@@ -106,17 +129,29 @@ def _parts(what: str) -> Sequence[tuple[str, list[str]]]:
         ("format", [str(BIN / "ruff"), "format", "--check", "."]),
         ("types", [str(BIN / "mypy")]),
         ("layers", [str(BIN / "lint-imports")]),
+        ("TypeScript", [sys.executable, str(ROOT / "scripts" / "typescript.py"), "lint"]),
     ]
     bare = "not docker and not root and not browser and not cluster"
     quick = [("quick tests", [pytest, "-q", "-n", "2", "-m", bare])]
     marks = "docker or root" if is_root() else "docker and not root"
     # Apart: Playwright keeps an event loop running, which the server's own fixtures can't have.
+    others = ["--ignore=tests/ui", "--ignore=tests/cluster"]
     real = [
-        ("tests with real parts", [pytest, "-q", "-m", marks, "--ignore=tests/ui"]),
+        ("tests with real parts", [pytest, "-q", "-m", marks, *others]),
         ("tests on a Kubernetes", [pytest, "-q", "-m", "cluster", "tests/cluster"]),
         ("tests in a browser", [pytest, "-q", "-m", f"{marks} or browser", "tests/ui"]),
     ]
-    return {"all": [*lint, *quick, *real], "quick": quick, "lint": lint}[what]
+    soak = [
+        # More examples: as many times as many as ``tests/effort.py`` is told here.
+        (
+            "soak of examples",
+            [pytest, "-q", "-n", "2", "--timeout=1200", "-m", f"hypothesis and {bare}"],
+        ),
+        ("soak", [pytest, "-q", "-m", "soak", *others]),
+        ("soak on a Kubernetes", [pytest, "-q", "-m", "soak", "tests/cluster"]),
+        ("soak in a browser", [pytest, "-q", "-m", "soak", "tests/ui"]),
+    ]
+    return {"all": [*lint, *quick, *real], "quick": quick, "lint": lint, "soak": soak}[what]
 
 
 if __name__ == "__main__":

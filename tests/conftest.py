@@ -8,7 +8,13 @@ import os
 from collections.abc import Iterator
 
 import docker
+import hypothesis
 import pytest
+from effort import examples
+
+# Without a deadline: how long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("ours", max_examples=examples(100), deadline=None)
+hypothesis.settings.load_profile("ours")
 
 LAB = """\
 FROM {base}
@@ -18,6 +24,12 @@ ENV PATH=/opt/venv/bin:$PATH
 USER jovyan
 WORKDIR /home/jovyan
 """
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only a soak runs, unless it is asked for."""
+    if "soak" not in config.option.markexpr:
+        items[:] = [item for item in items if item.get_closest_marker("soak") is None]
 
 
 @pytest.fixture(scope="session")

@@ -49,10 +49,10 @@ def test_a_word_that_is_no_plain_text_is_no_word(
     (tmp_path / "src").mkdir()
     source = tmp_path / "src" / "part.tsx"
     source.write_text("const a = <p title={trans.__('One')}>{trans._n('%1 b', '%1 c', n)}</p>;\n")
-    assert len(catalogues.extracted()) == 2
+    assert len(catalogues.extracted({})) == 2
     source.write_text("const a = trans.__(name);\n")
     with pytest.raises(catalogues.Stop):
-        catalogues.extracted()
+        catalogues.extracted({})
 
 
 def test_simplified_chinese_is_there() -> None:
@@ -99,11 +99,17 @@ class TestEachLanguage:
 
 
 def test_the_words_of_the_product_are_the_papers() -> None:
-    """Environment migration, image and volume have one name each."""
+    """A share, its copy, an image and a volume have one name each; what moves between sites has another."""
     path = catalogues.FOLDER / "zh_CN" / "LC_MESSAGES" / f"{catalogues.DOMAIN}.po"
     said = {english: text for message in messages(path) for english, text in texts(message)}
-    assert said["Share environment"] == "环境迁移"
+    assert said["Share environment"] == "共享环境"
     for english, text in said.items():
+        if re.search(r"\b(?:[Tt]he|[Yy]our|[Oo]ld|[Nn]o) shares?\b", english):
+            assert "共享" in text, english
+        if re.search(r"\b[Tt]he copy\b", english):
+            # As a thing, or as what is being done.
+            assert "副本" in text or "复制" in text, english
+        assert ("迁移" in text) == bool(re.search(r"\b(?:migration|promot)", english)), english
         if re.search(r"\bimages?\b", english):
             assert "镜像" in text, english
         if re.search(r"\bvolumes?\b", english):

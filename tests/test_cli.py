@@ -46,14 +46,15 @@ from jupyter_secxops_migrate.model import (
     Route,
     ServiceReport,
     ShareRequest,
+    SourceChanges,
     Step,
     StepName,
     StepState,
     VolumeResult,
     utcnow,
 )
+from jupyter_secxops_migrate.printable import printable
 from jupyter_secxops_migrate.runtime import Runtime
-from jupyter_secxops_migrate.terminal import printable
 
 IMAGE = "sha256:" + "3f" + "0" * 60 + "9c"
 COMMANDS = (
@@ -80,6 +81,7 @@ class Desk:
     shares: dict[str, Migration] = field(default_factory=dict)
     history: list[Event] = field(default_factory=list)
     orphaned: list[Orphan] = field(default_factory=list)
+    lost: list[Migration] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
 
@@ -104,8 +106,9 @@ class Desk:
     async def environment(
         self, project: str, data: Sequence[str] = (), source: PodSource | None = None
     ) -> Environment:
-        if not os.path.isdir(project):  # noqa: ASYNC240 - a test's folder
-            raise errors.NoSuchPath(path=project)
+        for folder in (project, *data):
+            if not os.path.isdir(folder):  # noqa: ASYNC240 - a test's folder
+                raise errors.NoSuchPath(path=folder, problem="does not exist")
         found = files_of(project)
         return Environment(
             project=Folder(
@@ -137,6 +140,9 @@ class Desk:
                 )
             ],
             not_copied=[NotCopiedItem(name=".ssh", reason="keys stay where they are")],
+            version=environment.version,
+            cpu=request.cpu or 2,
+            memory=request.memory or 2 * 1024**3,
         )
         if environment.dockerfile is None:
             error = errors.NoDockerfile(project=environment.project.name)
@@ -156,10 +162,14 @@ class Desk:
         self.shares[migration.id] = migration
         return migration
 
-    async def get(self, migration_id: str, *, token: bool = False) -> Migration:
+    async def get(
+        self, migration_id: str, *, token: bool = False, changes: bool = False
+    ) -> Migration:
         migration = self._find(migration_id).model_copy(deep=True)
         if token and migration.result and migration.result.url:
             migration.result.url += "?token=t0ken"
+        if changes:
+            migration.changes = SourceChanges(files=1, first=["project/train.py"])
         return migration
 
     async def list(
@@ -266,6 +276,10 @@ class Desk:
 
     async def orphans(self) -> Sequence[Orphan]:
         return list(self.orphaned)
+
+    async def adopt(self) -> Sequence[Migration]:
+        found, self.lost = self.lost, []
+        return found
 
     async def sweep(self) -> Sequence[Orphan]:
         found, self.orphaned = self.orphaned, []
@@ -385,7 +399,7 @@ def test_options_reach_the_request(
     monkeypatch.chdir(project.parent)
     said = secxops(
         *("share", project.name, "--data", "a", "--data", "../b", "--cpu", "0.5", "--memory", "2G"),
-        *("--gpu", "1", "--name", "n", "--version", "v1", "--no-wait"),
+        *("--keep-owners", "--gpu", "1", "--name", "n", "--version", "v1", "--no-wait"),
     )
     assert said.status == Exit.DONE
     (made,) = desk.shares.values()
@@ -393,7 +407,38 @@ def test_options_reach_the_request(
     assert request.project == str(project)
     assert request.data == [str(project.parent / "a"), str(project.parent.parent / "b")]
     assert (request.cpu, request.memory, request.gpu) == (0.5, 2 * 1024**3, 1)
-    assert (request.name, request.version) == ("n", "v1")
+    assert (request.name, request.version, request.keep_owners) == ("n", "v1", True)
+
+
+@pytest.mark.parametrize(
+    ("words", "mounts"),
+    [
+        (["--mount", "p=/srv/p"], {"p": "/srv/p"}),
+        (["--mount", "./a=/b=c", "--mount", "p/=/w"], {"a": "/b=c", "p": "/w"}),
+        (["--mount", "x=1=/sets"], {"x=1": "/sets"}),
+    ],
+)
+def test_a_mount_is_named_by_the_path_that_was_given(
+    secxops: Secxops,
+    tmp_path: Path,
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    mounts: dict[str, str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = secxops("share", "p", "--data", "a", "--data", "x=1", *words, "--no-wait")
+    assert said.status == Exit.DONE
+    (made,) = desk.shares.values()
+    assert made.request.mounts == {str(tmp_path / path): mount for path, mount in mounts.items()}
+
+
+@pytest.mark.parametrize("word", ["p", "other=/x", "=/x", "x=/sets"])
+def test_a_mount_of_something_else_is_no_command(secxops: Secxops, desk: Desk, word: str) -> None:
+    said = secxops("share", "p", "--data", "x=1", "--mount", word)
+    assert said.status == 2
+    assert "PATH=MOUNT" in said.err
+    assert not desk.shares
 
 
 def test_each_share_has_a_key_of_its_own(secxops: Secxops, project: Path, desk: Desk) -> None:
@@ -502,6 +547,35 @@ def test_a_path_that_is_not_there_is_wrong_usage(secxops: Secxops, tmp_path: Pat
     assert (said.status, said.document["code"]) == (Exit.USAGE, "no_such_path")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--cpu", "nan"), "--cpu has to be a number of CPUs from 0.01 to 4096, such as 2 or 0.5."),
+        (("--cpu", "two"), "--cpu has to be a number of CPUs from 0.01 to 4096, such as 2 or 0.5."),
+        (("--memory", "-5"), "--memory has to be a size from 64M to 1024T, such as 512M or 2G."),
+        (("--memory", "5"), "--memory has to be a size from 64M to 1024T, such as 512M or 2G."),
+        (("--gpu", "1.5"), "--gpu has to be a whole number of GPUs from 0 to 64."),
+        (("--name", "a\nb"), "--name has to be a name of at most 100 characters in one line."),
+        (("--data", "\0"), "--data has to be paths of folders, at most 32."),
+    ],
+)
+def test_a_wrong_option_is_told_what_it_has_to_be(
+    words: tuple[str, ...], said: str, secxops: Secxops, project: Path
+) -> None:
+    assert f"Error: {said}\n" in secxops("plan", project, *words).err
+
+
+def test_a_wrong_folder_is_named_as_it_was_typed(
+    secxops: Secxops, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    for verb in ("plan", "check"):
+        said = secxops(verb, ".", "--data", "../none")
+        assert f"✕ --data: {project.parent / 'none'} does not exist.\n" in said.err
+        assert f"Check the path; a relative one starts at the folder {project}." in said.err
+        assert "✕ PROJECT: " in secxops(verb, "nowhere").err
+
+
 # --------------------------------------------------------------------------- looking
 
 
@@ -585,12 +659,28 @@ def test_show_prints_place_image_and_manifest(secxops: Secxops, project: Path) -
     said = secxops("show", "m001x")
     for part in ("secxops-m001x on lab-3", IMAGE, "abababab", "0 differences", "?token=t0ken"):
         assert part in said.out
+    for part in (str(project), "main @ 3f2c1a9", "2 CPU", "2 GB of memory"):
+        assert part in said.out
+    assert "The source has changed since: 1 file, project/train.py" in said.out
+
+
+@pytest.mark.parametrize("state", ["failed", "under way"])
+def test_show_says_of_what_also_without_a_result(
+    secxops: Secxops, project: Path, desk: Desk, state: str
+) -> None:
+    desk.fails_at = StepName.BUILD
+    secxops("share", project)
+    if state == "under way":
+        desk.shares["m001x"].state, desk.shares["m001x"].error = MigrationState.RUNNING, None
+    said = secxops("show", "m001x")
+    for part in (f"Source     {project}", "main @ 3f2c1a9", "2 CPU · 2 GB of memory"):
+        assert part in said.out
 
 
 def test_logs_never_command_the_terminal(secxops: Secxops, project: Path, desk: Desk) -> None:
     desk.says = ["\x1b]0;owned\x07\x1b[2Jhello\x9b31m\u202e", "plain"]
     secxops("share", project)
-    assert secxops("logs", "m001x").out == "hello�31m�\nplain\n"
+    assert secxops("logs", "m001x").out == "\\x1b]0;owned\\x07\\x1b[2Jhello\\x9b31m\\u202e\nplain\n"
     assert secxops("logs", "m001x", "--json").document == {"id": "m001x", "lines": desk.says}
 
 
@@ -666,6 +756,25 @@ def test_delete_removes_the_copy(secxops: Secxops, project: Path, desk: Desk) ->
     said = secxops("delete", "m001x", "--yes", "--json")
     assert (said.status, said.document["deleted"]) == (Exit.DONE, True)
     assert not any(desk.store.iterdir())
+
+
+def test_sweep_takes_lost_shares_back_and_never_shows_them_as_proven(
+    secxops: Secxops, project: Path, desk: Desk
+) -> None:
+    secxops("share", project)
+    desk.shares["m001x"].adopted = True
+    desk.lost = [desk.shares["m001x"]]
+    mine = Orphan(kind="pod", name="secxops-m001x", role="environment", migration="m001x")
+    desk.orphaned = [mine.model_copy(update={"adoptable": True})]
+    said = secxops("sweep")
+    assert "1 share is not on record" in said.out and "--adopt" in said.out
+    assert "secxops-m001x" not in said.out
+    said = secxops("sweep", "--adopt")
+    assert "Taken back" in said.out and "● dga-detector" in " ".join(said.out.split())
+    assert "proof lost" in said.out and "✓" not in said.out
+    assert "not known any more" in secxops("show", "m001x").out
+    assert secxops("sweep", "--adopt", "--remove").status == Exit.USAGE
+    assert "No share was found" in secxops("sweep", "--adopt").out
 
 
 def test_sweep_lists_and_removes_on_request(secxops: Secxops, desk: Desk) -> None:

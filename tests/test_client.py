@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import httpx
 import pytest
 from web.host import ALICE, BOB, serving
 from web.memory import TOKEN
@@ -25,6 +27,7 @@ from jupyter_secxops_migrate.errors import (
     InvalidRequest,
     NotFound,
     SecxopsError,
+    ServiceElsewhere,
     ServiceUnavailable,
     Unauthenticated,
     WrongState,
@@ -461,3 +464,26 @@ def test_importing_the_client_brings_nothing_heavy() -> None:
         env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
     )
     assert said.stdout.strip() == "[]"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a process namespace")
+def test_a_service_answers_nobody_in_another_container(runtime: Runtime) -> None:
+    words = ["unshare", "--pid", "--fork", "--kill-child", *command()]
+    with subprocess.Popen(words) as child:
+        try:
+            wait_until(runtime.described)
+            with pytest.raises(ServiceElsewhere):
+                ensure_service(runtime)
+            transport = httpx.HTTPTransport(uds=str(runtime.socket))
+            with httpx.Client(transport=transport, base_url="http://secxops") as http:
+                assert http.get("/secxops/api/v1/migrations").status_code == 401
+        finally:
+            child.kill()
+
+    def is_gone() -> bool:
+        with contextlib.suppress(ServiceElsewhere):
+            return runtime.listener() is None
+        return False
+
+    wait_until(is_gone)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
+import docker
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +25,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """DNS logs of a few hours: the sample's data, only less of it."""
     folder = tmp_path_factory.mktemp("logs") / "domains"
     make_data = SimpleNamespace(**runpy.run_path(str(SAMPLE / "make_data.py")))
-    make_data.write(folder, files=45, pool=2000)
+    make_data.write(folder, files=20, pool=2000)
     return folder
 
 
@@ -110,3 +113,42 @@ def test_only_a_dockerd_that_was_started_here_is_stopped(tmp_path: Path) -> None
     finally:
         bystander.kill()
         bystander.wait()
+
+
+# --------------------------------------------------------------------------- from nothing
+
+
+@pytest.mark.soak
+@pytest.mark.docker
+@pytest.mark.timeout(1800)
+def test_make_demo_shares_from_nothing_and_make_demo_clean_leaves_nothing(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+
+    def make(target: str) -> str:
+        done = subprocess.run(
+            ["make", f"PYTHON={sys.executable}", target],
+            cwd=clone,
+            capture_output=True,
+            text=True,
+            timeout=1200,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    client = docker.from_env()
+    before = {container.id for container in client.containers.list(all=True)}
+    try:
+        said = make("demo")
+        proof, url = (
+            re.search(f"^{name} +(.+)$", said, re.M) for name in ("The proof", "Its share")
+        )
+        assert proof and "0 differences" in proof[1]
+        assert url
+        with urllib.request.urlopen(url[1], timeout=30) as answer:
+            assert b"JupyterLab" in answer.read()
+    finally:
+        make("demo-clean")
+    assert {container.id for container in client.containers.list(all=True)} <= before
+    client.close()
+    assert not (clone / ".cache" / "demo").exists()

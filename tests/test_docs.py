@@ -8,12 +8,14 @@ command shown that nobody can type.
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,6 +140,12 @@ def test_no_cause_is_left_of_an_error_that_is_gone() -> None:
     assert set(fromcode.causes()) <= set(fromcode.error_codes())
 
 
+def test_no_error_has_two_causes() -> None:
+    """The last one would be shown, and a change of the first seen by nobody."""
+    said = re.findall(r"^## (\w+)$", (DOCS / "_causes.md").read_text("utf-8"), re.MULTILINE)
+    assert [code for code, times in Counter(said).items() if times > 1] == []
+
+
 def test_errors_stand_in_one_tree_with_unique_codes() -> None:
     fromcode.import_all()
     from jupyter_secxops_migrate import errors
@@ -198,10 +206,12 @@ def test_the_objects_of_the_guide_to_kubernetes_can_be_read() -> None:
     text = (DOCS / "operators" / "kubernetes.md").read_text("utf-8")
     blocks = re.findall(r"```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     things = [thing for block in blocks for thing in yaml.safe_load_all(block)]
-    kinds = ["Kustomization", "ConfigMap", "Pod", "PersistentVolumeClaim"]
-    assert [thing["kind"] for thing in things] == kinds
+    # The others are parts of what JupyterHub and Kubeflow read.
+    kinds = [thing["kind"] for thing in things if "kind" in thing]
+    assert kinds == ["Pod", "PersistentVolumeClaim"]
+    settings = DOCS / "operators/kubernetes/site/notebooks/jupyter_secxops_config.json"
     known = {cls.__name__: fromcode.traits_of(cls) for cls in fromcode.configurables()}
-    for name, written in json.loads(things[1]["data"]["jupyter_secxops_config.json"]).items():
+    for name, written in json.loads(settings.read_text()).items():
         assert set(written) <= set(known[name])
 
 
@@ -251,6 +261,20 @@ def test_every_room_is_on_the_map() -> None:
 # --------------------------------------------------------------------------- what is shown
 
 
+def test_the_engine_of_the_pictures_is_asked_as_others_are() -> None:
+    sys.path.append(str(ROOT / "scripts"))
+    try:
+        from picture_service import PictureEngine
+    finally:
+        sys.path.remove(str(ROOT / "scripts"))
+    double = PictureEngine.__mro__[1]
+    own = [it for name, it in vars(PictureEngine).items() if callable(it) and name[0] != "_"]
+    assert own
+    for method in own:
+        asked = inspect.signature(getattr(double, method.__name__))
+        assert inspect.signature(method).parameters.keys() == asked.parameters.keys(), method
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_shown_exist(page: Path) -> None:
     text = page.read_text("utf-8")
@@ -266,6 +290,14 @@ def test_commands_shown_exist(page: Path) -> None:
         words = shlex.split(span.replace("…", ""))
         known = {context.info_name for _, context in fromcode.command_line()}
         assert not words[2:3] or words[2].startswith("-") or words[2] in known, span
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_what_was_never_released_is_not_installed_by_its_name(page: Path) -> None:
+    text = page.read_text("utf-8")
+    if page.name == "troubleshooting.md":
+        text += fromcode.errors()
+    assert not re.findall(r"pip3? install[^\n`]*[ '\"]jupyter.secxops.migrate", text)
 
 
 def make_targets() -> set[str]:

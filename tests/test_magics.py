@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +20,16 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
-from web.memory import TOKEN
+from rich.console import Console
+from web.memory import TOKEN, full_plan
 from web.service import command, end, wait_until
 
+from jupyter_secxops_migrate.model import Plan, Route
 from jupyter_secxops_migrate.runtime import Runtime
+from jupyter_secxops_migrate.terminal import show_plan
 
 SECONDS = 30
+FILE = "explore.ipynb"
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +73,19 @@ class Cell:
 class Notebook:
     """A person with a notebook whose kernel has the magic."""
 
-    def __init__(self, client: BlockingKernelClient, manager: KernelManager) -> None:
-        self.client, self.manager = client, manager
+    def __init__(self, client: BlockingKernelClient, manager: KernelManager, file: Path) -> None:
+        self.client, self.manager, self.file = client, manager, file
 
     def run(
-        self, code: str, until: Callable[[Cell], Any] = lambda _: True, then: Any = None
+        self,
+        code: str,
+        until: Callable[[Cell], Any] = lambda _: True,
+        then: Any = None,
+        cell_id: str | None = None,
     ) -> Cell:
         """Run a cell until it is done and its outputs are as wanted; ``then`` is called once they are."""
         cell = Cell()
-        asked = self.client.execute(code)
+        asked = self.ask(code, cell_id)
         idle, deadline = False, time.monotonic() + SECONDS
         while not (idle and until(cell)):
             assert time.monotonic() < deadline, (cell, idle)
@@ -99,6 +111,14 @@ class Notebook:
         cell.status = self.reply(asked)["status"]
         return cell
 
+    def ask(self, code: str, cell_id: str | None) -> str:
+        """Ask for a cell as JupyterLab does, which says which one it is."""
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
+        metadata = {} if cell_id is None else {"cellId": cell_id}
+        message = self.client.session.msg("execute_request", content, metadata=metadata)
+        self.client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
+
     def reply(self, asked: str) -> dict[str, Any]:
         while True:
             reply = self.client.get_shell_msg(timeout=SECONDS)
@@ -115,13 +135,17 @@ def notebook(runtime: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Iter
     project = tmp_path_factory.mktemp("project")
     manager.start_kernel(
         cwd=str(project),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "JPY_SESSION_NAME": str(project / FILE),
+        },
     )
     client = manager.client()
     client.start_channels()
     try:
         client.wait_for_ready(timeout=SECONDS)
-        person = Notebook(client, manager)
+        person = Notebook(client, manager, project / FILE)
         assert person.run("%load_ext jupyter_secxops_migrate").status == "ok"
         yield person
     finally:
@@ -130,11 +154,113 @@ def notebook(runtime: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Iter
         manager.cleanup_resources()
 
 
-def test_a_plan_is_a_table(notebook: Notebook) -> None:
-    cell = notebook.run("%secxops plan --name mine")
+class Page(HTMLParser):
+    """What a browser makes of HTML: the tags with their attributes, and the lines that people read."""
 
-    assert cell.text.startswith("mine")
-    assert "<pre" in cell.shown[0]["text/html"]
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.lines = [""]
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("div", "tr"):
+            self.lines.append("")
+        elif tag in ("td", "th"):
+            self.lines[-1] += "  "
+
+    def handle_data(self, data: str) -> None:
+        self.lines[-1] += data
+
+    def count(self, tag: str) -> int:
+        return sum(found == tag for found, _ in self.tags)
+
+
+def facts(lines: Iterable[str]) -> list[list[str]]:
+    """The words of each line that has some."""
+    return [line.split() for line in lines if line.strip()]
+
+
+def terminals(show: Callable[[Console], None]) -> list[list[str]]:
+    """What a terminal that is wide enough says."""
+    file = io.StringIO()
+    show(Console(file=file, width=4000, highlight=False))
+    return facts(file.getvalue().splitlines())
+
+
+def test_a_plan_is_tables_of_the_notebook_with_the_terminals_facts(notebook: Notebook) -> None:
+    cell = notebook.run("%secxops plan --name full-1")
+
+    shown = cell.shown[0]
+    page = Page(shown["text/html"])
+    plan = full_plan(Plan(name="full-1", route=Route.STAY, node="here"))
+    wanted = terminals(lambda console: show_plan(console, plan))
+    assert facts(page.lines) == wanted
+    assert facts(shown["text/plain"].splitlines()) == wanted, "nothing is folded"
+    assert (page.count("table"), page.count("tr"), page.count("pre")) == (3, 4, 0)
+
+
+def test_a_strangers_name_is_text_in_a_table(notebook: Notebook) -> None:
+    shown = notebook.run("%secxops plan --name full-1").shown[0]
+
+    page = Page(shown["text/html"])
+    assert {tag for tag, _ in page.tags} == {"div", "table", "tr", "td", "bdi"}
+    assert all(set(attributes) <= {"class", "style"} for _, attributes in page.tags)
+    assert page.tags[0][1]["class"] == "mathjax_ignore", "no name is a formula"
+    text = "\n".join(page.lines)
+    assert "<img src=x onerror=alert(1)> [red]$x_1$ \\x1b[31m\\u202etxt.exe" in text
+    for said in (text, shown["text/plain"]):
+        assert not {"\x1b", "\u202e"} & set(said)
+
+
+def test_the_list_is_a_table_with_titles(notebook: Notebook) -> None:
+    notebook.run("%secxops share --name 'a [b] <i>' --wait")
+    shown = notebook.run("%secxops status").shown[0]
+
+    page = Page(shown["text/html"])
+    assert (page.count("table"), page.count("th"), page.count("i")) == (1, 4, 0)
+    assert facts(page.lines)[0] == ["Name", "State", "Created", "Id"]
+    assert ["✓", "a", "[b]", "<i>", "Running"] in [line[:5] for line in facts(page.lines)]
+    assert facts(page.lines) == facts(shown["text/plain"].splitlines())
+
+
+def test_colours_are_the_themes(notebook: Notebook) -> None:
+    notebook.run("%secxops share --name coloured --wait")
+    for line, names in (
+        ("plan --name full-1", {"error", "warn"}),
+        ("status coloured", {"success"}),
+        ("status", {"success"}),
+    ):
+        html = notebook.run(f"%secxops {line}").shown[0]["text/html"]
+        assert not re.search(r"#[0-9a-f]{3,8}\b|rgb|background", html), line
+        assert {f"var(--jp-{name}-color1)" for name in names} <= set(
+            re.findall(r"[^-]color: ([^;\"]*)", html)
+        )
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_a_notebook_that_is_not_saved_is_named(notebook: Notebook, ids: bool) -> None:
+    """As far as a kernel can know it: by the cell that runs; what is no notebook's cell says nothing."""
+    code = "%secxops plan --name mine"
+
+    def warned(saved: str | None, cell_id: str | None = "b") -> bool:
+        cells = [{"source": ["1\n", "2"]}, {"source": saved or "nothing"}]
+        cells = [
+            {**cell, "id": name} if ids else cell for cell, name in zip(cells, "ab", strict=True)
+        ]
+        notebook.file.write_text("{" if saved is None else json.dumps({"cells": cells}))
+        return f"{notebook.file} is shared as saved" in notebook.run(code, cell_id=cell_id).text
+
+    try:
+        assert not warned(code)
+        assert warned("%secxops plan")
+        assert not warned("%secxops plan", cell_id=None), "a console's line"
+        assert not warned(None), "no notebook that can be read"
+    finally:
+        notebook.file.unlink()
 
 
 def test_a_share_returns_at_once_and_its_output_goes_on(notebook: Notebook) -> None:
@@ -149,6 +275,7 @@ def test_a_share_returns_at_once_and_its_output_goes_on(notebook: Notebook) -> N
 def test_no_token_is_left_in_a_notebook(notebook: Notebook) -> None:
     shared = notebook.run("%secxops share --name quiet", until=lambda c: "Running" in c.text)
     shown = notebook.run("%secxops status quiet")
+    assert "The source has changed since: 3 files, such as project/train.py" in shown.text
 
     assert "http://127.0.0.1:9999/lab" in shown.text
     assert TOKEN not in shared.everything + shown.everything
@@ -171,7 +298,7 @@ def test_a_share_that_is_not_there_is_a_sentence(notebook: Notebook) -> None:
 
 def test_wrong_usage_is_a_sentence(notebook: Notebook) -> None:
     cell = notebook.run("%secxops share --cpu many")
-    assert "'many' is not a valid float" in cell.stream and "Traceback" not in cell.stream
+    assert "--cpu has to be a number of CPUs" in cell.stream and "Traceback" not in cell.stream
 
 
 def test_names_are_text_and_not_markup(notebook: Notebook) -> None:

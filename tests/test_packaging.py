@@ -9,9 +9,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import click
 import pytest
-
-from jupyter_secxops_migrate.terminal import printable
 
 ROOT = Path(__file__).parent.parent
 LAB = "share/jupyter/labextensions/@jupyter-secxops/migrate"
@@ -54,8 +53,7 @@ def in_it(installed: Path, tmp_path: Path, *words: str) -> str:
     for name in ("SSL_CERT_FILE",):
         if name in os.environ:
             clean[name] = os.environ[name]
-    said = call(installed / words[0], *words[1:], env=clean, cwd=tmp_path)
-    return "\n".join(map(printable, said.splitlines()))
+    return click.unstyle(call(installed / words[0], *words[1:], env=clean, cwd=tmp_path))
 
 
 def test_the_wheel_holds_what_the_product_reads(wheel: Path) -> None:
@@ -65,7 +63,7 @@ def test_the_wheel_holds_what_the_product_reads(wheel: Path) -> None:
     words = "locale/zh_CN/LC_MESSAGES/jupyter_secxops_migrate.json"
     for file in ("py.typed", "web/openapi.yaml", "labextension/package.json", words):
         assert file in inside
-    assert [n for n in inside if n.startswith("migration/alembic/versions/") and n.endswith(".py")]
+    assert [n for n in inside if n.startswith("operations/alembic/versions/") and n.endswith(".py")]
     assert [n for n in names if n.endswith(f"data/{LAB}/install.json")]
     assert [n for n in names if "/static/remoteEntry." in n]
     assert not [n for n in names if "node_modules" in n or n.startswith(("tests/", "docs/"))]
@@ -83,7 +81,7 @@ def test_jupyterlab_finds_the_words_in_other_languages(installed: Path, tmp_path
         "from jupyterlab_server.translation_utils import get_installed_packages_locale as look;"
         "found, _ = look('zh_CN'); print(found['jupyter_secxops_migrate']['Share environment'])"
     )
-    assert "环境迁移" in in_it(installed, tmp_path, "python", "-c", look)
+    assert "共享环境" in in_it(installed, tmp_path, "python", "-c", look)
 
 
 def test_the_server_extension_is_enabled_and_valid(installed: Path, tmp_path: Path) -> None:

@@ -208,10 +208,19 @@ async def test_an_id_leads_nowhere_else(
 
 
 async def test_relative_paths_start_at_the_servers_root(fetch: Fetch, jp_root_dir: Path) -> None:
-    shared = await share(fetch, project="a/./b", data=["d", "/elsewhere"], mounts={"d": "/data/d"})
+    shared = await share(
+        fetch,
+        project="a/./b",
+        data=["d", "/elsewhere"],
+        mounts={"d": "/data/d"},
+        unsaved=["a/x.ipynb", "/elsewhere/y"],
+        front="a/x.ipynb",
+    )
     assert shared["request"]["project"] == str(jp_root_dir / "a" / "b")
     assert shared["request"]["data"] == [str(jp_root_dir / "d"), "/elsewhere"]
     assert shared["request"]["mounts"] == {str(jp_root_dir / "d"): "/data/d"}
+    assert shared["request"]["unsaved"] == [str(jp_root_dir / "a" / "x.ipynb"), "/elsewhere/y"]
+    assert shared["request"]["front"] == str(jp_root_dir / "a" / "x.ipynb")
     seen = body_of(await fetch("environment", params={"project": "a"}))
     assert seen["project"]["path"] == str(jp_root_dir / "a")
 
@@ -251,6 +260,12 @@ def test_paths_are_made_absolute_as_text() -> None:
 
 
 # --------------------------------------------------------------------------- what comes back
+
+
+@pytest.mark.parametrize("name", ["Accept", "Idempotency-Key", "Last-Event-ID"])
+async def test_a_header_that_is_not_ascii_is_a_bad_request(fetch: Fetch, name: str) -> None:
+    response = await fetch("migrations", headers={name: "caf\xe9"}, raise_error=False)
+    assert (response.code, body_of(response)["code"]) == (400, "invalid_request")
 
 
 async def test_a_share_goes_through_and_its_location_is_here(

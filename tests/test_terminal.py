@@ -6,20 +6,26 @@ import io
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
 from jupyter_secxops_migrate.model import (
     Check,
     Environment,
+    EnvironmentStatus,
+    Evidence,
     Finding,
     Folder,
+    ImageResult,
+    LaunchedEnvironment,
+    Migration,
+    MigrationResult,
+    MigrationState,
     NodeCapacity,
     Plan,
     ProjectVersion,
     Route,
     ServiceReport,
+    ShareRequest,
     Step,
     StepName,
     StepState,
@@ -27,11 +33,14 @@ from jupyter_secxops_migrate.model import (
 )
 from jupyter_secxops_migrate.terminal import (
     Watch,
-    printable,
+    evidence_line,
     short_digest,
     show_environment,
+    show_list,
+    show_migration,
     show_plan,
     show_report,
+    state_of,
     step_line,
 )
 
@@ -41,19 +50,6 @@ GB = 1024**3
 def console(terminal: bool = False) -> tuple[Console, io.StringIO]:
     shown = io.StringIO()
     return Console(file=shown, force_terminal=terminal, width=120, highlight=False), shown
-
-
-@given(st.text())
-def test_printable_text_commands_no_terminal(text: str) -> None:
-    left = printable(text)
-    assert not [c for c in left if ord(c) < 32 and c != "\t"]
-    assert not [c for c in left if c in "\x7f\x9b\u202e\u2066"]
-    left.encode()
-
-
-@given(st.text(st.characters(categories=("L", "N", "P", "Zs"))))
-def test_printable_text_keeps_what_people_write(text: str) -> None:
-    assert printable(text) == text
 
 
 def test_a_digest_is_shortened_to_be_recognised() -> None:
@@ -93,7 +89,7 @@ def test_bars_show_each_step_that_is_needed() -> None:
     text = shown.getvalue()
     assert "Build" in text and "100 %" in text and " 62 %" in text
     assert "Push" not in text
-    assert "Collecting numpy" in text
+    assert "Collecting \\x1b[31mnumpy" in text
 
 
 def test_a_pipe_gets_one_line_a_change() -> None:
@@ -118,7 +114,7 @@ def test_a_plan_shows_a_hostile_message_as_it_is() -> None:
     )
     show_plan(screen, plan)
     text = shown.getvalue()
-    assert "[bold]x" in text and "! the file [link=x]a[/link] is big" in text
+    assert "[bold]x" in text and "! the file [link=x]a[/link]\\x1b[2J is big" in text
     assert "\x1b" not in text
 
 
@@ -169,3 +165,89 @@ def test_a_report_gives_hints_only_where_something_is_wrong() -> None:
     show_report(screen, ServiceReport(service={"pid": 7}, checks=checks))
     assert "unneeded" not in shown.getvalue()
     assert "! disk  nearly full\n  free some" in shown.getvalue()
+
+
+def running(**evidence: object) -> Migration:
+    return Migration(
+        id="m1",
+        owner="o",
+        name="dga",
+        state=MigrationState.SUCCEEDED,
+        created=utcnow(),
+        request=ShareRequest(project="/p"),
+        environment=LaunchedEnvironment(status=EnvironmentStatus.RUNNING),
+        result=MigrationResult(
+            evidence=Evidence.model_validate({"image_running": "sha256:3f00000009c", **evidence})
+        ),
+    )
+
+
+@pytest.mark.parametrize("status", EnvironmentStatus)
+def test_only_one_that_runs_has_the_sign_of_it(status: EnvironmentStatus) -> None:
+    migration = running(files_left=1, files_equal=1)
+    migration.environment = LaunchedEnvironment(status=status)
+    sign, word, _ = state_of(migration)
+    assert word.lower() == status.value
+    assert (sign == "✓") == (status is EnvironmentStatus.RUNNING)
+
+
+KEYS = {"name": ".ssh", "reason": "keys of its owner", "code": "owner_keys", "files": 5}
+SOCKET = {"name": "s", "reason": "socket\x1b[2J", "code": "socket", "files": 2}
+SETUID = {"name": "run.py", "reason": "its bit does not travel", "code": "setuid", "files": 1}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "state", "proof"),
+    [
+        (
+            {"files_left": 5031, "files_equal": 5031},
+            ("✓", "Running", "green"),
+            "5,031 files equal · image sha256:3f…9c · 0 differences",
+        ),
+        (
+            {"files_left": 5031, "files_equal": 5024, "left_out": [KEYS, SOCKET]},
+            ("●", "Running · 7 left out", "yellow"),
+            "5,024 of 5,031 files equal · 7 left out (keys of its owner; socket\\x1b[2J) · image sha256:3f…9c",
+        ),
+        (
+            {"files_left": 7, "files_equal": 7, "changed": [SETUID]},
+            ("●", "Running · 1 changed", "yellow"),
+            "7 of 7 files equal · 1 changed (its bit does not travel) · image sha256:3f…9c",
+        ),
+        # Made by a version that did not count what left.
+        (
+            {"files_equal": 3},
+            ("✓", "Running", "green"),
+            "3 files equal · image sha256:3f…9c · 0 differences",
+        ),
+    ],
+)
+def test_only_what_arrived_whole_is_green(
+    evidence: dict[str, object], state: tuple[str, str, str], proof: str
+) -> None:
+    share = running(**evidence)
+    assert state_of(share) == state
+    assert evidence_line(share) == proof
+    to, shown = console()
+    show_list(to, [share])
+    assert state[1] in shown.getvalue()
+    to, shown = console()
+    show_migration(to, share)
+    assert proof in shown.getvalue()
+
+
+def test_an_entrypoint_that_was_not_run_is_not_green() -> None:
+    share = running(files_left=7, files_equal=7)
+    assert share.result is not None
+    image = ImageResult(reference="r:1", digest="sha256:3f00000009c", size=1, entrypoint="bypassed")
+    share.result.image = image
+    assert state_of(share) == ("●", "Running · its entrypoint was not run", "yellow")
+    assert evidence_line(share) == (
+        "7 of 7 files equal · its entrypoint was not run (it did not start what it was given) "
+        "· image sha256:3f…9c"
+    )
+    for other in ("runs", "jupyter", "none", ""):
+        image.entrypoint = other
+        assert state_of(share)[0] == "✓"
+    image.command = "replaced"
+    assert state_of(share) == ("●", "Running · its command was not run", "yellow")

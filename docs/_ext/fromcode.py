@@ -13,6 +13,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,7 @@ def template(text: str) -> str:
     return re.sub(r"\{(\w+)\}", r"*\1*", words(text))
 
 
+@cache
 def causes() -> dict[str, str]:
     """Return the hand-written text of ``docs/_causes.md``: error code to Markdown."""
     text = (DOCS / "_causes.md").read_text(encoding="utf-8")
@@ -76,6 +78,7 @@ def causes() -> dict[str, str]:
     return {pieces[i]: pieces[i + 1].strip() for i in range(0, len(pieces), 2)}
 
 
+@cache
 def error_codes() -> dict[str, type[Any]]:
     """Return every error code and its class, in the order of ``errors.py``."""
     from jupyter_secxops_migrate.errors import SecxopsError
@@ -84,6 +87,7 @@ def error_codes() -> dict[str, type[Any]]:
     return {c: found[c] for c in sorted(found, key=lambda c: inspect.getsourcelines(found[c])[1])}
 
 
+@cache
 def errors() -> str:
     """Every error: code, message, what to do, and the causes written by hand."""
     from jupyter_secxops_migrate import errors as tree
@@ -110,7 +114,7 @@ def reasons() -> str:
     """What a plan says besides warnings and refusals."""
     from jupyter_secxops_migrate.migration.plan import REASONS
 
-    rows = [[code(name), template(" ".join(said))] for name, said in REASONS.items()]
+    rows = [[code(name), template(" ".join(said[:2]))] for name, said in REASONS.items()]
     return table(["Code", "Sentence"], rows)
 
 
@@ -408,9 +412,23 @@ def never() -> str:
     return table(["Why", "Files and folders"], rows)
 
 
+def held() -> str:
+    """What may hold credentials, from the copy's own tables."""
+    from jupyter_secxops_migrate.copying.credentials import HELD, HELD_IF
+
+    why: dict[str, list[str]] = {}
+    for rule in HELD:
+        why.setdefault(rule.reason, []).append(code(rule.path))
+    for row in HELD_IF:
+        why.setdefault(row.reason, []).append(f"{code(row.name)} if it holds one")
+    rows = [[words(reason), ", ".join(names)] for reason, names in why.items()]
+    return table(["Why", "Files and folders"], rows)
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "errors": errors,
+    "held": held,
     "json": json,
     "never": never,
     "reasons": reasons,

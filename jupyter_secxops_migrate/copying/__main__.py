@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from ..printable import counted
 from .report import Report, run
 from .tree import copy_tree, mark_incomplete
 
@@ -20,6 +21,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("destination", metavar="DESTINATION")
     parser.add_argument("--manifest", required=True, metavar="FILE")
     parser.add_argument("--exclude", action="append", default=[], metavar="REL")
+    parser.add_argument(
+        "--mount-point", action="append", default=[], metavar="REL", help="made, and left empty"
+    )
+    parser.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="REL",
+        help="copy this although it may hold credentials",
+    )
+    parser.add_argument(
+        "--data",
+        action="store_true",
+        help="SOURCE is data: --keep also keeps what is never copied of code",
+    )
     parser.add_argument("--commit", metavar="HEX", help="the files of this git commit")
     parser.add_argument(
         "--subfolder", default="", metavar="REL", help="with --commit: only this folder of it"
@@ -30,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="TIME",
         help="the destination is a clone of the source, ordered then (seconds since 1970)",
     )
+    parser.add_argument("--identity", default="", help="which folder SOURCE has to be")
     parser.add_argument("--workers", type=int, metavar="N")
     parser.add_argument(
         "--afresh", action="store_true", help="remove what lies in DESTINATION, a finished copy too"
@@ -42,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     if given.subfolder and given.commit is None:
         parser.error("--subfolder goes with --commit")
-    if given.cloned is not None and (given.commit is not None or given.exclude or given.afresh):
-        parser.error("--cloned goes without --commit, --exclude and --afresh")
+    parts = given.exclude or given.mount_point
+    if given.cloned is not None and (given.commit is not None or parts or given.afresh):
+        parser.error("--cloned goes without --commit, --exclude, --mount-point and --afresh")
 
     def work(report: Report) -> None:
         if given.afresh:
@@ -53,22 +71,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given.destination,
             manifest=given.manifest,
             exclude=given.exclude,
+            mount_points=given.mount_point,
+            keep=given.keep,
+            data=given.data,
             workers=given.workers,
             progress=lambda now: report.progress(*now),
             sync=given.sync,
             commit=given.commit,
             subfolder=given.subfolder,
             cloned=given.cloned,
+            identity=given.identity,
         )
         report.result(
-            f"{result.files} files, {result.bytes} bytes copied and compared; manifest {result.digest}",
+            f"{counted(result.files, 'file', 'files')}, {counted(result.bytes, 'byte', 'bytes')} copied and compared; manifest {result.digest}",
             files=result.files,
             bytes=result.bytes,
             digest=result.digest,
             owner=list(result.owner),
             skipped=[row._asdict() for row in result.skipped],
-            notes=list(result.notes),
+            changed=[row._asdict() for row in result.changed],
             kept=result.kept,
+            chosen=[row._asdict() for row in result.chosen],
         )
 
     return run(given.as_json, work)

@@ -13,22 +13,25 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import never
+from .checkout import NO_LFS, lfs_content, open_store, parse_pointer
 from .clone import Aside
 from .content import Content, Mismatch, SourceError, Writer, settle
-from .git import is_lfs_pointer, open_repository, scrubbed
-from .manifest import entry_line, manifest_line, skipped_line, xattrs_digest
+from .credentials import Selection, is_text
+from .git import GIT_FOLDER, open_repository, scrubbed
+from .manifest import changed_line, entry_line, manifest_line, skipped_line, xattrs_digest
+from .still import Stillness
 from .walk import Descent
 
 __all__ = ["Copier", "Options", "Spool"]
 
 # Kinds of entries in a batch, and what is special about a file.
 FILE, SYMLINK, LINE, LINK, BLOB = 0, 1, 2, 3, 4
-PRIMARY, SCRUB, SQLITE, LOOK = 1, 2, 4, 8
+PRIMARY, SCRUB, SQLITE, CHOSEN, GIT = 1, 2, 4, 8, 16
 
+SCRUBBED = "credentials were removed from it"
 VANISHED = "vanished while it was copied"
 REPLACED = "was replaced by something else while it was copied"
-SETUID = "set-user-id or set-group-id file"
+SETUID = "its set-user-id or set-group-id bit does not travel"
 ATTEMPTS = 6
 SQLITE_MAGIC = b"SQLite format 3\0"
 UNSUPPORTED = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.E2BIG, errno.ERANGE})
@@ -51,7 +54,8 @@ class Options(NamedTuple):
     ``privileged`` keeps numeric owners; otherwise what is made belongs to ``maker`` (uid, gid).
     ``granularity`` is the unit in which the destination keeps times, nanoseconds. ``staging`` is a
     folder below the destination for what has to be made before it is copied. ``cloned`` is since when
-    the destination is a clone of the source, nanoseconds; None where it began empty.
+    the destination is a clone of the source, nanoseconds; None where it began empty. ``selection`` says
+    which files stay.
     """
 
     privileged: bool
@@ -61,6 +65,7 @@ class Options(NamedTuple):
     write: Writer = os.write
     commit: Commit | None = None
     cloned: int | None = None
+    selection: Selection = Selection()
 
 
 class Spool:
@@ -109,7 +114,7 @@ class _Short(Exception):
 
 
 class _Skip(Exception):
-    """The entry is left out; the argument says why."""
+    """The entry is left out; the arguments say why, and how many bytes it has."""
 
 
 class Copier:
@@ -129,13 +134,14 @@ class Copier:
         self._source, self._destination = Descent(source), Descent(destination)
         self._spool, self._options, self._send = spool, options, send
         self._content = Content(options.write, self._tick)
+        self._stillness = Stillness()
         self._ticked = time.monotonic()
         self._early = self._unsent = self._kept = 0
         self._aside = None
         if options.cloned is not None:
             self._aside = Aside(destination, options.staging)
         self._first_descent = Descent(destination)
-        self._repository: Any = None
+        self._repositories: dict[bytes, Any] = {}
         self._instead: dict[int, tuple[bytes, str]] = {}
         self._first: tuple[bytes, int] = (b"", destination)
         self._manifest: list[bytes] = []
@@ -143,8 +149,13 @@ class Copier:
         self._primaries: list[tuple[int, str]] = []
 
     def work(self, batch: Any) -> None:
-        """Copy one batch: ``(number, only_look, [(folder, [entry, …]), …])``."""
-        number, only_look, segments = batch
+        """Copy one batch: ``(number, only_look, afresh, [(folder, [entry, …]), …])``.
+
+        ``afresh``: folders may be others than those that had their names.
+        """
+        number, only_look, afresh, segments = batch
+        if afresh:
+            self._source.close()
         self._manifest, self._meta, self._primaries = [], [], []
         files = copied = self._early = self._unsent = self._kept = 0
         for folder, entries in segments:
@@ -164,7 +175,7 @@ class Copier:
                     continue
                 path = prefix + name
                 if only_look:
-                    self._look(source, name, path, kind)
+                    self._look(source, path, entry)
                     continue
                 try:
                     if kind == FILE:
@@ -180,11 +191,11 @@ class Copier:
                         copied += self._link(source, destination, name, path, *entry[2:])
                         files += 1
                 except _Skip as skip:
-                    self._skip(path, str(skip))
+                    self._skip(path, *skip.args)
                 except _Changing:
                     self._send(("changing", path))
                 except SourceError as error:
-                    self._source_error(path, error.error)
+                    self._source_error(path, error.error, entry)
                 except Mismatch:
                     self._send(("differs", path))
                 except _Short:
@@ -208,17 +219,16 @@ class Copier:
         except OSError as error:
             raise SourceError(error) from None
         try:
-            mode = 0o600
-            if self._with_mode:
-                mode = os.fstat(descriptor).st_mode & 0o777
-            kept = self._from_clone(descriptor, destination, name, path, special)
+            before = os.fstat(descriptor)
+            mode = before.st_mode & 0o777 if self._with_mode else 0o600
+            kept = self._from_clone(descriptor, before, destination, name, path, special)
             if kept is None:
                 made = os.open(name, CREATE, mode, dir_fd=destination)
             else:
                 made, mode = kept, ANY_MODE
             try:
                 state, digest, flags = self._settled(
-                    descriptor, made, source, name, path, special, kept is not None
+                    descriptor, before, made, source, name, path, special, kept is not None
                 )
                 attributes = self._attributes(descriptor, path)
                 self._dress(made, state, attributes, path, mode)
@@ -230,6 +240,10 @@ class Copier:
         finally:
             os.close(descriptor)
         size = state.st_size
+        if runs_as_another(state.st_mode):
+            self._change(path, SETUID)
+        if b"scrubbed" in flags:
+            self._change(path, SCRUBBED)
         self._manifest.append(manifest_line(digest, path))
         self._meta.append(
             entry_line(
@@ -244,18 +258,23 @@ class Copier:
             )
         )
         if special & PRIMARY:
-            self._primaries.append((inode_key(state), digest))
+            self._primaries.append((link_key(state, name), digest))
         return size, digest
 
     def _from_clone(
-        self, descriptor: int, destination: int, name: bytes, path: bytes, special: int
+        self,
+        descriptor: int,
+        state: os.stat_result,
+        destination: int,
+        name: bytes,
+        path: bytes,
+        special: int,
     ) -> int | None:
         """Bring the clone's file into place, if it may be equal to the source's; else None."""
         if self._aside is None:
             return None
         folder = path[: -len(name) - 1]
-        state = os.fstat(descriptor)
-        if special or not stat.S_ISREG(state.st_mode) or state.st_nlink != 1:
+        if special & ~GIT or not stat.S_ISREG(state.st_mode) or state.st_nlink != 1:
             self._aside.drop(folder, name)
             return None
         found = self._aside.take(folder, name, destination, state.st_size)
@@ -286,6 +305,7 @@ class Copier:
     def _settled(
         self,
         descriptor: int,
+        state: os.stat_result,
         made: int,
         folder: int,
         name: bytes,
@@ -296,16 +316,18 @@ class Copier:
         """Copy the content until the source holds still; return its state, digest and flags."""
         pause = 0.02
         for attempt in range(ATTEMPTS):
-            state = os.fstat(descriptor)
+            if attempt:
+                state = os.fstat(descriptor)
             if settle(state.st_ctime_ns):
                 state = os.fstat(descriptor)
             if not stat.S_ISREG(state.st_mode):
                 raise _Skip(REPLACED)
-            if state.st_mode & (stat.S_ISUID | stat.S_ISGID):
-                raise _Skip(SETUID)
+            twice = self._stillness.prepare(descriptor, state)
             flags: list[bytes] = []
-            if special & (SCRUB | LOOK):
-                digest = self._put_examined(descriptor, made, state, name, special, flags)
+            if special & CHOSEN or self._stays(descriptor, path, name, state.st_size):
+                flags.append(b"chosen")
+            if special & SCRUB:
+                digest = self._put_scrubbed(descriptor, made, state, name, flags)
             elif special & SQLITE or (attempt and self._is_sqlite(descriptor)):
                 digest = self._back_up(descriptor, made, folder, name)
                 flags.append(b"sqlite-backup")
@@ -315,15 +337,27 @@ class Copier:
             else:
                 sparse = state.st_blocks * 512 < state.st_size
                 digest = self._content.copy(descriptor, made, state.st_size, sparse)
-            if digest is not None and _unchanged(state, os.fstat(descriptor)):
+            as_is = b"scrubbed" not in flags
+            if digest is not None and self._held_still(
+                descriptor, state, digest if twice and as_is else None
+            ):
                 self._kept += kept and not attempt
-                return (self._as_made(state, made) if flags else state), digest, flags
+                return (state if as_is else self._as_made(state, made)), digest, flags
             os.ftruncate(made, 0)
             os.lseek(made, 0, os.SEEK_SET)
             if attempt < ATTEMPTS - 1:
                 time.sleep(pause)
                 pause *= 2
         raise _Changing
+
+    def _held_still(self, descriptor: int, before: os.stat_result, digest: str | None) -> bool:
+        """Say whether a file is as it was; if a digest is given, by its content too."""
+        if digest is not None:
+            sparse = before.st_blocks * 512 < before.st_size
+            again = self._content.digest(descriptor, before.st_size, sparse, of_source=True)
+            if again != digest:
+                return False
+        return _unchanged(before, os.fstat(descriptor))
 
     def _as_made(self, state: os.stat_result, made: int) -> os.stat_result:
         """Return ``state`` with the size of what was made."""
@@ -332,16 +366,31 @@ class Copier:
         extra = {key: getattr(state, key) for key in ("st_atime_ns", "st_mtime_ns", "st_ctime_ns")}
         return os.stat_result(values, extra)
 
-    def _put_examined(
-        self,
-        descriptor: int,
-        made: int,
-        state: os.stat_result,
-        name: bytes,
-        special: int,
-        flags: list[bytes],
+    def _stays(self, descriptor: int, path: bytes, name: bytes, size: int) -> bool:
+        """Skip a file whose content says that it stays; return whether it was asked for all the same."""
+        most = self._options.selection.look(name, size)
+        if not most:
+            return False
+        try:
+            start = os.pread(descriptor, most, 0)
+        except OSError as error:
+            raise SourceError(error) from None
+        return self._judged(path, name, size, start)
+
+    def _judged(self, path: bytes, name: bytes, size: int, start: bytes) -> bool:
+        found = self._options.selection.by_content(path, name, size, start)
+        if found is None:
+            return False
+        if not found.kept:
+            self._send(("stays", path))
+            raise _Skip(found.reason, size)
+        self._send(("chosen", path, found.reason))
+        return True
+
+    def _put_scrubbed(
+        self, descriptor: int, made: int, state: os.stat_result, name: bytes, flags: list[bytes]
     ) -> str | None:
-        """Copy a file whose content decides: whether it goes at all, or without credentials."""
+        """Copy one of git's own files without the credentials in it."""
         if state.st_size > EXAMINED_MOST:
             raise _Skip("too large to be searched for credentials")
         try:
@@ -350,15 +399,10 @@ class Copier:
             raise SourceError(error) from None
         if len(data) != state.st_size:
             return None
-        reason = never.reason_by_content(name, data) if special & LOOK else None
-        if reason is not None:
-            raise _Skip(reason)
-        if special & SCRUB:
-            clean = scrubbed(name, data)
-            if clean != data:
-                flags.append(b"scrubbed")
-                data = clean
-        return self._content.put(data, made)
+        clean = scrubbed(name, data)
+        if clean != data:
+            flags.append(b"scrubbed")
+        return self._content.put(clean, made)
 
     def _is_sqlite(self, descriptor: int) -> bool:
         try:
@@ -416,7 +460,7 @@ class Copier:
         destination: int,
         name: bytes,
         path: bytes,
-        inode: int,
+        key: int,
         first: bytes,
         digest: str | None,
     ) -> int:
@@ -425,15 +469,15 @@ class Copier:
             state = os.lstat(name, dir_fd=source)
         except OSError as error:
             raise SourceError(error) from None
-        if inode_key(state) != inode:
+        if link_key(state, name) != key:
             return self._file(source, destination, name, path, 0)[0]
         if digest is None:
             # The name that was to be copied went away; the next one takes its place.
-            if inode not in self._instead:
+            if key not in self._instead:
                 size, digest = self._file(source, destination, name, path, 0)
-                self._instead[inode] = (path, digest)
+                self._instead[key] = (path, digest)
                 return size
-            first, digest = self._instead[inode]
+            first, digest = self._instead[key]
         folder, _, last = first.rpartition(b"/")
         if self._first[0] != folder:
             self._first = (folder, self._first_descent.to(folder))
@@ -450,41 +494,43 @@ class Copier:
         return 0
 
     def _blob(
-        self, destination: int, name: bytes, path: bytes, content: bytes | str, mode: int
+        self,
+        destination: int,
+        name: bytes,
+        path: bytes,
+        content: bytes | tuple[bytes, str],
+        mode: int,
+        special: int,
     ) -> int | None:
         """Write a file that git has or that we made; return its size, None for a symbolic link."""
         commit = self._options.commit
         assert commit is not None
-        data = content if isinstance(content, bytes) else self._read_blob(content)
-        times = (commit.time, commit.time)
+        data = content if isinstance(content, bytes) else self._read_blob(*content)
         owner = commit.owner if self._options.privileged else self._options.maker
         if stat.S_ISLNK(mode):
-            os.symlink(data, name, dir_fd=destination)
-            if self._options.privileged:
-                os.chown(name, *owner, dir_fd=destination, follow_symlinks=False)
-            os.utime(name, ns=times, dir_fd=destination, follow_symlinks=False)
-            self._meta.append(
-                entry_line(
-                    path,
-                    b"symlink",
-                    owner=owner,
-                    mtime_ns=self._time(commit.time),
-                    target=data,
-                    flags=[b"commit"],
-                )
-            )
+            self._blob_link(destination, name, path, data, owner, commit.time)
             return None
-        if is_lfs_pointer(data):
-            self._send(("pointer",))
+        flags = [b"commit"]
+        start = data[: self._options.selection.look(name, len(data))]
+        if special & CHOSEN or (
+            isinstance(content, tuple) and self._judged(path, name, len(data), start)
+        ):
+            flags.append(b"chosen")
+        if special & SCRUB and (clean := scrubbed(name, data)) != data:
+            flags.append(b"scrubbed")
+            self._change(path, SCRUBBED)
+            data = clean
         permissions = 0o755 if mode & 0o100 else 0o644
         made = os.open(name, CREATE, 0o600, dir_fd=destination)
         try:
-            digest = self._content.put(data, made)
+            store = None if isinstance(content, bytes) else content[0]
+            digest = self._put_blob(made, path, data, store)
+            size = os.fstat(made).st_size
             dress(
                 made,
                 owner if self._options.privileged else None,
                 permissions,
-                times,
+                (commit.time, commit.time),
                 [],
                 lambda reason: None,
             )
@@ -498,26 +544,74 @@ class Copier:
                 mode=permissions,
                 owner=owner,
                 mtime_ns=self._time(commit.time),
-                size=len(data),
+                size=size,
+                flags=flags,
+            )
+        )
+        return size
+
+    def _put_blob(self, made: int, path: bytes, data: bytes, store: bytes | None) -> str:
+        """Write a blob, or the content of Git LFS for which it stands; return the digest."""
+        pointer = None if store is None else parse_pointer(data)
+        if store is None or pointer is None:
+            return self._content.put(data, made)
+        found = lfs_content(self._source.root, store, pointer)
+        if found is None:
+            spoilt = lfs_content(self._source.root, store, pointer, checked=False)
+            if spoilt is not None:
+                os.close(spoilt)
+                raise SourceError(OSError(errno.EIO, "its content in Git LFS is not what it was"))
+            self._change(path, NO_LFS)
+            return self._content.put(data, made)
+        try:
+            before = os.fstat(found)
+            digest = self._content.copy(found, made, pointer.size, False)
+            if digest is None or not _unchanged(before, os.fstat(found)):
+                raise _Changing
+            return digest
+        finally:
+            os.close(found)
+
+    def _blob_link(
+        self,
+        destination: int,
+        name: bytes,
+        path: bytes,
+        target: bytes,
+        owner: tuple[int, int],
+        time_ns: int,
+    ) -> None:
+        os.symlink(target, name, dir_fd=destination)
+        if self._options.privileged:
+            os.chown(name, *owner, dir_fd=destination, follow_symlinks=False)
+        os.utime(name, ns=(time_ns, time_ns), dir_fd=destination, follow_symlinks=False)
+        self._meta.append(
+            entry_line(
+                path,
+                b"symlink",
+                owner=owner,
+                mtime_ns=self._time(time_ns),
+                target=target,
                 flags=[b"commit"],
             )
         )
-        return len(data)
 
-    def _read_blob(self, name: str) -> bytes:
+    def _read_blob(self, store: bytes, name: str) -> bytes:
         import pygit2
 
-        if self._repository is None:
-            self._repository = open_repository(self._source.root)
+        if store not in self._repositories:
+            root = self._source.root
+            whole = store == GIT_FOLDER
+            self._repositories[store] = open_repository(root) if whole else open_store(root, store)
         try:
-            return bytes(self._repository[name].data)
+            return bytes(self._repositories[store][name].data)
         except (KeyError, pygit2.GitError) as error:
             raise SourceError(OSError(errno.EIO, str(error))) from None
 
     # ------------------------------------------------------------------ metadata
 
     def _attributes(self, descriptor: int, path: bytes) -> list[tuple[str, bytes]]:
-        return read_attributes(descriptor, lambda reason: self._skip(path, reason))
+        return read_attributes(descriptor, lambda reason: self._change(path, reason))
 
     def _dress(
         self,
@@ -533,7 +627,7 @@ class Copier:
             state.st_mode & 0o1777,
             (state.st_atime_ns, state.st_mtime_ns),
             attributes,
-            lambda reason: self._skip(path, reason),
+            lambda reason: self._change(path, reason),
             made_mode,
         )
 
@@ -545,12 +639,19 @@ class Copier:
 
     # ------------------------------------------------------------------ what went otherwise
 
-    def _skip(self, path: bytes, reason: str) -> None:
+    def _skip(self, path: bytes, reason: str, size: int = 0) -> None:
         self._meta.append(skipped_line(path, reason))
-        self._send(("skipped", path, reason))
+        self._send(("skipped", path, reason, 1, size))
 
-    def _source_error(self, path: bytes, error: OSError) -> None:
-        if error.errno == errno.ENOENT:
+    def _change(self, path: bytes, reason: str) -> None:
+        """Say that something arrives otherwise than it is."""
+        self._meta.append(changed_line(path, reason))
+        self._send(("changed", path, reason))
+
+    def _source_error(self, path: bytes, error: OSError, entry: Any) -> None:
+        if error.errno == errno.ENOENT and entry[0] == FILE and entry[2] & GIT:
+            self._send(("gone", path))
+        elif error.errno == errno.ENOENT:
             self._skip(path, VANISHED)
         elif error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EINVAL, errno.ENXIO):
             self._skip(path, REPLACED)
@@ -562,16 +663,17 @@ class Copier:
             if entry[0] == LINE:
                 self._meta.append(entry[1])
             else:
-                self._source_error(folder + b"/" + entry[1] if folder else entry[1], error)
+                path = folder + b"/" + entry[1] if folder else entry[1]
+                self._source_error(path, error, entry)
 
-    def _look(self, source: int, name: bytes, path: bytes, kind: int) -> None:
+    def _look(self, source: int, path: bytes, entry: Any) -> None:
         """Something can't be read, so the copy fails; find out only what else can't be."""
-        if kind in (SYMLINK, BLOB):
+        if entry[0] in (SYMLINK, BLOB):
             return
         try:
-            os.close(os.open(name, READ, dir_fd=source))
+            os.close(os.open(entry[1], READ, dir_fd=source))
         except OSError as error:
-            self._source_error(path, error)
+            self._source_error(path, error, entry)
 
     def _tick(self, count: int) -> None:
         self._unsent += count
@@ -606,13 +708,33 @@ def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
     )
 
 
+def runs_as_another(mode: int) -> bool:
+    """Say whether a file's mode has it run as its owner or group, which no copy may do."""
+    return bool(mode & (stat.S_ISUID | stat.S_ISGID))
+
+
 def inode_key(state: os.stat_result) -> int:
     """Return one number that stands for a file, whatever its names are."""
     return state.st_dev << 64 | state.st_ino
 
 
+def link_key(state: os.stat_result, name: bytes) -> int:
+    """Return one number that stands for a file under all those of its names that are judged alike.
+
+    Those of `Selection.by_itself` are not among them.
+    """
+    return inode_key(state) << 1 | is_text(name)
+
+
 def _attributes_of(descriptor: int) -> list[tuple[str, bytes]]:
     return sorted(read_attributes(descriptor, lambda reason: None))
+
+
+def privilege(name: str) -> str | None:
+    """Return why an extended attribute does not travel that gives a program privileges; None for others."""
+    if name.startswith("security.") and not name.startswith(LABELS):
+        return f"its attribute {name} (a privilege) does not travel"
+    return None
 
 
 def read_attributes(descriptor: int, lost: Callable[[str], None]) -> list[tuple[str, bytes]]:
@@ -625,8 +747,8 @@ def read_attributes(descriptor: int, lost: Callable[[str], None]) -> list[tuple[
     for name in names:
         if name.startswith(LABELS):
             continue  # the host's own labels: they are not the project's, and belong to where it lies
-        if name.startswith("security."):
-            lost(f"its attribute {name} (a privilege) does not travel")
+        if (reason := privilege(name)) is not None:
+            lost(reason)
             continue
         try:
             found.append((name, os.getxattr(descriptor, name)))
@@ -647,6 +769,11 @@ def dress(
     """Give what was made its owner, mode, attributes and times, in the order that keeps them."""
     if owner is not None and (owner != OURSELVES or made_mode == ANY_MODE):
         os.chown(made, *owner)
+    if not attributes:
+        if mode != made_mode:
+            os.chmod(made, mode)
+        os.utime(made, ns=times)
+        return
     # Without privileges, attributes want a file that may be written; an ACL outlives only a chmod
     # that comes before it, because it keeps its mask in the group's bits.
     _set(made, attributes, lost, acl=False)

@@ -2,15 +2,16 @@
 
 ``.git`` travels with a project, so that its history does; a token in the URL of a remote must not.
 What is changed: user and password in URLs (of ``http`` and its kind the user too, because a token
-often stands there), ``credential`` sections, extra HTTP headers, and settings whose name says that
-they are a secret. Nothing here runs git, reads its configuration as git would, or touches objects:
-what was committed stays what was committed.
+often stands there), the queries of remotes' URLs, ``credential`` sections, extra HTTP headers, settings
+whose name says that they are a secret, and the path of hooks that are not git's own. Nothing here runs
+git, reads its configuration as git would, or touches objects: a commit stays what was committed.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from .walk import DIRECTORY
@@ -19,9 +20,10 @@ __all__ = [
     "GIT_FOLDER",
     "belongs_to_a_work_tree",
     "enters",
+    "files_in",
     "holds_credentials",
     "index_of",
-    "is_lfs_pointer",
+    "is_git_directory",
     "is_safe_name",
     "open_commit",
     "open_repository",
@@ -29,13 +31,22 @@ __all__ = [
 ]
 
 GIT_FOLDER = b".git"
+SHARED = (b".gitmodules", b".lfsconfig")
+"""Files outside of a git directory that are git's own, too."""
+
+LINK = 0o120000
+MOST_ENTRIES = 1_000_000
 _URL = re.compile(rb"(?i)\b((?:https?|ftps?|socks5?h?)://)[^/?#\s]*@")
-_URL_PASSWORD = re.compile(
-    rb"(?i)\b((?:ssh|git|git\+ssh|ssh\+git|sftp|rsync|imaps?|smtps?)://[^/?#\s:@]*):[^/?#\s]*@"
-)
+_URL_PASSWORD = re.compile(rb"(?i)\b([a-z][a-z0-9+.-]{0,20}://[^/?#\s:@]*):[^/?#\s]*@")
 _SECTION = re.compile(rb"""\s*\[\s*([A-Za-z0-9.-]+)(?:\s+"(?:[^"\\]|\\.)*")?\s*\]""")
+_QUERY = re.compile(rb"(?i)\b(https?://[^?#\s\"']*)\?[^#\s\"']*")
+_SECRET_QUERY = re.compile(
+    rb"(?i)\b([a-z][a-z0-9+.-]{0,20}://[^?#\s\"']*)\?[^#\s\"']*"
+    rb"(?:token|key|secret|password|passwd|pass|auth|sig|signature|sas|code|credential|pat)=[^#\s\"']*"
+)
 _SECRET_KEY = re.compile(
-    rb"(?i)\s*(extraheader|.*(?:token|password|passwd|secret|smtppass|sslcertpassword|pat))\s*(?:=|\Z)"
+    rb"(?i)\s*(extraheader|.*(?:token|password|passwd|secret|smtppass|sslcertpassword|pat"
+    rb"|(?:api|access|private)[-_]?key)|hookspath)\s*(?:=|\Z)"
 )
 
 
@@ -51,8 +62,20 @@ def enters(where: bytes | None, name: bytes) -> bytes | None:
     return where + b"/" + name if where else name
 
 
-def holds_credentials(where: bytes, name: bytes) -> bool:
-    """Say whether the file ``name``, ``where`` in a git directory, is one to be scrubbed."""
+def is_git_directory(names: Iterable[bytes]) -> bool:
+    """Say whether a folder of these names is one, whatever it is called; folders' names end in a slash."""
+    return {b"HEAD", b"objects/", b"refs/"}.issubset(names)
+
+
+def holds_credentials(where: bytes | None, name: bytes) -> bool:
+    """Say whether a file is one of git's own that is to be scrubbed.
+
+    ``where`` in a git directory it lies, None outside of any.
+    """
+    if name in SHARED:
+        return True
+    if where is None:
+        return False
     parts = where.split(b"/") if where else []
     if b"objects" in parts or b"refs" in parts:
         # Named by people or by digests; a submodule called "objects" is not worth guessing.
@@ -72,8 +95,10 @@ def scrubbed(name: bytes, data: bytes) -> bytes:
     >>> scrubbed(b"config", b"[remote \\"o\\"]\\n\\turl = https://me:secret@host/x.git\\n")
     b'[remote "o"]\\n\\turl = https://host/x.git\\n'
     """
-    if not name.startswith(b"config"):
-        return _without_userinfo(data)
+    if name == b"FETCH_HEAD":
+        return _QUERY.sub(rb"\1", _without_secrets(data))
+    if not name.startswith((b"config", *SHARED)):
+        return _without_secrets(data)
     out: list[bytes] = []
     dropped = False
     for line in _logical_lines(data):
@@ -82,7 +107,7 @@ def scrubbed(name: bytes, data: bytes) -> bytes:
         if section is not None:
             dropped = section[1].lower().split(b".")[0] == b"credential"
             if not dropped:
-                out.append(_without_userinfo(section[0]))
+                out.append(_without_secrets(section[0]))
             body = line[section.end() :]
         if dropped:
             continue
@@ -91,13 +116,13 @@ def scrubbed(name: bytes, data: bytes) -> bytes:
             if section is not None:
                 out.append(b"\n")
             continue
-        clean = _without_userinfo(joined)
+        clean = _QUERY.sub(rb"\1", _without_secrets(joined))
         out.append(body if clean == joined else clean)
     return b"".join(out)
 
 
-def _without_userinfo(data: bytes) -> bytes:
-    return _URL_PASSWORD.sub(rb"\1@", _URL.sub(rb"\1", data))
+def _without_secrets(data: bytes) -> bytes:
+    return _SECRET_QUERY.sub(rb"\1", _URL_PASSWORD.sub(rb"\1@", _URL.sub(rb"\1", data)))
 
 
 def _logical_lines(data: bytes) -> list[bytes]:
@@ -121,17 +146,11 @@ _OF_A_WORK_TREE = re.compile(
     rb"HEAD|index|sharedindex\..*|.*\.lock|(?:MERGE|CHERRY_PICK|REVERT|REBASE)_.*|AUTO_MERGE|BISECT_.*"
     rb"|(?:rebase-merge|rebase-apply|sequencer|worktrees)/"
 )
-_LFS = b"version https://git-lfs.github.com/spec/"
 
 
 def belongs_to_a_work_tree(name: bytes) -> bool:
     """Say whether something directly in ``.git`` is replaced or left out when a commit is copied."""
     return _OF_A_WORK_TREE.fullmatch(name) is not None
-
-
-def is_lfs_pointer(data: bytes) -> bool:
-    """Say whether a blob stands for a file that Git LFS keeps elsewhere."""
-    return data.startswith(_LFS)
 
 
 def is_safe_name(name: bytes) -> bool:
@@ -195,6 +214,25 @@ def open_commit(repository: Any, commit: str, subfolder: bytes) -> tuple[Any, in
     return tree, int(found.commit_time)
 
 
+def files_in(entry: Any) -> int:
+    """Count the files that an entry of a commit stands for, one at least; links and submodules are none.
+
+    At most `MOST_ENTRIES` entries are looked at: a crafted tree may hold itself very many times.
+    """
+    import pygit2
+
+    files = met = 0
+    waiting = [entry] if isinstance(entry, pygit2.Tree) else []
+    while waiting and met < MOST_ENTRIES:
+        for one in waiting.pop():
+            met += 1
+            if isinstance(one, pygit2.Tree):
+                waiting.append(one)
+            elif isinstance(one, pygit2.Blob) and int(one.filemode) != LINK:
+                files += 1
+    return max(files, 1)
+
+
 def index_of(tree: Any, aside: str) -> bytes:
     """Return the content of a ``.git/index`` that equals a tree; made under the path ``aside``.
 
@@ -209,7 +247,7 @@ def index_of(tree: Any, aside: str) -> bytes:
     index.clear()
     try:
         index.read_tree(tree)
-    except pygit2.GitError as error:
+    except (KeyError, pygit2.GitError) as error:
         raise ValueError(f"the commit can't be checked out ({error})") from None
     index.write()
     try:

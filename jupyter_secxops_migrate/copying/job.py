@@ -2,13 +2,15 @@
 
 ``run`` runs a module's command in ``/work``: with ``--wait`` once ``put --begin`` was called, and with
 ``--hold`` it stays for its results to be fetched until ``end`` is called. The others are run beside
-it, in its container, by whoever ordered it: their input has no end, so its size is told. ``first``
-runs another module's command while the Job still waits, one at a time: a connection that broke leaves
-the one before at work.
+it, in its container, by whoever ordered it: their input has no end, so its size is told. ``get --end`` is
+an ``end`` as well, once whoever has all files says so by one more byte. ``first`` takes files, runs another
+module's command while the Job still waits, and gives files when it ended well, one at a time: a
+connection that broke leaves the one before at work.
 
     python -m jupyter_secxops_migrate.copying.job run --hold 600 copying SOURCE DESTINATION …
     python -m jupyter_secxops_migrate.copying.job put NAME=SIZE … < FILES
     python -m jupyter_secxops_migrate.copying.job get NAME … > SIZE, FILE, SIZE, FILE …
+    python -m jupyter_secxops_migrate.copying.job first --put NAME=SIZE --get NAME … MODULE … < FILES > …
 """
 
 from __future__ import annotations
@@ -46,7 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     put.add_argument("--begin", action="store_true", help="then let the command begin")
     get = what.add_parser("get")
     get.add_argument("names", nargs="+", metavar="NAME")
+    get.add_argument(
+        "--end", action="store_true", help="let the command end once these have arrived"
+    )
     first = what.add_parser("first")
+    first.add_argument("--put", action="append", default=[], metavar="NAME=SIZE")
+    first.add_argument("--get", action="append", default=[], metavar="NAME")
     first.add_argument("module")
     first.add_argument("rest", nargs=argparse.REMAINDER)
     what.add_parser("end")
@@ -55,18 +62,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(given.module, given.rest, given.wait, given.hold)
     if given.what == "first":
         with _alone():
-            return _main(given.module, given.rest)
+            status = _take(given.put) or _main(given.module, given.rest)
+            return status or _get(given.get)
     if given.what == "get":
-        return _get(given.names)
+        _get(given.names)
+        if given.end and os.read(sys.stdin.fileno(), 1):
+            _note(END)
+        return 0
     if given.what == "put":
         with _alone():
-            for told in given.files:
-                name, _, size = told.rpartition("=")
-                if status := _put(name, int(size)):
-                    return status
-    if given.what == "end" or given.begin:
-        with open(_path(END if given.what == "end" else BEGIN), "wb"):
-            pass
+            if status := _take(given.files):
+                return status
+        if given.begin:
+            _note(BEGIN)
+    if given.what == "end":
+        _note(END)
     return 0
 
 
@@ -101,6 +111,19 @@ def _appears(name: str, seconds: float) -> bool:
     return True
 
 
+def _note(name: str) -> None:
+    with open(_path(name), "wb"):
+        pass
+
+
+def _take(files: Sequence[str]) -> int:
+    for told in files:
+        name, _, size = told.rpartition("=")
+        if status := _put(name, int(size)):
+            return status
+    return 0
+
+
 def _put(name: str, size: int) -> int:
     if os.path.exists(_path(BEGIN)):
         # Whoever is back after a broken connection: it works with what it was given.
@@ -119,10 +142,12 @@ def _put(name: str, size: int) -> int:
 
 def _get(names: Sequence[str]) -> int:
     """Print each file behind a line with its size."""
+    sys.stdout.flush()
     for name in names:
         with open(_path(name), "rb") as file:
             sys.stdout.buffer.write(b"%d\n" % os.fstat(file.fileno()).st_size)
             shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
+    sys.stdout.flush()
     return 0
 
 

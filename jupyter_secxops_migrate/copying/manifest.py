@@ -18,7 +18,7 @@ root), ``files`` and ``bytes``; after `own` also ``before`` and ``after``. Then,
 ======== ===========================================================================
 path     the root is ``.``; bytes that are not UTF-8 are lone surrogates (``\udcHH``), as Python's
          ``surrogateescape`` makes them
-type     ``file``, ``directory``, ``symlink``, ``skipped``
+type     ``file``, ``directory``, ``symlink``, ``skipped``, ``changed`` (beside the entry of that path)
 mode     permission bits, octal, a string (not for a symlink)
 uid, gid numeric owner of the copy
 before   [uid, gid] at the source, where `own` changed it
@@ -28,8 +28,9 @@ target   of a symlink
 link     path of an earlier file that this is a hard link to; the metadata stand there
 xattrs   BLAKE3 over the sorted extended attributes (ACLs among them)
 flags    ``scrubbed`` (credentials were removed: the digest is of what was written), ``sqlite-backup``
-         (the digest is of the backup), ``commit`` (content of a git commit)
-reason   why it was skipped
+         (the digest is of the backup), ``commit`` (content of a git commit), ``chosen`` (it may hold
+         credentials and was asked for)
+reason   why it was skipped, or how it was changed
 ======== ===========================================================================
 """
 
@@ -43,11 +44,12 @@ from typing import Any, BinaryIO
 
 __all__ = [
     "FORMAT",
+    "changed_line",
     "entry_line",
     "from_text",
+    "holds_folder",
     "manifest_line",
     "meta_path",
-    "printable",
     "read_manifest",
     "read_meta",
     "skipped_line",
@@ -74,12 +76,6 @@ def to_text(path: bytes) -> str:
 def from_text(text: str) -> bytes:
     """Undo `to_text`."""
     return text.encode("utf-8", "surrogateescape")
-
-
-def printable(path: bytes) -> str:
-    """Return a path for people and JSON: one line, valid Unicode; not reversible."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 # --------------------------------------------------------------------------- the manifest
@@ -170,6 +166,11 @@ def skipped_line(path: bytes, reason: str) -> bytes:
     return json.dumps({"path": to_text(path), "type": "skipped", "reason": reason}).encode() + b"\n"
 
 
+def changed_line(path: bytes, reason: str) -> bytes:
+    """Return the side file's line for something that arrives otherwise than it is."""
+    return json.dumps({"path": to_text(path), "type": "changed", "reason": reason}).encode() + b"\n"
+
+
 def sort_key(path: bytes, is_directory: bool) -> bytes:
     """Return what entries are ordered by: folders as if their name ended in ``/``, the root first."""
     if path in (b"", b"."):
@@ -189,6 +190,13 @@ def read_meta(file: BinaryIO) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ValueError("not a metadata file of format 1")
     return header, map(json.loads, file)
+
+
+def holds_folder(manifest: str | os.PathLike[str], path: str) -> bool:
+    """Return whether a copy has a folder at a relative path."""
+    with open(meta_path(manifest), "rb") as file:
+        _, entries = read_meta(file)
+        return any(row["path"] == path and row["type"] == "directory" for row in entries)
 
 
 def xattrs_digest(attributes: Iterable[tuple[str, bytes]]) -> str | None:

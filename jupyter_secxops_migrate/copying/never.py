@@ -7,6 +7,7 @@ and hold a token in the next. It does not look for secrets in notebooks or sourc
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -132,29 +133,30 @@ CONTENT: dict[bytes, tuple[re.Pattern[bytes], str]] = {
 }
 """Files that are left out only if their content matches; at most a few kilobytes are looked at."""
 
-_Last = list[tuple[re.Pattern[bytes] | None, str]]
+_Last = list[tuple[str | None, str]]
 
 
+@functools.cache  # made when it is first asked for: most copies ask for none, and each takes its time
 def _glob(text: str) -> re.Pattern[bytes]:
     inner = b"[^/]*".join(re.escape(part) for part in text.encode().split(b"*"))
     return re.compile(rb"(?:^|/)" + inner + rb"\Z", re.DOTALL)
 
 
-def _compile() -> tuple[dict[bytes, _Last], list[tuple[re.Pattern[bytes], str]]]:
+def _sorted() -> tuple[dict[bytes, _Last], list[tuple[str, str]]]:
     """Sort the rules by their last component, so that most names cost one look into a dict."""
     exact: dict[bytes, _Last] = {}
-    others: list[tuple[re.Pattern[bytes], str]] = []
+    others: list[tuple[str, str]] = []
     for path, reason in NEVER:
         last = path.rpartition("/")[2]
         if "*" in last:
-            others.append((_glob(path), reason))
+            others.append((path, reason))
         else:
-            whole = None if "/" not in path else _glob(path)
+            whole = None if "/" not in path else path
             exact.setdefault(last.encode(), []).append((whole, reason))
     return exact, others
 
 
-_EXACT, _OTHERS = _compile()
+_EXACT, _OTHERS = _sorted()
 _MAYBE = re.compile(rb"nbsig|nbserver-|jpserver-|ipython|history\.sqlite")
 
 
@@ -165,11 +167,11 @@ def reason_for_last(path: bytes, name: bytes) -> str | None:
     never copied is not entered.
     """
     for whole, reason in _EXACT.get(name, ()):
-        if whole is None or whole.search(path):
+        if whole is None or _glob(whole).search(path):
             return reason
     if _MAYBE.match(name):
         for pattern, reason in _OTHERS:
-            if pattern.search(path):
+            if _glob(pattern).search(path):
                 return reason
     return None
 

@@ -1,7 +1,7 @@
 """Hand a copy to another owner, and have its side file record both.
 
-What belonged to the project's owner becomes the image user's; every other numeric owner stays. The
-side file says who owned what at the source, and that alone decides: so a call that was killed half
+What belonged to the project's owner becomes the image user's; every other numeric owner stays, unless
+everything is to be given away. The side file says who owned what at the source, and that alone decides: so a call that was killed half
 way is finished by the next one, and nothing that happened to have the new owner's number before is
 ever mistaken. Runs as ``python -m jupyter_secxops_migrate.copying.own DIRECTORY --manifest FILE
 --before UID:GID --after UID:GID``.
@@ -20,8 +20,9 @@ from typing import Any
 from blake3 import blake3
 
 from ..errors import CopyFailed, DiskFull
+from ..printable import counted, printable
 from .copier import FULL
-from .manifest import from_text, meta_path, printable, read_meta
+from .manifest import from_text, meta_path, read_meta
 from .report import Report, run
 from .tree import Progress
 from .verify import VerifyResult
@@ -38,6 +39,7 @@ def own_tree(
     manifest: str | os.PathLike[str],
     before: Owner,
     after: Owner,
+    everything: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> VerifyResult:
     """Give what belonged to uid (and, separately, gid) ``before`` at the source to ``after``.
@@ -53,6 +55,8 @@ def own_tree(
         Its manifest; the side file beside it is replaced by one that records both owners.
     before, after
         Numeric uid and gid.
+    everything
+        Give what belonged to others to ``after`` as well.
     progress
         Called up to five times a second.
 
@@ -69,7 +73,7 @@ def own_tree(
         The side file can't be written.
     """
     try:
-        return _own(os.fspath(directory), os.fspath(manifest), before, after, progress)
+        return _own(os.fspath(directory), os.fspath(manifest), before, after, everything, progress)
     except OSError as error:
         if error.errno in FULL:
             raise DiskFull(step="change of owner") from error
@@ -85,6 +89,7 @@ def _own(
     manifest: str,
     before: Owner,
     after: Owner,
+    everything: bool,
     progress: Callable[[Progress], None] | None,
 ) -> VerifyResult:
     side = meta_path(manifest)
@@ -100,7 +105,7 @@ def _own(
             for entry in entries:
                 files += entry["type"] == "file"
                 if "uid" in entry:
-                    _give(descent, entry, before, after)
+                    _give(descent, entry, None if everything else before, after)
                 new.write(json.dumps(entry).encode() + b"\n")
                 if progress is not None and time.monotonic() - told > 0.2:
                     told = time.monotonic()
@@ -118,9 +123,12 @@ def _own(
     )
 
 
-def _give(descent: Descent, entry: dict[str, Any], before: Owner, after: Owner) -> None:
+def _give(descent: Descent, entry: dict[str, Any], before: Owner | None, after: Owner) -> None:
+    """Give one entry to ``after`` where it was of ``before``, None for whoever."""
     uid, gid = entry.pop("before", None) or (entry["uid"], entry["gid"])
-    now = (after[0] if uid == before[0] else uid, after[1] if gid == before[1] else gid)
+    now = after
+    if before is not None:
+        now = (after[0] if uid == before[0] else uid, after[1] if gid == before[1] else gid)
     entry["uid"], entry["gid"] = now
     if now != (uid, gid):
         entry["before"] = [uid, gid]
@@ -161,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--manifest", required=True, metavar="FILE")
     parser.add_argument("--before", required=True, type=_pair, metavar="UID:GID")
     parser.add_argument("--after", required=True, type=_pair, metavar="UID:GID")
+    parser.add_argument("--everything", action="store_true", help="and what belongs to others")
     parser.add_argument("--json", action="store_true", dest="as_json")
     given = parser.parse_args(arguments)
 
@@ -170,11 +179,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             manifest=given.manifest,
             before=given.before,
             after=given.after,
+            everything=given.everything,
             progress=lambda now: report.progress(*now),
         )
         report.result(
-            f"{result.files} files belong to {given.after[0]}:{given.after[1]} where they did to "
-            f"{given.before[0]}:{given.before[1]}",
+            f"{counted(result.files, 'file', 'files')} given to {given.after[0]}:{given.after[1]}, of "
+            f"{'anybody' if given.everything else f'{given.before[0]}:{given.before[1]}'}",
             files=result.files,
             bytes=result.bytes,
             digest=result.digest,

@@ -16,7 +16,6 @@ import select
 import signal
 import struct
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -119,6 +118,8 @@ class Pool:
             except MemoryError:
                 status = errno.ENOMEM
             except BaseException:
+                import traceback  # takes as long to load as all of this
+
                 traceback.print_exc()
             finally:
                 os._exit(status)

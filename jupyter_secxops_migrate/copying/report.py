@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import EngineFailed, SecxopsError
+from ..printable import counted
 
 __all__ = ["MEMORY", "Ended", "Report", "run"]
 
@@ -47,7 +48,7 @@ class Report:
         elif sys.stderr.isatty():
             self._line = True
             print(
-                f"\r{files} of {total_files} files, {size / 1e6:.0f} of {total_bytes / 1e6:.0f} MB ",
+                f"\r{files:,} of {counted(total_files, 'file', 'files')}, {size / 1e6:.0f} of {total_bytes / 1e6:.0f} MB ",
                 end="",
                 file=sys.stderr,
                 flush=True,
@@ -66,6 +67,8 @@ class Report:
         print(sentence)
         for row in fields.get("skipped", ()):
             print(f"  not copied: {row['name']}: {row['reason']}")
+        for row in fields.get("changed", ()):
+            print(f"  changed: {row['name']}: {row['reason']}")
 
     def error(self, error: SecxopsError) -> None:
         """Say how it failed."""

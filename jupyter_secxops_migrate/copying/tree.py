@@ -26,19 +26,22 @@ from typing import Any, NamedTuple
 from blake3 import blake3
 
 from ..errors import CopyFailed, DiskFull, FileChanging, FileUnreadable, VerifyFailed
-from . import clone, git, never, sqlite
+from ..printable import printable
+from . import clone, git, sqlite
+from .again import Folder, SecondLook, Seen, seen
+from .checkout import Submodule, submodules
 from .content import Writer
 from .copier import (
     ANY_MODE,
     BLOB,
+    CHOSEN,
     FILE,
+    GIT,
     LINE,
     LINK,
-    LOOK,
     PRIMARY,
     REPLACED,
     SCRUB,
-    SETUID,
     SQLITE,
     SQLITE_MAGIC,
     SYMLINK,
@@ -48,11 +51,23 @@ from .copier import (
     Options,
     Spool,
     dress,
-    inode_key,
+    link_key,
     read_attributes,
 )
-from .manifest import FORMAT, entry_line, meta_path, printable, skipped_line, xattrs_digest
+from .credentials import Selection
+from .identity import insist_same
+from .lines import MANIFEST, META, Ledger
+from .manifest import (
+    FORMAT,
+    changed_line,
+    entry_line,
+    meta_path,
+    skipped_line,
+    xattrs_digest,
+)
 from .pool import Pool, default_workers
+from .repository import is_passing
+from .tally import Skipped, Tally, files_below
 from .walk import Descent, listing, open_root
 
 __all__ = ["CopyResult", "Progress", "Skipped", "copy_tree"]
@@ -63,8 +78,12 @@ BATCH_ENTRIES = 256
 # Large enough that two processes seldom make files in one folder, where they would wait for each other.
 BATCH_BYTES = 16 << 20
 LARGE = 64 << 20
+FOLDER_MODE = 0o040000  # in a commit
 UNKNOWN = 64 << 10  # a guess, for batches of things whose size costs too much to ask for
 MOST_SKIPPED = 1000
+ON_REQUEST = "left out on request"
+FILE_SYSTEMS = "belongs to the file system"
+IN_BACKUP = "is in the backup of its SQLite database"
 KINDS = {
     stat.S_IFIFO: "named pipe",
     stat.S_IFSOCK: "socket",
@@ -82,18 +101,12 @@ class Progress(NamedTuple):
     total_bytes: int
 
 
-class Skipped(NamedTuple):
-    """A path, relative to the root and as text, that was not copied, and why."""
-
-    name: str
-    reason: str
-
-
 class CopyResult(NamedTuple):
     """``digest`` is the BLAKE3 (hex) of the manifest, ``owner`` uid and gid of the source's root.
 
-    ``skipped`` holds the first thousand; the metadata side file has all. ``kept`` is how many of the
-    files a clone had brought.
+    ``skipped`` is what was not copied, ``changed`` what arrived otherwise than it is, summed up after
+    the first thousand; the metadata side file has all. ``kept`` is how many of the files a clone had
+    brought. ``chosen`` are those that may hold credentials and were copied as somebody asked for it.
     """
 
     files: int
@@ -101,8 +114,9 @@ class CopyResult(NamedTuple):
     digest: str
     owner: tuple[int, int]
     skipped: tuple[Skipped, ...]
-    notes: tuple[str, ...] = ()
     kept: int = 0
+    changed: tuple[Skipped, ...] = ()
+    chosen: tuple[Skipped, ...] = ()
 
 
 def copy_tree(
@@ -111,12 +125,16 @@ def copy_tree(
     *,
     manifest: str | os.PathLike[str],
     exclude: Iterable[str | bytes] = (),
+    mount_points: Iterable[str | bytes] = (),
+    keep: Iterable[str] = (),
+    data: bool = False,
     workers: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     sync: bool = False,
     commit: str | None = None,
     subfolder: str | bytes = b"",
     cloned: float | None = None,
+    identity: str = "",
     write: Writer = os.write,
 ) -> CopyResult:
     """Copy the content of one folder into another and prove it.
@@ -131,6 +149,11 @@ def copy_tree(
         File to write (see `manifest`); its side file is ``manifest`` with ``.meta`` appended.
     exclude
         Paths relative to ``source`` that are left out.
+    mount_points
+        Paths relative to ``source`` that become empty folders, whatever is there: other volumes will be
+        mounted on them.
+    keep, data
+        Paths that are copied although they may hold credentials; see `credentials.Selection`.
     workers
         Processes; by default one for each CPU that we may use. 1 starts none.
     progress
@@ -139,7 +162,8 @@ def copy_tree(
         Force all to disk before it counts as done.
     commit
         Full hexadecimal id of a git commit: copy its files instead of the work tree's, and ``.git``
-        with ``HEAD`` detached there and an index that equals it. Nothing of the project is executed.
+        with ``HEAD`` detached there and an index that equals it. Content of Git LFS and submodules come
+        along where the repository has them. Nothing of the project is executed.
         Owned by whom the source's root belongs to, all times are the commit's.
     subfolder
         With ``commit``: only this folder of it, without ``.git``, for a project that is a part of
@@ -147,6 +171,8 @@ def copy_tree(
     cloned
         Not with ``commit``: the destination is a clone of the source (see `clone`) that was ordered at
         this time, in seconds since 1970. What it has and should not have is removed.
+    identity
+        Which folder ``source`` has to be (see `identity`).
     write
         Writes to the copied files; for tests that show that a bad write is found.
 
@@ -158,6 +184,8 @@ def copy_tree(
         There is no room, or no quota, left.
     FileUnreadable, FileChanging
         With the number of such files and the first.
+    SourceReplaced
+        ``source`` is not the folder of ``identity``.
     VerifyFailed
         What was read back from the destination differs from what was read from the source; or a clone
         has not what has been there since before it was ordered.
@@ -169,11 +197,14 @@ def copy_tree(
                 os.fspath(destination),
                 os.path.abspath(os.fspath(manifest)),
                 frozenset(_inside(path) for path in exclude),
+                frozenset(_inside(path) for path in mount_points),
+                Selection(keep, data=data),
                 workers or default_workers(),
                 progress,
                 sync,
                 write,
                 None if cloned is None or commit else int(cloned * 1e9),
+                identity,
                 stack,
             ).run(commit, _inside(subfolder) if subfolder else b"")
     except OSError as error:
@@ -226,9 +257,8 @@ class _Links:
         self.first: dict[int, bytes] = {}
         self.digest: dict[int, str] = {}
 
-    def meet(self, state: os.stat_result, path: bytes) -> bytes | None:
-        """Return the first name of this file, None if this is it."""
-        key = inode_key(state)
+    def meet(self, key: int, state: os.stat_result, path: bytes) -> bytes | None:
+        """Return the first name of this file (`link_key`), None if this is it."""
         first = self.first.get(key)
         if first is None:
             self.first[key] = path
@@ -248,17 +278,23 @@ class _Copy:
         destination: str,
         manifest: str,
         exclude: frozenset[bytes],
+        mount_points: frozenset[bytes],
+        selection: Selection,
         workers: int,
         progress: Callable[[Progress], None] | None,
         sync: bool,
         write: Writer,
         cloned: int | None,
+        identity: str,
         stack: contextlib.ExitStack,
     ) -> None:
         self._where, self._manifest, self._exclude = source, manifest, exclude
+        self._mount_points = mount_points
+        self._selection = selection
         self._workers, self._sync, self._stack = workers, sync, stack
         self._progress, self._told = progress, 0.0
         self._root = self._opened(source)
+        insist_same(self._root, identity, source)
         with contextlib.suppress(FileExistsError):
             os.mkdir(destination, 0o700)
         self._made = self._opened(destination)
@@ -272,27 +308,30 @@ class _Copy:
         stack.callback(self._to.close)
         # counted
         self._files = self._bytes = self._total_files = self._total_bytes = 0
-        self._skipped: list[Skipped] = []
-        self._skipped_more = self._kept = 0
-        self._notes: list[str] = []
+        self._skipped, self._changed = Tally(MOST_SKIPPED), Tally(MOST_SKIPPED)
+        self._chosen = Tally(MOST_SKIPPED)
+        self._staying: set[bytes] = set()  # because of what is in them
+        self._kept = 0
         self._unreadable = self._changing = 0
         self._first_unreadable: bytes | None = None
         self._first_changing: bytes | None = None
-        self._pointers = 0
         state = os.fstat(self._root)
         self._owner = (state.st_uid, state.st_gid)
         # of a commit
         self._tree: Any = None
-        self._generated: dict[bytes, bytes] = {}
+        self._generated: dict[bytes, dict[bytes, bytes]] = {}
+        self._submodules: dict[bytes, Submodule] = {}
         # what is not done yet
         self._links = _Links()
         self._deferred: list[tuple[int, bytes]] = []
         self._segments: list[tuple[bytes, list[Any]]] = []
         self._segment_links = False
         self._segment_entries = self._segment_bytes = 0
-        self._batches = 0
-        self._index = array("Q")
+        self._ledger = Ledger()
         self._folders = array("Q")
+        # of the second look
+        self._started = time.time_ns()
+        self._lost: list[bytes] = []
 
     def _opened(self, path: str) -> int:
         descriptor = open_root(path)
@@ -302,16 +341,16 @@ class _Copy:
     # ------------------------------------------------------------------ the flow
 
     def run(self, commit: str | None, subfolder: bytes) -> CopyResult:
-        options = self._prepare()
+        self._options = options = self._prepare()
         if commit is not None:
-            options = self._open_commit(commit, subfolder, options)
+            self._options = options = self._open_commit(commit, subfolder)
         spools = [
             Spool(index, self._folder) for index in range(self._workers + (self._workers > 1))
         ]
         for spool in spools:
             self._stack.callback(spool.close)
-        folders = Spool(len(spools), self._folder)
-        self._stack.callback(folders.close)
+        self._spool = Spool(len(spools), self._folder)
+        self._stack.callback(self._spool.close)
 
         def start(index: int, send: Callable[[Any], None]) -> Callable[[Any], None]:
             alone = self._workers == 1
@@ -323,26 +362,22 @@ class _Copy:
             with Pool(self._workers, start, self._take) as pool:
                 self._pool = pool
                 walk = self._walk if commit is None else self._walk_commit
-                for _ in walk(folders, options):
+                for _ in walk():
                     while pool.full:
                         pool.turn(0.2)
                         self._tell()
                     pool.turn(0)
                     self._tell()
-                self._flush()
-                for _ in pool.drain():
-                    self._tell()
+                self._linker = Copier(self._root, self._made, spools[-1], options, self._take)
+                for step in (self.settle, self._look_again):
+                    for _ in step():
+                        self._tell()
         except (ChildProcessError, BrokenPipeError) as error:
             raise CopyFailed(
                 path=self._where, reason=f"a process of the copy was ended ({error})"
             ) from error
-        self._link_all(Copier(self._root, self._made, spools[-1], options, self._take))
         self._raise_if_incomplete()
-        if self._pointers:
-            self._notes.append(
-                f"{self._pointers} files are Git LFS pointers; what they stand for is not in the repository"
-            )
-        root = self._dress_folders(folders, options)
+        root = self._dress_folders()
         digest = self._write_manifest(spools)
         if self._sync:
             self._to_disk()
@@ -351,17 +386,15 @@ class _Copy:
         os.rmdir(MARKER, dir_fd=self._made)
         dress(self._made, *root)
         self._tell(last=True)
-        if self._skipped_more:
-            more = f"and {self._skipped_more} more, which the metadata file lists"
-            self._skipped.append(Skipped("…", more))
         return CopyResult(
             self._files,
             self._bytes,
             digest,
             self._owner,
-            tuple(self._skipped),
-            tuple(self._notes),
+            self._skipped.rows(),
             self._kept,
+            self._changed.rows(),
+            self._chosen.rows(),
         )
 
     def _prepare(self) -> Options:
@@ -393,6 +426,7 @@ class _Copy:
             MARKER,
             self._write,
             cloned=self._cloned,
+            selection=self._selection,
         )
 
     def _granularity(self) -> int:
@@ -407,14 +441,23 @@ class _Copy:
 
     # ------------------------------------------------------------------ walking
 
-    def _walk(self, folders: Spool, options: Options) -> Iterator[None]:
+    def _walk(self) -> Iterator[None]:
         """Go through the source, making folders and batches; yields now and then."""
-        yield from self._descend(b"", self._root, None, folders, options)
+        yield from self._descend(b"", self._root, None)
 
-    def _descend(
-        self, top: bytes, descriptor: int, where: bytes | None, folders: Spool, options: Options
+    def _descend(self, top: bytes, descriptor: int, where: bytes | None) -> Iterator[None]:
+        entered = self._enter(top, descriptor, where)
+        yield from self._go(top, *entered)
+
+    def _go(
+        self,
+        top: bytes,
+        names: list[bytes],
+        where: bytes | None,
+        databases: frozenset[bytes],
     ) -> Iterator[None]:
-        stack = [(top, *self._enter(top, descriptor, where, folders, options))]
+        """Take these names of a folder, the last first, and all that is below them."""
+        stack = [(top, names, where, databases)]
         met = 0
         while stack:
             folder, names, where, databases = stack[-1]
@@ -429,18 +472,25 @@ class _Copy:
             if is_folder:
                 name = name[:-1]
             path = folder + b"/" + name if folder else name
-            if folder == git.GIT_FOLDER and name in self._generated:
-                self._put_blob(folder, name, self._generated[name], 0o100644)
+            if where is not None and is_passing(where, name):
                 continue
-            reason = self._reason(path, name)
+            if name in self._generated.get(folder, ()):
+                self._put_blob(folder, name, self._generated[folder][name], 0o100644)
+                continue
+            if path in self._mount_points:
+                self._make_mount_point(path)
+                continue
+            reason, chosen = self._judge(path, name, folder=is_folder, hook=where == b"hooks")
             if reason is not None:
-                self._skip(folder, path, reason)
+                # What lies on another mount may be endless, and is no file of this folder.
+                counts = reason not in (ON_REQUEST, FILE_SYSTEMS)
+                self._skip(folder, path, reason, *(self._below(folder, name) if counts else ()))
                 continue
             try:
                 descriptor = self._from.to(folder)
                 state = os.lstat(name, dir_fd=descriptor)
             except OSError as error:
-                self._not_met(folder, path, error)
+                self._not_met(folder, path, where, error)
                 continue
             if stat.S_ISDIR(state.st_mode) != is_folder:
                 self._skip(folder, path, REPLACED)
@@ -449,44 +499,51 @@ class _Copy:
             elif is_folder:
                 try:
                     below = self._from.enter(name)
-                    entered = self._enter(path, below, git.enters(where, name), folders, options)
+                    entered = self._enter(path, below, git.enters(where, name))
                 except OSError as error:
-                    self._not_met(folder, path, error)
+                    self._not_met(folder, path, where, error)
                     continue
                 stack.append((path, *entered))
             elif stat.S_ISREG(state.st_mode):
-                self._meet_file(folder, path, name, state, where, databases, descriptor)
+                self._meet_file(folder, path, name, state, where, databases, chosen)
             elif stat.S_ISLNK(state.st_mode):
                 self._put(folder, (SYMLINK, name))
             else:
                 self._skip(folder, path, KINDS.get(stat.S_IFMT(state.st_mode), "special file"))
 
     def _enter(
-        self, path: bytes, descriptor: int, where: bytes | None, folders: Spool, options: Options
+        self, path: bytes, descriptor: int, where: bytes | None
     ) -> tuple[list[bytes], bytes | None, frozenset[bytes]]:
         """Make a folder and list the source's."""
         state = os.fstat(descriptor)
-        names = listing(descriptor)
-        if where != b"" and {b"HEAD", b"objects/", b"refs/"}.issubset(names):
+        names = self._names(path, descriptor)
+        if git.is_git_directory(names):
             where = b""
-        if self._generated and path == git.GIT_FOLDER:
-            names = [name for name in names if not git.belongs_to_a_work_tree(name)]
-            names = sorted([*names, *self._generated])
         databases = frozenset(self._databases(names, descriptor))
         lost: list[str] = []
         attributes = read_attributes(descriptor, lost.append)
         for reason in lost:
-            self._skip(path, path, reason)
+            self._put(path, (LINE, changed_line(path, reason)))
+            self._take(("changed", path, reason))
         if path:
             parent, _, name = path.rpartition(b"/")
             os.mkdir(name, 0o700, dir_fd=self._to.to(parent))
-        owner = (state.st_uid, state.st_gid) if options.privileged else options.maker
+        owner = (state.st_uid, state.st_gid) if self._options.privileged else self._options.maker
         times = (state.st_atime_ns, state.st_mtime_ns)
-        self._note_folder(
-            path, owner, stat.S_IMODE(state.st_mode), times, attributes, folders, options
-        )
+        mode = stat.S_IMODE(state.st_mode)
+        self._note_folder(path, owner, mode, times, attributes, where, seen(state))
         names.reverse()
         return names, where, databases
+
+    def _names(self, path: bytes, descriptor: int) -> list[bytes]:
+        """List a folder of the source; of a commit's repository, with what we put into it."""
+        names = listing(descriptor)
+        if self._mount_points:
+            names = sorted(self._as_folder(path, name) for name in names)
+        if path in self._generated:
+            names = [name for name in names if not git.belongs_to_a_work_tree(name)]
+            names = sorted([*names, *self._generated[path]])
+        return names
 
     def _note_folder(
         self,
@@ -495,11 +552,11 @@ class _Copy:
         mode: int,
         times: tuple[int, int],
         attributes: list[tuple[str, bytes]],
-        folders: Spool,
-        options: Options,
+        where: bytes | None = None,
+        listed: Seen | None = None,
     ) -> None:
         """Write a folder's entry, and remember what it gets when all in it is there."""
-        unit = options.granularity
+        unit = self._options.granularity
         line = entry_line(
             path,
             b"directory",
@@ -509,8 +566,25 @@ class _Copy:
             xattrs=xattrs_digest(attributes),
         )
         self._put(path, (LINE, line))
-        at = folders.put(b"", _dump((path, owner, mode, times, attributes)))
+        at = self._spool.put(b"", _dump((path, owner, mode, times, attributes, where, listed)))
         self._folders.extend(at[3:])
+
+    def _as_folder(self, folder: bytes, name: bytes) -> bytes:
+        """Return a name of a listing; as a folder's where one will be made for a mount."""
+        path = folder + b"/" + name if folder else name
+        return name + b"/" if path in self._mount_points else name
+
+    def _make_mount_point(self, path: bytes) -> None:
+        """Make an empty folder that looks like the source's; like its root where that has none."""
+        parent, _, name = path.rpartition(b"/")
+        os.mkdir(name, 0o700, dir_fd=self._to.to(parent))
+        state = os.fstat(self._root)
+        with contextlib.suppress(OSError):
+            found = os.lstat(name, dir_fd=self._from.to(parent))
+            state = found if stat.S_ISDIR(found.st_mode) else state
+        owner = (state.st_uid, state.st_gid) if self._options.privileged else self._options.maker
+        times = (state.st_atime_ns, state.st_mtime_ns)
+        self._note_folder(path, owner, stat.S_IMODE(state.st_mode), times, [])
 
     def _databases(self, names: Sequence[bytes], descriptor: int) -> Iterator[bytes]:
         """Yield the SQLite databases of a folder that have a log beside them."""
@@ -529,12 +603,25 @@ class _Copy:
                 finally:
                     os.close(file)
 
-    def _reason(self, path: bytes, name: bytes) -> str | None:
+    def _judge(
+        self, path: bytes, name: bytes, *, folder: bool, hook: bool = False
+    ) -> tuple[str | None, bool]:
+        """Say why a path is left out, None if it is not; and whether it is copied by choice."""
         if path in self._exclude:
-            return "left out on request"
+            return ON_REQUEST, False
         if path == FILE_SYSTEMS_OWN:
-            return "belongs to the file system"
-        return never.reason_for_last(path, name)
+            return FILE_SYSTEMS, False
+        found = self._selection.by_name(path, name, folder=folder, hook=hook)
+        if found is None or not found.kept:
+            return found and found.reason, False
+        self._take(("chosen", path, found.reason))
+        return None, True
+
+    def _below(self, folder: bytes, name: bytes) -> tuple[int, int]:
+        try:
+            return files_below(self._from.to(folder), name)
+        except OSError:
+            return 1, 0  # it went away; what is left out is told all the same
 
     def _meet_file(
         self,
@@ -544,34 +631,41 @@ class _Copy:
         state: os.stat_result,
         where: bytes | None,
         databases: frozenset[bytes],
-        descriptor: int,
+        chosen: bool,
     ) -> None:
-        if state.st_mode & (stat.S_ISUID | stat.S_ISGID):
-            self._skip(folder, path, SETUID)
-            return
-        special = 0
+        special = CHOSEN if chosen else 0
         if databases:
             if name in databases:
-                special = SQLITE
+                special |= SQLITE
             elif sqlite.siblings(name) in databases:
-                self._skip(folder, path, "is in the backup of its SQLite database")
+                self._skip(folder, path, IN_BACKUP)
                 return
-        if where is not None and git.holds_credentials(where, name):
+        if git.holds_credentials(where, name):
             special |= SCRUB
-        if name in never.CONTENT:
-            special |= LOOK
+        if where is not None:
+            special |= GIT
         self._total_files += 1
-        if state.st_nlink > 1:
-            first = self._links.meet(state, path)
+        # What the second look finds is a copy of its own: its line may come before that of the first.
+        # Nor does a name share what another rule makes of the content.
+        if (
+            state.st_nlink > 1
+            and self._ledger.settled is None
+            and not special & (CHOSEN | SCRUB | SQLITE)
+            and not self._selection.by_itself(path, name)
+        ):
+            key = link_key(state, name)
+            first = self._links.meet(key, state, path)
             if first is not None:
-                self._put(folder, (LINK, name, inode_key(state), first), link=True)
+                self._put(folder, (LINK, name, key, first), link=True)
                 return
             special |= PRIMARY
         self._total_bytes += state.st_size
         self._put(folder, (FILE, name, special), size=state.st_size)
 
-    def _not_met(self, folder: bytes, path: bytes, error: OSError) -> None:
-        if error.errno in (errno.ENOENT, errno.ESTALE):
+    def _not_met(self, folder: bytes, path: bytes, where: bytes | None, error: OSError) -> None:
+        if error.errno in (errno.ENOENT, errno.ESTALE) and where is not None:
+            self._take(("gone", path))
+        elif error.errno in (errno.ENOENT, errno.ESTALE):
             self._skip(folder, path, VANISHED)
         elif error.errno in (errno.ELOOP, errno.ENOTDIR):
             self._skip(folder, path, REPLACED)
@@ -580,31 +674,36 @@ class _Copy:
         else:
             raise error
 
-    def _skip(self, folder: bytes, path: bytes, reason: str) -> None:
+    def _skip(self, folder: bytes, path: bytes, reason: str, files: int = 1, size: int = 0) -> None:
         self._put(folder, (LINE, skipped_line(path, reason)))
-        self._take(("skipped", path, reason))
+        self._take(("skipped", path, reason, files, size))
 
     # ------------------------------------------------------------------ a commit
 
-    def _open_commit(self, commit: str, subfolder: bytes, options: Options) -> Options:
+    def _open_commit(self, commit: str, subfolder: bytes) -> Options:
         try:
             repository = git.open_repository(self._root)
             self._tree, seconds = git.open_commit(repository, commit, subfolder)
             if not subfolder:
-                self._generated = {
-                    b"HEAD": commit.encode() + b"\n",
-                    b"index": git.index_of(self._tree, self._manifest + ".index"),
-                }
+                self._generated[git.GIT_FOLDER] = self._head(commit, self._tree)
+                self._submodules = submodules(self._root, repository, self._tree)
+                for one in self._submodules.values():
+                    self._generated[one.store] = self._head(one.commit, one.tree)
         except ValueError as error:
             raise CopyFailed(path=self._where, reason=str(error)) from error
-        return options._replace(commit=Commit(self._owner, seconds * 10**9))
+        return self._options._replace(commit=Commit(self._owner, seconds * 10**9))
 
-    def _walk_commit(self, folders: Spool, options: Options) -> Iterator[None]:
+    def _head(self, commit: str, tree: Any) -> dict[bytes, bytes]:
+        """Return what makes a git directory the one of a checkout of ``commit``."""
+        index = git.index_of(tree, self._manifest + ".index")
+        return {b"HEAD": commit.encode() + b"\n", b"index": index}
+
+    def _walk_commit(self) -> Iterator[None]:
         """Go through the tree of a commit, and through ``.git`` where its name has its place."""
-        stack = [(b"", self._enter_tree(b"", self._tree, folders, options))]
+        stack = [(b"", *self._enter_tree(b"", self._tree), git.GIT_FOLDER)]
         met = 0
         while stack:
-            folder, entries = stack[-1]
+            folder, entries, where, store = stack[-1]
             entry = entries.pop() if entries else None
             if entry is None:
                 stack.pop()
@@ -612,48 +711,102 @@ class _Copy:
             met += 1
             if met % 64 == 0:
                 yield
-            if entry == git.GIT_FOLDER:
-                below = self._from.to(git.GIT_FOLDER)
-                yield from self._descend(git.GIT_FOLDER, below, b"", folders, options)
+            if entry == git.GIT_FOLDER and folder in self._submodules:
+                self._total_files += 1
+                link = self._submodules[folder].link(folder)
+                self._put_blob(folder, git.GIT_FOLDER, link, 0o100644)
                 continue
-            name, mode = entry.raw_name, int(entry.filemode)
-            path = folder + b"/" + name if folder else name
-            reason = (
-                self._reason(path, name) if git.is_safe_name(name) else "is not a name of a file"
+            if entry == git.GIT_FOLDER and not folder:
+                below = self._from.to(git.GIT_FOLDER)
+                yield from self._descend(git.GIT_FOLDER, below, b"")
+                continue
+            name, mode = (
+                (entry, FOLDER_MODE)
+                if isinstance(entry, bytes)
+                else (entry.raw_name, int(entry.filemode))
             )
+            path = folder + b"/" + name if folder else name
+            if path in self._mount_points:
+                self._make_mount_point(path)
+                continue
+            if not git.is_safe_name(name):
+                self._skip(folder, path, "is not a name of a file")
+                continue
+            hook = where == b"hooks"
+            reason, chosen = self._judge(path, name, folder=mode == FOLDER_MODE, hook=hook)
             if reason is not None:
-                self._skip(folder, path, reason)
-            elif mode == 0o040000:
-                stack.append((path, self._enter_tree(path, entry, folders, options)))
+                counts = reason not in (ON_REQUEST, FILE_SYSTEMS)
+                left = self._submodules[path].tree if path in self._submodules else entry
+                self._skip(folder, path, reason, git.files_in(left) if counts else 1)
+            elif mode == FOLDER_MODE:
+                found = () if isinstance(entry, bytes) else entry
+                inside = git.enters(where, name)
+                stack.append((path, *self._enter_tree(path, found, inside), store))
+            elif mode == 0o160000 and path in self._submodules:
+                one = self._submodules[path]
+                inside = git.enters(where, name)
+                stack.append((path, *self._enter_tree(path, one.tree, inside), one.store))
             elif mode == 0o160000:
-                self._enter_tree(path, (), folders, options)
+                self._enter_tree(path, ())
                 self._skip(path, path, "git submodule, which a commit only names")
             else:
                 self._total_files += 1
-                self._put_blob(folder, name, str(entry.id), mode)
+                special = CHOSEN if chosen else 0
+                if git.holds_credentials(where, name):
+                    special |= SCRUB
+                self._put_blob(folder, name, (store, str(entry.id)), mode, special)
 
-    def _enter_tree(self, path: bytes, tree: Any, folders: Spool, options: Options) -> list[Any]:
-        """Make a commit's folder and list it, last entry first."""
-        assert options.commit is not None
+    def _enter_tree(
+        self, path: bytes, tree: Any, where: bytes | None = None
+    ) -> tuple[list[Any], bytes | None]:
+        """Make a commit's folder and list it, last entry first; say where in a git directory it is."""
+        assert self._options.commit is not None
         if path:
             parent, _, name = path.rpartition(b"/")
             os.mkdir(name, 0o700, dir_fd=self._to.to(parent))
-        owner = options.commit.owner if options.privileged else options.maker
-        time_ns = options.commit.time
-        self._note_folder(path, owner, 0o755, (time_ns, time_ns), [], folders, options)
+        owner = self._options.commit.owner if self._options.privileged else self._options.maker
+        time_ns = self._options.commit.time
+        self._note_folder(path, owner, 0o755, (time_ns, time_ns), [])
         # git's order is ours, but what wrote a crafted tree need not have kept to it.
         keyed = [
-            (entry.raw_name + b"/" * (int(entry.filemode) in (0o040000, 0o160000)), entry)
+            (
+                self._as_folder(
+                    path, entry.raw_name + b"/" * (int(entry.filemode) in (FOLDER_MODE, 0o160000))
+                ),
+                entry,
+            )
             for entry in tree
         ]
-        if not path and self._generated:
+        if git.is_git_directory(name for name, _ in keyed):
+            where = b""
+        there = {name.rstrip(b"/") for name, _ in keyed}
+        keyed += [(name + b"/", name) for name in self._towards_mount_points(path) - there]
+        if path in self._submodules:
+            keyed.append((git.GIT_FOLDER, git.GIT_FOLDER))
+        elif not path and self._generated:
             keyed.append((git.GIT_FOLDER + b"/", git.GIT_FOLDER))
         keyed.sort(key=lambda pair: pair[0], reverse=True)
-        return [entry for _, entry in keyed]
+        return [entry for _, entry in keyed], where
 
-    def _put_blob(self, folder: bytes, name: bytes, content: bytes | str, mode: int) -> None:
+    def _towards_mount_points(self, folder: bytes) -> set[bytes]:
+        """Return the names in a folder that lead to mount points, which a commit need not have."""
+        above = folder + b"/" if folder else b""
+        return {
+            path[len(above) :].partition(b"/")[0]
+            for path in self._mount_points
+            if path.startswith(above)
+        }
+
+    def _put_blob(
+        self,
+        folder: bytes,
+        name: bytes,
+        content: bytes | tuple[bytes, str],
+        mode: int,
+        special: int = 0,
+    ) -> None:
         # Git tells a blob's size only by unpacking it: the total grows as blobs are written.
-        self._put(folder, (BLOB, name, content, mode), size=UNKNOWN)
+        self._put(folder, (BLOB, name, content, mode, special), size=UNKNOWN)
 
     # ------------------------------------------------------------------ batches
 
@@ -675,13 +828,12 @@ class _Copy:
     def _flush(self) -> None:
         if not self._segments:
             return
-        number, segments = self._batches, self._segments
-        self._batches += 1
-        self._index.extend((0, 0, 0, 0, 0))
+        number, segments = self._ledger.begin(), self._segments
         if self._segment_links:
             self._deferred.append((number, _dump(segments)))
         else:
-            batch = (number, bool(self._unreadable), segments)
+            late = self._ledger.settled is not None
+            batch = (number, bool(self._unreadable), late, segments)
             self._pool.add(batch, urgent=self._segment_bytes >= LARGE)
         self._segments = []
         self._segment_links = False
@@ -692,7 +844,7 @@ class _Copy:
         kind = message[0]
         if kind == "done":
             _, number, at, files, copied, primaries, kept = message
-            self._index[number * 5 : number * 5 + 5] = array("Q", at)
+            self._ledger.note(number, at)
             self._files += files
             self._bytes += copied
             self._kept += kept
@@ -700,18 +852,21 @@ class _Copy:
         elif kind == "bytes":
             self._bytes += message[1]
         elif kind == "skipped":
-            if len(self._skipped) < MOST_SKIPPED:
-                self._skipped.append(Skipped(printable(message[1]), message[2]))
-            else:
-                self._skipped_more += 1
+            self._skipped.add(Skipped(printable(message[1]), *message[2:]))
+        elif kind == "changed":
+            self._changed.add(Skipped(printable(message[1]), message[2]))
+        elif kind == "gone":
+            self._lost.append(message[1])
+        elif kind == "stays":
+            self._staying.add(message[1])
+        elif kind == "chosen":
+            self._chosen.add(Skipped(printable(message[1]), message[2]))
         elif kind == "unreadable":
             self._unreadable += 1
             self._first_unreadable = min(self._first_unreadable or message[1], message[1])
         elif kind == "changing":
             self._changing += 1
             self._first_changing = min(self._first_changing or message[1], message[1])
-        elif kind == "pointer":
-            self._pointers += 1
         elif kind == "full":
             raise DiskFull(step="copy")
         elif kind == "differs":
@@ -736,7 +891,7 @@ class _Copy:
             node=os.uname().nodename,
         )
 
-    def _link_all(self, copier: Copier) -> None:
+    def _link_all(self) -> None:
         """Make the hard links, now that what they lead to is there."""
         for number, dumped in self._deferred:
             segments = [
@@ -751,8 +906,9 @@ class _Copy:
                 )
                 for folder, entries in _load(dumped)
             ]
-            copier.work((number, bool(self._unreadable), segments))
+            self._linker.work((number, bool(self._unreadable), False, segments))
             self._tell()
+        self._deferred.clear()
 
     def _raise_if_incomplete(self) -> None:
         if self._unreadable and self._first_unreadable is not None:
@@ -764,26 +920,100 @@ class _Copy:
                 count=self._changing, path=self._where, first=printable(self._first_changing)
             )
 
+    # ------------------------------------------------------------------ the second look
+
+    def _look_again(self) -> Iterator[None]:
+        if self._unreadable or self._changing:
+            return
+        self._ledger.settled = self._ledger.batches
+        again = SecondLook(self, self._root, self._made, self._started, self._options.granularity)
+        yield from again.run()
+        for path in again.changing:
+            self._take(("changing", path))
+
+    def folders(self) -> Iterator[Folder]:
+        for at in range(0, len(self._folders), 2):
+            record = _load(os.pread(self._spool.meta, self._folders[at + 1], self._folders[at]))
+            path, *_, where, listed = record
+            yield Folder(path, where, None if listed is None else tuple(listed))
+
+    def names(self, folder: Folder, descriptor: int) -> list[bytes]:
+        return [
+            name
+            for name in self._names(folder.path, descriptor)
+            if folder.where is None or not is_passing(folder.where, name)
+        ]
+
+    def keeps(self, path: bytes) -> bool:
+        folder, _, name = path.rpartition(b"/")
+        planned = name in self._generated.get(folder, ()) or path in self._mount_points
+        if planned or path in self._staying or path in self._exclude or path == FILE_SYSTEMS_OWN:
+            return True
+        found = self._selection.by_name(path, name)
+        return found is not None and not found.kept
+
+    def take_back(self, path: bytes) -> bool:
+        folder, _, name = path.rpartition(b"/")
+        where = self._to.to(folder)
+        try:
+            state = os.lstat(name, dir_fd=where)
+        except FileNotFoundError:
+            state = None
+        if state is not None:
+            if stat.S_ISDIR(state.st_mode) or state.st_nlink > 1:
+                return False
+            os.unlink(name, dir_fd=where)
+            if stat.S_ISREG(state.st_mode):
+                self._files -= 1
+                self._total_files -= 1
+                self._bytes -= state.st_size
+                self._total_bytes -= state.st_size
+        self._ledger.drop(path)
+        for tally in (self._skipped, self._changed):
+            tally.drop(printable(path))
+        return True
+
+    def descend(self, folder: Folder, names: list[bytes]) -> Iterator[None]:
+        if not names:
+            return
+        self._from.close()
+        try:
+            descriptor = self._from.to(folder.path)
+        except OSError:
+            return  # it went away; the next look will tell
+        databases = frozenset(self._databases(listing(descriptor), descriptor))
+        yield from self._go(folder.path, names[::-1], folder.where, databases)
+
+    def settle(self) -> Iterator[None]:
+        """Wait for all that was ordered so far, and make the links to it."""
+        self._flush()
+        yield from self._pool.drain()
+        self._link_all()
+
+    def lost(self) -> list[bytes]:
+        lost, self._lost = self._lost, []
+        return lost
+
     # ------------------------------------------------------------------ the end
 
-    def _dress_folders(self, folders: Spool, options: Options) -> tuple[Any, ...]:
+    def _dress_folders(self) -> tuple[Any, ...]:
         """Give folders their metadata, the deepest first; return what the root is to get."""
         for at in range(len(self._folders) - 2, 0, -2):
-            record = _load(os.pread(folders.meta, self._folders[at + 1], self._folders[at]))
+            record = _load(os.pread(self._spool.meta, self._folders[at + 1], self._folders[at]))
             path, *rest = record
             made = self._to.to(path)
-            dress(made, *self._dressing(path, rest, options))
-        path, *rest = _load(os.pread(folders.meta, self._folders[1], self._folders[0]))
-        return self._dressing(path, rest, options)
+            dress(made, *self._dressing(path, rest))
+        path, *rest = _load(os.pread(self._spool.meta, self._folders[1], self._folders[0]))
+        return self._dressing(path, rest)
 
-    def _dressing(self, path: bytes, rest: list[Any], options: Options) -> tuple[Any, ...]:
-        owner, mode, times, attributes = rest
+    def _dressing(self, path: bytes, rest: list[Any]) -> tuple[Any, ...]:
+        owner, mode, times, attributes, *_ = rest
 
         def lost(reason: str) -> None:
-            self._take(("skipped", path, reason))
+            self._take(("changed", path, reason))
 
         return (
-            tuple(owner) if options.privileged else None,
+            tuple(owner) if self._options.privileged else None,
             mode,
             tuple(times),
             attributes,
@@ -807,12 +1037,11 @@ class _Copy:
             self._output(os.fsencode(meta_path(os.fsdecode(name))) + b".part") as meta,
         ):
             meta.write(json.dumps(header).encode() + b"\n")
-            for number in range(self._batches):
-                at = self._index[number * 5 : number * 5 + 5]
-                lines = _read(spools[at[0]].manifest, at[1], at[2])
+            for lines in self._ledger.lines(MANIFEST, spools):
                 hasher.update(lines)
                 manifest.write(lines)
-                meta.write(_read(spools[at[0]].meta, at[3], at[4]))
+            for lines in self._ledger.lines(META, spools):
+                meta.write(lines)
         for final in (os.fsencode(meta_path(os.fsdecode(name))), name):
             os.rename(final + b".part", final, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         return hasher.hexdigest()
@@ -845,16 +1074,6 @@ class _Copy:
 
 
 _dump, _load = marshal.dumps, marshal.loads
-
-
-def _read(descriptor: int, offset: int, length: int) -> bytes:
-    data = os.pread(descriptor, length, offset)
-    while len(data) < length:
-        more = os.pread(descriptor, length - len(data), offset + len(data))
-        if not more:
-            raise OSError(errno.EIO, "lines of the manifest were lost")
-        data += more
-    return data
 
 
 def _remove(root: int, *path: bytes) -> None:

@@ -19,12 +19,12 @@ from typing import Any, BinaryIO, NamedTuple
 from blake3 import blake3
 
 from ..errors import CopyFailed, VerifyFailed
+from ..printable import counted, printable
 from .content import Content
 from .copier import inode_key, read_attributes
 from .manifest import (
     from_text,
     meta_path,
-    printable,
     read_manifest,
     read_meta,
     sort_key,
@@ -360,7 +360,7 @@ def _side_by_side(
     """Pair what should be there with what is, both in the order of their keys."""
     there = next(found, None)
     for entry in entries:
-        if entry["type"] == "skipped":
+        if entry["type"] in ("skipped", "changed"):
             continue
         key = sort_key(from_text(entry["path"]), entry["type"] == "directory")
         while there is not None and there[0] < key:
@@ -396,7 +396,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             progress=lambda now: report.progress(*now),
         )
         report.result(
-            f"{result.files} files, {result.bytes} bytes equal; manifest {result.digest}",
+            f"{counted(result.files, 'file', 'files')}, {counted(result.bytes, 'byte', 'bytes')} equal; manifest {result.digest}",
             files=result.files,
             bytes=result.bytes,
             digest=result.digest,

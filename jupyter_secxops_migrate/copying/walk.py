@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["DIRECTORY", "Descent", "listing", "open_root"]
+__all__ = ["DIRECTORY", "Descent", "join", "listing", "open_root"]
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEAR_ROOT = 64
@@ -23,6 +23,11 @@ NEAR_HERE = 64
 def open_root(path: str | bytes | os.PathLike[str]) -> int:
     """Open the folder that a walk starts from; the caller names it, so links are followed here."""
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def join(folder: bytes, name: bytes) -> bytes:
+    """Return the path of a name in a folder; the root is ``b""``."""
+    return folder + b"/" + name if folder else name
 
 
 class Descent:

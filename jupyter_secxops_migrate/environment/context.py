@@ -15,76 +15,53 @@ import os
 import stat
 import tarfile
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from tempfile import TemporaryFile
 from typing import IO, Protocol, cast
 
-import pygit2
 from blake3 import blake3
-from pygit2.enums import FileMode, ObjectType
 
 from .. import errors
+from ..copying import git
+from ..copying.copier import EXAMINED_MOST
+from ..copying.credentials import Selection
+from .commit import Blob, CommitFiles
 from .dockerfile import parse
 from .ignore import DockerIgnore, Reach
+from .items import MAX_IGNORE, Content, Item, not_plain, too_large
 from .tree import (
-    MAX_LOOK,
     Kind,
     OpenFile,
-    content_matters,
+    open_folder,
     read_regular,
     readable,
-    reason_in_content,
-    reason_to_stay,
     walk,
 )
-from .version import open_own
 
 CHUNK = 256 * 1024
-MAX_IGNORE = 1024 * 1024
+
+SENT_AS = "Dockerfile"
+"""What builders get the Dockerfile as, whatever it is called in the project."""
 
 TIME = 946684800
 """The time of every entry, seconds since the epoch: 2000-01-01. Not 0: zip files, and so Python
 wheels built in the image, can't hold times before 1980."""
 
 
-class Content(Protocol):
-    """A file's content: ``size`` is in bytes, as it was when the file was opened."""
-
-    size: int
-
-    def read(self, size: int) -> bytes:
-        """Return at most ``size`` bytes, none at the end."""
-        ...
-
-    def close(self) -> None:
-        """Release the file."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One file, folder or link of the context.
-
-    ``size`` is in bytes; ``open`` gives a file's content, or None if it went away meanwhile.
-    ``target`` is what a link points to.
-    """
-
-    path: str
-    kind: Kind
-    executable: bool
-    size: int
-    target: str
-    open: Callable[[], Content | None]
-
-
 class _Source(Protocol):
     """Where files come from: a folder, a commit, or a tar stream."""
 
     def small_file(self, name: str, limit: int = MAX_IGNORE) -> bytes | None:
-        """Return a file of the top folder, None without it or if it has more bytes than ``limit``."""
+        """Return a file, None without it.
+
+        Raises
+        ------
+        errors.BadDockerfile
+            It has more bytes than ``limit``, is a link or no file that can be read, or a link leads to it.
+        """
         ...
 
     def items(self, enter: Callable[[str], bool]) -> Iterator[Item]:
@@ -100,21 +77,29 @@ class BuildContext:
     project
         The project's folder.
     dockerfile
-        The Dockerfile's bytes; they are sent as ``Dockerfile`` whatever the project holds there.
+        The Dockerfile's bytes; they are sent as `SENT_AS` whatever the project holds there.
     commit
         Full id of a local git commit whose files to send instead of the folder's.
     extra
         Files to add: path to content.
+    identity
+        Which folder ``project`` has to be each time that it is read (`copying.identity`); of a commit,
+        its id says enough.
     buildkit
-        The builder is BuildKit: ``Dockerfile.dockerignore`` goes before ``.dockerignore``.
+        The builder is BuildKit: a ``Dockerfile.dockerignore`` beside the Dockerfile goes before
+        ``.dockerignore``, and exceptions are found in every folder (`DockerIgnore`).
     everything
         Send all that ``.dockerignore`` leaves, not only what COPY and ADD can reach (a base image
         with ``ONBUILD COPY`` needs it).
+    keep
+        Paths that are sent although they may hold credentials (`Selection`).
+    path
+        Where in the project the Dockerfile is.
 
     Attributes
     ----------
     digests
-        Path to BLAKE3 hex digest of each file sent; complete once `chunks` is exhausted.
+        Path in the project to BLAKE3 hex digest of each file sent; complete once `chunks` is exhausted.
     digest
         BLAKE3 hex digest over everything sent, equal for equal contexts; likewise.
 
@@ -124,6 +109,8 @@ class BuildContext:
         The Dockerfile or ``.dockerignore`` can't be read as one.
     errors.NoSuchVersion
         There is no such commit.
+    errors.SourceReplaced
+        ``project`` is another folder now.
     """
 
     def __init__(
@@ -133,11 +120,14 @@ class BuildContext:
         commit: str | None = None,
         extra: Mapping[str, bytes] | None = None,
         *,
+        identity: str = "",
         buildkit: bool = False,
         everything: bool = False,
+        keep: Iterable[str] = (),
+        path: str = SENT_AS,
     ) -> None:
-        source = _Folder(project) if commit is None else _Commit(project, commit)
-        self._prepare(source, dockerfile, extra, buildkit, everything)
+        source = _Folder(project, identity) if commit is None else CommitFiles(project, commit)
+        self._prepare(source, dockerfile, extra, buildkit, everything, keep, path)
 
     @classmethod
     def from_tar(
@@ -148,6 +138,8 @@ class BuildContext:
         *,
         buildkit: bool = False,
         everything: bool = False,
+        keep: Iterable[str] = (),
+        path: str = SENT_AS,
     ) -> BuildContext:
         """Make the same context from a tar stream of the copied code (entries ``./path``).
 
@@ -166,6 +158,8 @@ class BuildContext:
             extra,
             buildkit,
             everything,
+            keep,
+            path,
         )
         return made
 
@@ -176,20 +170,26 @@ class BuildContext:
         extra: Mapping[str, bytes] | None,
         buildkit: bool,
         everything: bool,
+        keep: Iterable[str],
+        path: str,
     ) -> None:
+        self._selection = Selection(keep)
         self.digests: dict[str, str] = {}
         self.digest = ""
         self._source = source
-        self._given = {**(extra or {}), "Dockerfile": dockerfile}
+        self._given = {**(extra or {}), SENT_AS: dockerfile}
+        own, own_sent_as = f"{path}.dockerignore", f"{SENT_AS}.dockerignore"
+        self._called = {SENT_AS: path, own_sent_as: own}
+        # BuildKit would read it as this Dockerfile's; it is that of another one.
+        self._withheld = own_sent_as if buildkit and own != own_sent_as else None
         self._reach = None if everything else Reach.of(parse(dockerfile))
-        names = ["Dockerfile.dockerignore"] if buildkit else []
-        for name in [*names, ".dockerignore"]:
+        for name in [own, ".dockerignore"] if buildkit else [".dockerignore"]:
             content = source.small_file(name)
             if content is not None:
                 # Sent whatever it says itself, like the docker program does: the builder reads it.
-                self._given.setdefault(name, content)
+                self._given.setdefault(own_sent_as if name == own else name, content)
                 break
-        self._ignore = DockerIgnore(content or b"")
+        self._ignore = DockerIgnore(content or b"", buildkit=buildkit, name=name)
         if self._reach is not None and any(self._links_away(self._reach)):
             self._reach = None
 
@@ -200,23 +200,29 @@ class BuildContext:
                 yield reach.relation(item.path) in ("is", "above")
 
     def items(self) -> Iterator[Item]:
-        """Yield what is sent besides the Dockerfile and the extra files, without reading it."""
+        """Yield what is sent besides the Dockerfile and the extra files, without reading it.
+
+        What stays because of its content is among them; `chunks` leaves it out.
+        """
+
+        closed = ""
 
         def enter(path: str) -> bool:
             return (
-                not _never(path)
+                path != closed
                 and self._ignore.may_enter(path)
                 and (self._reach is None or self._reach.relation(path) is not None)
             )
 
         for item in self._source.items(enter):
-            if (
+            if self._stays(item):
+                closed = item.path
+            elif (
                 item.kind != "special"
                 and item.path not in self._given
+                and item.path != self._withheld
                 and (self._reach is None or self._reach.relation(item.path) in ("is", "below"))
-                and not _never(item.path)
                 and not self._ignore.ignores(item.path)
-                and not _holds_secret(item)
             ):
                 yield item
 
@@ -235,8 +241,8 @@ class BuildContext:
         self.digest = ""
         whole = blake3()
         for path, given in sorted(self._given.items()):
-            self.digests[path] = blake3(given).hexdigest()
-            whole.update(_record(path, "file", self.digests[path]))
+            digest = self.digests[self._called.get(path, path)] = blake3(given).hexdigest()
+            whole.update(_record(path, "file", digest))
             yield _header(path, tarfile.REGTYPE, 0o644, size=len(given))
             yield given + _padding(len(given))
         for item in self.items():
@@ -252,11 +258,21 @@ class BuildContext:
                 if content is None:
                     continue
                 with closing(content):
+                    start = self._start(item, content)
+                    if start is None:
+                        continue
+                    if git.holds_credentials(item.where, item.name):
+                        if content.size > EXAMINED_MOST:
+                            continue
+                        data = start + _read(content, content.size - len(start))
+                        content = Blob(git.scrubbed(item.name, data))
+                        start = b""
                     yield _header(item.path, tarfile.REGTYPE, mode, size=content.size)
                     hasher = blake3()
                     left = content.size
                     while left:
-                        piece = content.read(min(left, CHUNK)) or bytes(min(left, CHUNK))
+                        piece = start or content.read(min(left, CHUNK)) or bytes(min(left, CHUNK))
+                        start = b""
                         hasher.update(piece)
                         left -= len(piece)
                         yield piece
@@ -267,21 +283,29 @@ class BuildContext:
         yield bytes(2 * tarfile.BLOCKSIZE)
         self.digest = whole.hexdigest()
 
+    def _stays(self, item: Item) -> bool:
+        """Whether an item stays out by its name; its folders were asked about before."""
+        if item.name == git.GIT_FOLDER:
+            return True
+        path, folder = os.fsencode(item.path), item.kind == "folder"
+        found = self._selection.by_name(path, item.name, folder=folder, hook=item.hook)
+        return found is not None and not found.kept
 
-def _never(path: str) -> bool:
-    """Whether a path stays out; its folders were asked about before."""
-    return path.rpartition("/")[2] == ".git" or reason_to_stay(path) is not None
+    def _start(self, item: Item, content: Content) -> bytes | None:
+        """Return the start of a file as far as it was read to judge it; None if it stays out."""
+        path, name = os.fsencode(item.path), item.name
+        most = min(self._selection.look(name, content.size), content.size)
+        start = _read(content, most)
+        found = self._selection.by_content(path, name, content.size, start) if start else None
+        return None if found is not None and not found.kept else start
 
 
-def _holds_secret(item: Item) -> bool:
-    """Whether a file that may be harmless holds a token."""
-    if item.kind != "file" or not content_matters(item.path):
-        return False
-    content = item.open()
-    if content is None:
-        return True
-    with closing(content):
-        return reason_in_content(item.path, content.read(MAX_LOOK)) is not None
+def _read(content: Content, size: int) -> bytes:
+    """Return the next ``size`` bytes of a file, fewer if it ends."""
+    data = bytearray()
+    while len(data) < size and (piece := content.read(size - len(data))):
+        data += piece
+    return bytes(data)
 
 
 def _record(path: str, kind: str, content: str) -> bytes:
@@ -306,14 +330,35 @@ def _padding(size: int) -> bytes:
 class _Folder:
     """The files as they are now."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, identity: str = "") -> None:
         self._root = root
+        self._identity = identity
 
     def small_file(self, name: str, limit: int = MAX_IGNORE) -> bytes | None:
-        return read_regular(self._root, name, limit)
+        with closing(OpenFile(open_folder(self._root, self._identity), 0)) as root:
+            above = [folder for folder in PurePath(name).parents if folder.name]
+            linked = any((root.path / folder).is_symlink() for folder in above)
+            content = None if linked else read_regular(root.path, name, limit)
+            there = os.path.lexists(root.path / name)
+        if content is None:
+            if there:
+                raise not_plain(name)
+        elif len(content) > limit:
+            raise too_large(name, limit)
+        return content
 
     def items(self, enter: Callable[[str], bool]) -> Iterator[Item]:
-        for entry in walk(self._root, enter=enter, unreadable=self._unreadable):
+        passing = ""
+
+        def entered(path: str) -> bool:
+            return path != passing and enter(path)
+
+        for entry in walk(
+            self._root, enter=entered, unreadable=self._unreadable, identity=self._identity
+        ):
+            if entry.passing:
+                passing = entry.path
+                continue
             target = ""
             name = entry.path.rpartition("/")[2]
             if entry.kind == "link":
@@ -328,7 +373,9 @@ class _Folder:
                 return self._open(name, parent, path)
 
             executable = entry.kind == "file" and bool(entry.mode & 0o111)
-            yield Item(entry.path, entry.kind, executable, entry.size, target, opened)
+            yield Item(
+                entry.path, entry.kind, executable, entry.size, target, opened, where=entry.where
+            )
 
     def _open(self, name: str, parent: int, path: str) -> Content | None:
         try:
@@ -347,74 +394,6 @@ class _Folder:
 
     def _unreadable(self, path: str) -> None:
         raise errors.FileUnreadable(count=1, path=str(self._root), first=readable(path))
-
-
-class _Commit:
-    """The files of a git commit, from the project's own repository."""
-
-    def __init__(self, root: Path, commit: str) -> None:
-        repository = open_own(root)
-        try:
-            if repository is None:
-                raise KeyError(commit)
-            self._tree = repository[commit].peel(pygit2.Tree)
-        except (KeyError, ValueError, pygit2.GitError):
-            raise errors.NoSuchVersion(version=commit) from None
-        self._repository = repository
-
-    def small_file(self, name: str, limit: int = MAX_IGNORE) -> bytes | None:
-        try:
-            found = self._tree[name]
-        except KeyError:
-            return None
-        if found.filemode not in (FileMode.BLOB, FileMode.BLOB_EXECUTABLE):
-            return None
-        kind, size = self._header(found.id)
-        if kind != ObjectType.BLOB or size > limit:
-            return None
-        return bytes(self._repository[found.id].peel(pygit2.Blob).data)
-
-    def items(self, enter: Callable[[str], bool]) -> Iterator[Item]:
-        stack = [("", self._sorted(self._tree))]
-        while stack:
-            prefix, entries = stack[-1]
-            entry = next(entries, None)
-            if entry is None:
-                stack.pop()
-                continue
-            name = os.fsdecode(entry.raw_name or b"")
-            # Git refuses to make such trees; a hostile repository may hold them.
-            if name in ("", ".", "..") or "/" in name:
-                continue
-            path = prefix + name
-            mode = entry.filemode
-            if mode == FileMode.TREE:
-                yield Item(path, "folder", False, 0, "", lambda: None)
-                if enter(path) and len(stack) < 500:
-                    below = self._repository[entry.id].peel(pygit2.Tree)
-                    stack.append((path + "/", self._sorted(below)))
-            elif mode == FileMode.LINK:
-                target = os.fsdecode(self._repository[entry.id].peel(pygit2.Blob).data)
-                yield Item(path, "link", False, 0, target, lambda: None)
-            elif mode in (FileMode.BLOB, FileMode.BLOB_EXECUTABLE):
-                size = self._header(entry.id)[1]
-
-                def opened(oid: pygit2.Oid = entry.id) -> Content:
-                    return _Blob(self._repository[oid].peel(pygit2.Blob).data)
-
-                yield Item(path, "file", mode == FileMode.BLOB_EXECUTABLE, size, "", opened)
-
-    def _header(self, oid: pygit2.Oid) -> tuple[int, int]:
-        if not hasattr(self._repository.odb, "read_header"):
-            # pygit2 for Python 3.10 is older: it must read the object to know its size.
-            found = self._repository[oid]
-            return found.type, len(found.read_raw())
-        kind, size = self._repository.odb.read_header(oid)
-        return kind, size
-
-    @staticmethod
-    def _sorted(tree: pygit2.Tree) -> Iterator[pygit2.Object]:
-        return iter(sorted(tree, key=lambda entry: entry.raw_name or b""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,12 +453,17 @@ class _Archive:
 
     def small_file(self, name: str, limit: int = MAX_IGNORE) -> bytes | None:
         kept = self._kept.get(name)
-        if kept is None or kept.kind != "file" or kept.size > limit:
+        if kept is None:
             return None
+        if kept.kind != "file":
+            raise not_plain(name)
+        if kept.size > limit:
+            raise too_large(name, limit)
         return _Slice(self._file, kept.offset, kept.size).read(kept.size)
 
     def items(self, enter: Callable[[str], bool]) -> Iterator[Item]:
         closed: str | None = None
+        inside = {"": self._where("", None)}
         for path in sorted(self._kept, key=lambda path: os.fsencode(path).split(b"/")):
             if closed is not None and path.startswith(closed):
                 continue
@@ -488,8 +472,24 @@ class _Archive:
             def opened(kept: _Kept = kept) -> Content:
                 return _Slice(self._file, kept.offset, kept.size)
 
-            yield Item(path, kept.kind, kept.executable, kept.size, kept.target, opened)
+            folder, _, name = path.rpartition("/")
+            where = inside[folder]
+            yield Item(
+                path, kept.kind, kept.executable, kept.size, kept.target, opened, where=where
+            )
             closed = f"{path}/" if kept.kind == "folder" and not enter(path) else None
+            if kept.kind == "folder":
+                inside[path] = self._where(f"{path}/", git.enters(where, os.fsencode(name)))
+
+    def _where(self, above: str, where: bytes | None) -> bytes | None:
+        """Return where in a git directory a folder is: ``where``, unless it is one itself."""
+        found = [self._kept.get(above + name) for name in ("HEAD", "objects", "refs")]
+        names = [
+            os.fsencode(name) + b"/" * (kept.kind == "folder")
+            for name, kept in zip(("HEAD", "objects", "refs"), found, strict=True)
+            if kept is not None
+        ]
+        return b"" if git.is_git_directory(names) else where
 
 
 def _inner(name: str) -> str | None:
@@ -519,45 +519,6 @@ class _Stream:
         self._rest = data[size:]
         self.total += min(size, len(data))
         return data[:size]
-
-
-def commit_files(project: Path, commit: str, enter: Callable[[str], bool]) -> Iterator[Item]:
-    """Yield everything in a commit of the project's own repository; ``enter`` as in `tree.walk`.
-
-    Raises
-    ------
-    errors.NoSuchVersion
-        There is no such commit.
-    """
-    return _Commit(project, commit).items(enter)
-
-
-def commit_small_file(project: Path, commit: str, name: str, limit: int) -> bytes | None:
-    """Return a file of a commit's top folder; None without it, or if it is no plain file.
-
-    Raises
-    ------
-    errors.NoSuchVersion
-        There is no such commit.
-    """
-    return _Commit(project, commit).small_file(name, limit)
-
-
-class _Blob:
-    """A git blob, which libgit2 holds in memory as a whole."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = memoryview(data)
-        self.size = len(data)
-        self._at = 0
-
-    def read(self, size: int) -> bytes:
-        piece = bytes(self._data[self._at : self._at + size])
-        self._at += len(piece)
-        return piece
-
-    def close(self) -> None:
-        self._data.release()
 
 
 class _Slice:

@@ -1,8 +1,12 @@
 """What of a project a build may see: ``.dockerignore``, and what COPY and ADD can reach.
 
 `DockerIgnore` follows moby's ``patternmatcher`` (the one that the docker program and BuildKit use),
-not docker-py's copy of it, which loses ``**`` patterns below the second level. `Reach` follows the
-builder's own matching of COPY sources (Go's ``filepath.Match`` on every path component).
+not docker-py's copy of it, which loses ``**`` patterns below the second level. The two builders walk
+a folder that is ignored in different ways: BuildKit looks into it for any exception that it may
+hold, the classic builder only where an exception begins with the folder's very name. `Reach` follows
+the builder's own matching of COPY sources (Go's ``filepath.Match`` on every path component).
+
+https://github.com/moby/patternmatcher, https://github.com/tonistiigi/fsutil (``filter.go``)
 """
 
 from __future__ import annotations
@@ -19,6 +23,11 @@ MAX_BACKTRACKING = 2
 """Wildcards in a pattern for which a regular expression is still sure to end soon."""
 
 
+_WILD = re.compile(r"[*?\[\]^\\]")
+_AMBIGUOUS = re.compile(r"(?<!\\)(?:\||\{\d+(?:,\d*)?\}|\[[^\]]*[*?\[])|\\[A-Za-z0-9]")
+"""What builders hand on to their regular expressions unchanged, each release a bit differently."""
+
+
 class DockerIgnore:
     """The patterns of a ``.dockerignore``.
 
@@ -26,14 +35,21 @@ class DockerIgnore:
     ----------
     content
         The file's bytes; empty for none.
+    buildkit
+        Walk as BuildKit does, not as the classic builder.
+    name
+        What the file is called.
 
     Raises
     ------
     errors.BadDockerfile
-        A pattern is malformed; leaving it out could send what it was to keep back.
+        A pattern is malformed, or means something else to each builder; leaving it out could send
+        what it was to keep back.
     """
 
-    def __init__(self, content: bytes = b"") -> None:
+    def __init__(
+        self, content: bytes = b"", *, buildkit: bool = False, name: str = ".dockerignore"
+    ) -> None:
         self._patterns: list[tuple[bool, str, _Matcher]] = []
         text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
         for number, line in enumerate(text.split("\n"), 1):
@@ -43,20 +59,20 @@ class DockerIgnore:
             exception = pattern.startswith("!")
             if exception:
                 pattern = pattern[1:].strip()
-            if not pattern:
-                continue
-            pattern = posixpath.normpath(pattern)
-            if len(pattern) > 1:
-                pattern = pattern.lstrip("/")
-            if pattern in (".", "/", ""):
+            if not pattern and not exception:
                 continue
             try:
-                self._patterns.append((exception, pattern, _compile(pattern)))
+                pattern = _clean(pattern)
+                if pattern != ".":
+                    self._patterns.append((exception, pattern, _compile(pattern)))
             except (re.error, ValueError):
                 raise errors.BadDockerfile(
-                    reason=f".dockerignore has a malformed pattern in line {number}", line=1
+                    reason=f"{name} has a malformed pattern in line {number}", line=1
                 ) from None
         exceptions = [pattern for exception, pattern, _ in self._patterns if exception]
+        if buildkit:
+            exceptions = [re.sub(r"/\*$", "", re.sub(r"/\*\*$", "", p)) for p in exceptions]
+        self._enter_all = buildkit and any(map(_WILD.search, exceptions))
         self._exceptions = [f"{pattern}/" for pattern in exceptions]
         # Without exceptions a folder that matches is never entered, so what is asked about has no
         # matching parent, and one expression for all patterns answers.
@@ -67,7 +83,7 @@ class DockerIgnore:
             if exceptions
             else re.compile("|".join(f"(?:{text})" for text in regexes) or r"(?!)", re.DOTALL)
         )
-        self._folders: dict[str, tuple[bool, ...]] = {"": tuple(False for _ in self._patterns)}
+        self._folders: dict[str, Sequence[bool]] = {"": [False] * len(self._patterns)}
 
     def ignores(self, path: str) -> bool:
         """Return whether a path is kept back.
@@ -78,38 +94,57 @@ class DockerIgnore:
             return bool(self._any.fullmatch(path)) or any(
                 other.fullmatch(path) for other in self._others
             )
-        return self._judge(self._matches(path))
+        return self._judge(path)[0]
 
     def may_enter(self, folder: str) -> bool:
-        """Return whether something below a folder may be sent."""
+        """Return whether the builder looks for something to send below a folder."""
         if not self.ignores(folder):
             return True
-        return any(pattern.startswith(f"{folder}/") for pattern in self._exceptions)
+        return self._enter_all or any(
+            pattern.startswith(f"{folder}/") for pattern in self._exceptions
+        )
 
-    def _judge(self, matches: Sequence[bool]) -> bool:
+    def _judge(self, path: str) -> tuple[bool, Sequence[bool]]:
+        """Whether a path is kept back, and which patterns decided so far.
+
+        As ``MatchesUsingParentResults`` does: an exception is only tried on what is ignored so far.
+        ``!data`` after ``data/*`` does not match the folder, then, and keeps nothing that lies in it.
+        """
         ignored = False
-        for (exception, _, _), match in zip(self._patterns, matches, strict=True):
+        matches = []
+        above = self._decided(posixpath.dirname(path))
+        for known, (exception, _, matcher) in zip(above, self._patterns, strict=True):
+            match = known or (exception == ignored and bool(matcher.fullmatch(path)))
+            matches.append(match)
             if match:
                 ignored = not exception
-        return ignored
+        return ignored, matches
 
-    def _matches(self, path: str) -> tuple[bool, ...]:
-        """Which patterns match the path or one of the folders it lies in."""
+    def _decided(self, folder: str) -> Sequence[bool]:
+        """Which patterns decided about a folder or one that it lies in."""
         missing = []
-        folder = posixpath.dirname(path)
         while folder not in self._folders:
             missing.append(folder)
             folder = posixpath.dirname(folder)
         for name in reversed(missing):
-            self._folders[name] = self._with_parents(self._folders[folder], name)
-            folder = name
-        return self._with_parents(self._folders[folder], path)
+            self._folders[name] = self._judge(name)[1]
+        return self._folders[missing[0] if missing else folder]
 
-    def _with_parents(self, above: Sequence[bool], path: str) -> tuple[bool, ...]:
-        return tuple(
-            known or bool(matcher.fullmatch(path))
-            for known, (_, _, matcher) in zip(above, self._patterns, strict=True)
-        )
+
+def _clean(pattern: str) -> str:
+    """Return a pattern as moby reads it: the shortest path, relative to the context.
+
+    Raises
+    ------
+    ValueError
+        It is empty, or builders read it in different ways.
+    """
+    if not pattern:
+        raise ValueError("an exception of nothing")
+    pattern = posixpath.normpath(pattern).lstrip("/") or "."
+    if _WILD.search(pattern) and _AMBIGUOUS.search(pattern):
+        raise ValueError("a pattern that builders read in different ways")
+    return pattern
 
 
 class Reach:
@@ -198,11 +233,13 @@ def _tokens(pattern: str) -> list[_Token]:
         i += 1
         if char == "*":
             if pattern[i : i + 1] == "*":
-                while pattern[i : i + 1] == "*":
-                    i += 1
+                i += 1
+                # What a pattern begins with, and no wildcard follows, is any start of the path.
+                suffix = i == 2 and not _WILD.search(pattern, i)
                 if pattern[i : i + 1] == "/":
                     i += 1
-                if i >= len(pattern):
+                    suffix = False
+                if suffix or i >= len(pattern):
                     out.append(_Token("all", ".*"))
                 else:
                     out += [_Token("folders", "(?:.*/)?"), _Token("inside", "")]
@@ -224,29 +261,33 @@ def _tokens(pattern: str) -> list[_Token]:
 
 
 def _class(pattern: str, i: int) -> tuple[int, str]:
-    """Translate a character class that starts before index ``i``; also return the index after it."""
+    """Translate a character class that starts before index ``i``; also return the index after it.
+
+    What Go's ``filepath.Match`` refuses is refused: a ``-`` or ``]`` that is not escaped.
+    """
     negated = pattern[i : i + 1] == "^"
     i += negated
     inside: list[str] = []
-    while True:
-        if i >= len(pattern):
-            raise ValueError("a character class has no end")
-        char = pattern[i]
-        i += 1
-        if char == "]" and inside:
-            break
-        if char == "\\":
-            if i >= len(pattern):
-                raise ValueError("a pattern ends in its escape character")
-            inside.append(re.escape(pattern[i]))
-            i += 1
-        elif char == "-" and inside and pattern[i : i + 1] not in ("]", ""):
-            inside.append("-")
-        else:
-            inside.append(re.escape(char))
-    text = f"[{'^/' if negated else ''}{''.join(inside)}]"
+    while pattern[i : i + 1] != "]" or not inside:
+        i, text = _class_char(pattern, i)
+        if pattern[i : i + 1] == "-":
+            i, end = _class_char(pattern, i + 1)
+            text = f"{text}-{end}"
+        inside.append(text)
+    text = f"[{'^' if negated else ''}{''.join(inside)}]"
     re.compile(text)
-    return i, text
+    return i + 1, text
+
+
+def _class_char(pattern: str, i: int) -> tuple[int, str]:
+    """Read one character of a class; return the index after it, and it escaped."""
+    if pattern[i : i + 1] in ("", "-", "]"):
+        raise ValueError("a character class is malformed")
+    if pattern[i] == "\\":
+        i += 1
+    if i + 1 >= len(pattern):
+        raise ValueError("a character class has no end")
+    return i + 1, re.escape(pattern[i])
 
 
 class _Automaton:

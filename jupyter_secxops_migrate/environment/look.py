@@ -23,6 +23,9 @@ from .. import errors
 from ..copying.report import Report, run
 from ..model import Folder, NotCopiedItem, ProjectVersion
 from .dockerfile import Dockerfile, parse
+from .links import LinksOut
+from .notices import Notice
+from .owners import OthersFiles
 from .project import existing_folder, find_project
 from .survey import Baked, Survey, survey
 
@@ -39,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", default="/", help="the home folder of the source's user")
     parser.add_argument("--version", default=None, metavar="REF")
     parser.add_argument("--arg", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--keep", action="append", default=[], metavar="PATH")
+    parser.add_argument("--dockerfile", default=None, metavar="PATH")
     parser.add_argument("project", type=Path)
     parser.add_argument("data", type=Path, nargs="*")
     given = parser.parse_args(arguments)
@@ -47,13 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Only now: what lies in that folder must not have a say in how this process began.
         os.environ.update(HOME=given.home)
         project = find_project(given.project)
-        data = [existing_folder(path) for path in given.data]
+        folders = [existing_folder(path) for path in given.data]
         found = survey(
             project,
-            data,
+            given.data,
             given.version,
             build_args=dict(row.partition("=")[::2] for row in given.arg),
-            covered={str(path): covered(path, given.mount) for path in (project, *data)},
+            always_buildkit=True,  # where a project is looked at from beside, `send` builds it
+            covered={str(path): covered(path, given.mount) for path in (project, *folders)},
+            keep=given.keep,
+            dockerfile_path=given.dockerfile,
         )
         (given.work / FOUND).write_text(json.dumps(as_json(found)))
         report.result("looked")
@@ -83,15 +91,25 @@ def as_json(found: Survey) -> dict[str, Any]:
         if found.dockerfile is None
         else base64.b64encode(found.dockerfile.source).decode(),
         "dockerfile_path": found.dockerfile_path,
+        "dockerfiles_elsewhere": list(found.dockerfiles_elsewhere),
         "dockerfile_error": None
         if found.dockerfile_error is None
         else found.dockerfile_error.as_dict(),
         "baked": [asdict(row) for row in found.baked],
         "context_bytes": found.context_bytes,
         "not_copied": [row.model_dump(mode="json") for row in found.not_copied],
+        "changed": [row.model_dump(mode="json") for row in found.changed],
+        "kept": [row.model_dump(mode="json") for row in found.kept],
+        "needed": [list(row) for row in found.needed],
+        "keep_unused": list(found.keep_unused),
         "unreadable": list(found.unreadable),
         "inside": dict(found.inside),
+        "links_given": dict(found.links_given),
+        "links_out": [asdict(row) for row in found.links_out],
         "elsewhere": {folder: list(paths) for folder, paths in found.elsewhere.items()},
+        "notices": [asdict(row) for row in found.notices],
+        "identities": dict(found.identities),
+        "others": {folder: asdict(row) for folder, row in found.others.items()},
         "owner": list(found.owner),
         "whole_home": found.whole_home,
     }
@@ -123,6 +141,7 @@ def survey_of(said: Mapping[str, Any], build_args: Mapping[str, str] | None = No
         commit=said["commit"],
         dockerfile=dockerfile,
         dockerfile_path=said["dockerfile_path"],
+        dockerfiles_elsewhere=tuple(said.get("dockerfiles_elsewhere", ())),
         dockerfile_error=failed,
         baked=[
             Baked(row["line"], row["files"], row["bytes"], tuple(row["paths"]))
@@ -130,9 +149,27 @@ def survey_of(said: Mapping[str, Any], build_args: Mapping[str, str] | None = No
         ],
         context_bytes=said["context_bytes"],
         not_copied=[NotCopiedItem.model_validate(row) for row in said["not_copied"]],
+        # A tools image of an earlier version has no word of it.
+        changed=[NotCopiedItem.model_validate(row) for row in said.get("changed", ())],
+        kept=tuple(NotCopiedItem.model_validate(row) for row in said.get("kept", ())),
+        needed=tuple((line, path) for line, path in said.get("needed", ())),
+        keep_unused=tuple(said.get("keep_unused", ())),
         unreadable=said["unreadable"],
         inside=said["inside"],
+        links_given=said["links_given"],
+        links_out=tuple(
+            LinksOut(**{**row, "paths": tuple(row["paths"])}) for row in said["links_out"]
+        ),
         elsewhere=said["elsewhere"],
+        # A tools image of an earlier version has no word of it.
+        notices=tuple(Notice(**row) for row in said.get("notices", ())),
+        identities=said["identities"],
+        others={
+            folder: OthersFiles(
+                row["count"], row["closed"], tuple(row["paths"]), row.get("barred", row["closed"])
+            )
+            for folder, row in said["others"].items()
+        },
         owner=(uid, gid),
         whole_home=said["whole_home"],
     )

@@ -7,6 +7,7 @@ Dockerfile marks. Reads names only, never what a file says.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from .. import errors
@@ -21,17 +22,27 @@ def existing_folder(path: Path) -> Path:
     ------
     errors.NoSuchPath
         It is absent, no folder, not readable here, or its name is not UTF-8 (which no request
-        and no record could carry).
+        and no record could carry); its ``problem`` says which.
     """
     shown = os.fsencode(path).decode("utf-8", "backslashreplace")
     try:
         found = path.resolve(strict=True)
         str(found).encode("utf-8")
-        if found.is_dir() and os.access(found, os.R_OK | os.X_OK, effective_ids=True):
+        if not found.is_dir():
+            problem = "is a file; a folder is needed" if found.is_file() else "is not a folder"
+        elif os.access(found, os.R_OK | os.X_OK, effective_ids=True):
             return found
-    except (OSError, RuntimeError, ValueError):
-        pass
-    raise errors.NoSuchPath(path=shown)
+        else:
+            problem = "can't be read by this account"
+    except (FileNotFoundError, NotADirectoryError):
+        problem = "does not exist"
+    except PermissionError:
+        problem = "can't be read by this account"
+    except ValueError:
+        problem = "has a name that is not UTF-8"
+    except (OSError, RuntimeError):
+        problem = "can't be reached"
+    raise errors.NoSuchPath(path=shown, problem=problem)
 
 
 def find_project(path: Path) -> Path:
@@ -58,6 +69,31 @@ def find_project(path: Path) -> Path:
         if any(os.path.lexists(folder / mark) for mark in MARKS):
             return folder
     return start
+
+
+def documents_in(
+    folders: Sequence[Path], documents: Sequence[str], *, here: bool = True
+) -> dict[int, str]:
+    """Return which documents lie in which folders: the number of each, and its path to be shown.
+
+    Parameters
+    ----------
+    folders
+        Without links; the innermost counts.
+    documents
+        Absolute paths. Links in them are followed, unless they are not ``here``.
+    """
+    found = {}
+    for number, document in enumerate(documents):
+        try:
+            path = Path(os.path.realpath(document) if here else os.path.normpath(document))
+        except (OSError, ValueError):
+            continue
+        around = [folder for folder in folders if path != folder and path.is_relative_to(folder)]
+        if around:
+            folder = max(around, key=lambda one: len(one.parts))
+            found[number] = f"{folder.name}/{path.relative_to(folder).as_posix()}"
+    return found
 
 
 def too_wide(folder: Path) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -25,15 +26,18 @@ from typing import Any
 from .. import errors
 from ..copying.report import Report, run
 from .buildctl import Builder
-from .context import BuildContext
+from .context import SENT_AS, BuildContext
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m jupyter_secxops_migrate.environment.send")
     parser.add_argument("project", type=Path)
-    parser.add_argument("--dockerfile", type=Path, required=True)
+    parser.add_argument("--dockerfile", type=Path, required=True, help="its content")
+    parser.add_argument("--path", default=SENT_AS, help="where in the project the Dockerfile is")
     parser.add_argument("--commit")
+    parser.add_argument("--keep", action="append", default=[], metavar="REL")
+    parser.add_argument("--identity", default="", help="which folder the project has to be")
     parser.add_argument("--work", type=Path, required=True, help="a folder for what is sent")
     Builder.arguments(parser)
     parser.add_argument("--image", required=True, help="repository:tag, with {digest} in it")
@@ -41,12 +45,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--here", action="store_true", help="into the node's own store")
     parser.add_argument("--cache", default="", help="repository:tag for the layer cache")
     parser.add_argument("--arg", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument(
+        "--arg-from",
+        action="append",
+        default=[],
+        metavar="NAME=VARIABLE",
+        help="of the environment",
+    )
     parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args(arguments)
 
     def work(report: Report) -> None:
         context = BuildContext(
-            given.project, given.dockerfile.read_bytes(), given.commit, buildkit=True
+            given.project,
+            given.dockerfile.read_bytes(),
+            given.commit,
+            identity=given.identity,
+            buildkit=True,
+            keep=given.keep,
+            path=given.path,
         )
         folder = given.work / "context"
         folder.mkdir()
@@ -90,6 +107,9 @@ def _build(given: argparse.Namespace, folder: Path, image: str, report: Report) 
         "layers": len(layers),
         "user": config.get("User") or "",
         "workdir": config.get("WorkingDir") or "",
+        "volumes": list(config.get("Volumes") or ()),
+        "entrypoint": config.get("Entrypoint") or [],
+        "command": config.get("Cmd") or [],
     }
 
 
@@ -113,6 +133,10 @@ def _options(given: argparse.Namespace, here: bool) -> list[str]:
     for name, rows in (("build-arg", given.arg), ("label", given.label)):
         for row in rows:
             words += ["--opt", f"{name}:{row}"]
+    for row in given.arg_from:
+        name, _, variable = row.partition("=")
+        if value := os.environ.get(variable):
+            words += ["--opt", f"build-arg:{name}={value}"]
     # A builder of the node's own store has its layers there, and nothing needs a registry.
     if given.cache and not here:
         words += ["--import-cache", f"type=registry,ref={given.cache}"]

@@ -9,26 +9,37 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from .. import errors
-from ..copying.reasons import code_of
+from ..copying import git
+from ..copying.copier import SCRUBBED
+from ..copying.credentials import LOOK_NAMED_MOST, Found, Selection
+from ..copying.identity import identity_of
+from ..copying.never import reason_for_last
+from ..copying.reasons import REASONS, code_of
+from ..copying.tally import Skipped, Tally, files_below
+from ..copying.tree import FILE_SYSTEMS
 from ..model import Folder, NotCopiedItem, ProjectVersion
-from .context import BuildContext, Item, commit_files, commit_small_file
-from .dockerfile import MAX_SIZE, Dockerfile, parse
+from ..printable import printable
+from .arrives import changes, is_transient, linked_as, why_left_out
+from .commit import CommitFiles
+from .context import BuildContext
+from .dockerfile import Dockerfile, parse
 from .ignore import Reach
+from .items import Item
+from .links import Links, LinksOut
+from .notices import BUILD_FILES, Notice, Notices, about_build, about_git
+from .owners import Others, OthersFiles
 from .project import existing_folder, too_wide
+from .recipe import TOP, dockerfile_of, elsewhere_in
+from .system import insist_not_system
 from .tree import (
-    MAX_LOOK,
-    content_matters,
-    read_regular,
     readable,
-    reason_in_content,
-    reason_to_stay,
     walk,
 )
 from .version import project_version, resolve
@@ -61,6 +72,9 @@ ENVIRONMENT_FILES = (
 )
 """Names of files that describe an environment, so an image may hold them."""
 
+LACKS = {"lfs": "lfs_missing", "submodule": "submodule"}
+"""What a commit names and the repository lacks: to the code of the reason."""
+
 _ENVIRONMENT_FILE = re.compile("|".join(map(fnmatch.translate, ENVIRONMENT_FILES)))
 
 
@@ -84,11 +98,18 @@ class Survey:
     ``project`` counts the code only: without data folders inside it and what is never copied.
     ``version`` is what is shared: without changed files where a version was asked for. ``data`` is in the order asked for, with unique names. ``commit`` is the full id of the version
     asked for, None for the files as they are. ``dockerfile`` is None where there is none, or where
-    ``dockerfile_error`` says why it can't be used. ``context_bytes`` is the size of the build
-    context. ``unreadable`` names at most 50 files and folders that can't be read. ``inside`` maps a data folder's path to its relative path inside the project.
+    ``dockerfile_error`` says why it can't be used; ``dockerfiles_elsewhere`` has then the paths of others. ``context_bytes`` is the size of the build
+    context. ``not_copied`` is what will not arrive, ``changed`` what will arrive otherwise than it is.
+    ``kept`` may hold credentials and is copied as it was asked for, ``needed`` has the lines of the
+    Dockerfile that copy such a file which is left out, each with its path. ``keep_unused`` has what was to be
+    kept and kept nothing, as it was asked for. ``unreadable`` names at most 50 files and folders that can't be read. ``inside`` maps a data folder's path to its relative path inside the project.
+    ``links_given`` maps the path of a data folder that was given as a link to where the link is; a link
+    in the project counts in ``inside``. ``links_out`` has the links that lead out of their folder.
     ``elsewhere`` has, by folder, the relative paths in it that do not travel, as other mounts lie
     there.
-    ``owner`` is the project folder's numeric uid and gid; ``whole_home`` says that it is a home
+    ``others`` has, by folder, what belongs to others than the folder.
+    ``identities`` says which folder each path meant (`copying.identity`).
+    ``notices`` is what will work otherwise in the copy. ``owner`` is the project folder's numeric uid and gid; ``whole_home`` says that it is a home
     folder or one above it.
     """
 
@@ -98,13 +119,23 @@ class Survey:
     commit: str | None = None
     dockerfile: Dockerfile | None = None
     dockerfile_path: str = "Dockerfile"
+    dockerfiles_elsewhere: Sequence[str] = ()
     dockerfile_error: errors.SecxopsError | None = None
     baked: Sequence[Baked] = ()
     context_bytes: int = 0
     not_copied: Sequence[NotCopiedItem] = ()
+    changed: Sequence[NotCopiedItem] = ()
+    kept: Sequence[NotCopiedItem] = ()
+    needed: Sequence[tuple[int, str]] = ()
+    keep_unused: Sequence[str] = ()
     unreadable: Sequence[str] = ()
     inside: Mapping[str, str] = field(default_factory=dict)
+    links_given: Mapping[str, str] = field(default_factory=dict)
+    links_out: Sequence[LinksOut] = ()
     elsewhere: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notices: Sequence[Notice] = ()
+    identities: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, OthersFiles] = field(default_factory=dict)
     owner: tuple[int, int] = (0, 0)
     whole_home: bool = False
 
@@ -116,7 +147,10 @@ def survey(
     *,
     progress: Callable[[int], None] | None = None,
     build_args: Mapping[str, str] | None = None,
+    always_buildkit: bool = False,
     covered: Mapping[str, Sequence[str]] | None = None,
+    keep: Sequence[str] = (),
+    dockerfile_path: str | None = None,
 ) -> Survey:
     """Look at a project and its data.
 
@@ -125,63 +159,87 @@ def survey(
     project
         The project's folder, as `find_project` gave it.
     data
-        Folders that are to travel in volumes of their own.
+        Folders that are to travel in volumes of their own, as they were asked for: links are followed.
     version
         A local git reference, or None for the files as they are.
     progress
         Called now and then with the number of files seen so far.
     build_args
         Build arguments that the engine will pass.
+    always_buildkit
+        BuildKit builds also what the classic builder could.
     covered
         For the project's and each data folder's path: the relative paths in it that a Job can't see
         (`SourcePlace.covered`).
+    keep
+        Paths that are to be copied although they may hold credentials (`kept_in`).
+    dockerfile_path
+        Where in the project its Dockerfile is; at its top by default.
 
     Raises
     ------
     errors.NoSuchPath
         A path is not a readable folder.
+    errors.DataOutsidePolicy
+        One is a folder of the system; nothing of it is walked.
     errors.NoSuchVersion
         The project has no such version.
     errors.InvalidRequest
         A data folder holds the project or another data folder, or is named twice.
     """
-    project = existing_folder(project)
-    folders = _data_folders(project, data)
+    project, folders, commit = asked_for(project, data, version)
+    identities = {str(folder): _identity(folder) for folder in (project, *folders)}
+    links_given = _given_as_links(project, data, folders)
     inside = {
-        str(folder): folder.relative_to(project).as_posix()
+        str(folder): place.relative_to(project).as_posix()
         for folder in folders
-        if folder.is_relative_to(project)
+        if (place := Path(links_given.get(str(folder), folder))).is_relative_to(project)
     }
-    commit = None if version is None else resolve(project, version)
     info = project.stat()
     elsewhere = _elsewhere(project, folders, covered or {}, commit)
     tally = _Tally(progress)
+    selections = {
+        folder: Selection(kept_in(keep, project, folder), data=folder != project)
+        for folder in (project, *folders)
+    }
+    of_code = selections[project]
     if commit is None:
         without = {*inside.values(), *elsewhere[str(project)]}
-        files, size = tally.count(project, frozenset(without))
-        source = read_regular(project, "Dockerfile", MAX_SIZE)
+        amount = tally.count(project, frozenset(without), of_code)
     else:
-        files, size = tally.count_commit(project, commit, frozenset(inside.values()))
-        source = commit_small_file(project, commit, "Dockerfile", MAX_SIZE)
+        amount = tally.count_commit(project, commit, frozenset(inside.values()), of_code)
+    left_out = list(tally.may_be_kept)
     counted = [
-        (folder, tally.count(folder, frozenset(elsewhere[str(folder)]))) for folder in folders
+        (
+            folder,
+            tally.count(folder, frozenset(elsewhere[str(folder)]), selections[folder]),
+        )
+        for folder in folders
     ]
 
     dockerfile: Dockerfile | None = None
     error: errors.SecxopsError | None = None
     baked: list[Baked] = []
     context_bytes = 0
-    if source is None and commit is None and os.path.lexists(project / "Dockerfile"):
-        error = errors.BadDockerfile(
-            reason="it is a link, or no file that can be read; a plain file is needed", line=1
-        )
-    elif source is not None:
-        try:
+    steering: list[tuple[str, bytes | None]] = []
+    needed: Sequence[tuple[int, str]] = ()
+    try:
+        source = dockerfile_of(project, commit, dockerfile_path or TOP)
+        if source is not None:
             dockerfile = parse(source, build_args)
-            context = BuildContext(project, source, commit)
-            baked, context_bytes = _baked(dockerfile, context)
-        except (errors.BadDockerfile, errors.FileUnreadable) as caught:
-            error = caught
+            buildkit = always_buildkit or bool(dockerfile.needs_buildkit())
+            context = BuildContext(
+                project,
+                source,
+                commit,
+                buildkit=buildkit,
+                keep=kept_in(keep, project, project),
+                path=dockerfile_path or TOP,
+            )
+            baked, context_bytes, steering = _baked(dockerfile, context)
+            needed = tuple(_needed(dockerfile, left_out))
+    except (errors.BadDockerfile, errors.FileUnreadable) as caught:
+        error = caught
     found_version = (
         project_version(project)
         if commit is None
@@ -189,14 +247,22 @@ def survey(
     )
     names: set[str] = set()
     return Survey(
-        project=Folder(path=str(project), name=project.name or "root", files=files, bytes=size),
+        project=Folder(path=str(project), name=project.name or "root", **amount._asdict()),
         data=[
-            Folder(path=str(folder), name=_unique(folder.name or "root", names), files=n, bytes=b)
-            for folder, (n, b) in counted
+            Folder(
+                path=str(folder),
+                name=_unique(Path(links_given.get(str(folder), folder)).name or "root", names),
+                **amount._asdict(),
+            )
+            for folder, amount in counted
         ],
         version=found_version,
         commit=commit,
         dockerfile=dockerfile,
+        dockerfile_path=dockerfile_path or TOP,
+        dockerfiles_elsewhere=elsewhere_in(project, commit)
+        if dockerfile is None and error is None and dockerfile_path is None
+        else (),
         dockerfile_error=error,
         baked=baked,
         context_bytes=context_bytes,
@@ -210,15 +276,45 @@ def survey(
                 for folder, paths in elsewhere.items()
                 for path in paths
             ),
-            *tally.rows(),
+            *tally.left_out(),
             *_history(project, found_version),
         ],
+        changed=tally.changed(),
+        notices=(
+            *tally.notices.rows(),
+            *(about_git(project, found_version) if commit is None else ()),
+            *about_build(steering),
+        ),
+        kept=tuple(tally.kept()),
+        needed=needed,
+        keep_unused=_keep_unused(keep, project, selections),
         unreadable=tally.unreadable,
         inside=inside,
+        links_given=links_given,
+        links_out=tuple(tally.links.rows()),
         elsewhere=elsewhere,
+        identities=identities,
+        others=tally.others,
         owner=(info.st_uid, info.st_gid),
         whole_home=too_wide(project),
     )
+
+
+def asked_for(
+    project: Path, data: Sequence[Path], version: str | None
+) -> tuple[Path, list[Path], str | None]:
+    """Return the folders without links, and the version's commit, before anything of them is walked.
+
+    Raises
+    ------
+    errors.NoSuchPath, errors.DataOutsidePolicy, errors.NoSuchVersion, errors.InvalidRequest
+        As `survey`.
+    """
+    project = existing_folder(project)
+    folders = _data_folders(project, data)
+    for folder in (project, *folders):
+        insist_not_system(folder)
+    return project, folders, None if version is None else resolve(project, version)
 
 
 def _elsewhere(
@@ -230,7 +326,7 @@ def _elsewhere(
             path
             for path in covered.get(str(folder), ())
             if not (folder == project and (commit is not None or project / path in data))
-            and reason_to_stay(path) is None
+            and reason_for_last(os.fsencode(path), os.fsencode(path.rpartition("/")[2])) is None
         ]
         for folder in (project, *data)
     }
@@ -266,6 +362,27 @@ def _data_folders(project: Path, data: Sequence[Path]) -> list[Path]:
     return folders
 
 
+def _identity(folder: Path) -> str:
+    try:
+        return identity_of(folder)
+    except OSError:
+        raise errors.NoSuchPath(path=readable(str(folder))) from None
+
+
+def _given_as_links(project: Path, data: Sequence[Path], folders: Sequence[Path]) -> dict[str, str]:
+    """Return where the links are by which data folders were given.
+
+    Of one that leads to another place in the project nothing is said: it will be there, too.
+    """
+    return {
+        str(folder): str(place)
+        for given, folder in zip(data, folders, strict=True)
+        if (place := given.parent.resolve() / given.name) != folder
+        and given.is_symlink()
+        and not folder.is_relative_to(project)
+    }
+
+
 def _unique(name: str, taken: set[str]) -> str:
     number = 2
     found = name
@@ -276,8 +393,10 @@ def _unique(name: str, taken: set[str]) -> str:
     return found
 
 
-def _baked(dockerfile: Dockerfile, context: BuildContext) -> tuple[list[Baked], int]:
-    """What each COPY and ADD takes of code and data, and the bytes of the whole context."""
+def _baked(
+    dockerfile: Dockerfile, context: BuildContext
+) -> tuple[list[Baked], int, list[tuple[str, bytes | None]]]:
+    """What each COPY and ADD takes of code and data, the context's bytes, and what steers its tools."""
     copies = [
         (copy, None if copy.sources is None else Reach([copy])) for copy in dockerfile.copies()
     ]
@@ -285,10 +404,13 @@ def _baked(dockerfile: Dockerfile, context: BuildContext) -> tuple[list[Baked], 
     sizes = [0] * len(copies)
     samples: list[list[str]] = [[] for _ in copies]
     total = len(dockerfile.source)
+    steering: list[tuple[str, bytes | None]] = []
     for item in context.items():
         if item.kind != "file":
             continue
         total += item.size
+        if item.path in BUILD_FILES:
+            steering.append((item.path, _start(item)))
         if is_environment_file(item.path, item.size):
             continue
         for index, (_, reach) in enumerate(copies):
@@ -303,7 +425,16 @@ def _baked(dockerfile: Dockerfile, context: BuildContext) -> tuple[list[Baked], 
         for index, (copy, _) in enumerate(copies)
         if files[index]
     ]
-    return found, total
+    return found, total, steering
+
+
+class Amount(NamedTuple):
+    """Files, their bytes, how many of these take room on a disk, and how many files are transient."""
+
+    files: int
+    bytes: int
+    disk: int
+    transient: int
 
 
 def _start(item: Item) -> bytes | None:
@@ -312,108 +443,260 @@ def _start(item: Item) -> bytes | None:
     if content is None:
         return None
     with closing(content):
-        return content.read(MAX_LOOK)
+        return content.read(LOOK_NAMED_MOST)
+
+
+def _needed(dockerfile: Dockerfile, left_out: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Yield the lines that copy by its name what is left out, and its path."""
+    for copy in dockerfile.copies():
+        if copy.sources is not None:
+            reach = Reach([copy])
+            yield from ((copy.line, path) for path in left_out if reach.relation(path) == "is")
+
+
+def kept_in(keep: Sequence[str], project: Path, folder: Path) -> list[str]:
+    """Return which of ``keep`` lie in a folder, relative to it.
+
+    Parameters
+    ----------
+    keep
+        Paths, absolute or relative to the project.
+    project, folder
+        The project, and it or one of its data folders.
+    """
+    paths = (Path(os.path.normpath(project / path)) for path in keep)
+    return [
+        path.relative_to(folder).as_posix()
+        for path in paths
+        if path != folder and path.is_relative_to(folder)
+    ]
+
+
+def _keep_unused(
+    keep: Sequence[str], project: Path, selections: Mapping[Path, Selection]
+) -> tuple[str, ...]:
+    """Return which of ``keep`` have kept nothing in any folder."""
+    used = {str(folder / path) for folder, it in selections.items() for path in it.used}
+    return tuple(path for path in keep if os.path.normpath(project / path) not in used)
+
+
+def _judge_item(selection: Selection, item: Item) -> Found | None:
+    """Say why something of a commit stays, None if it travels."""
+    path, name = os.fsencode(item.path), item.name
+    found = selection.by_name(path, name, folder=item.kind == "folder", hook=item.hook)
+    if found is not None or item.kind != "file":
+        return found
+    most = selection.look(name, item.size)
+    content = item.open() if most else None
+    if content is None:
+        return None
+    with closing(content):
+        return selection.by_content(path, name, item.size, content.read(most))
+
+
+def _is_scrubbed(item: Item) -> bool:
+    """Say whether credentials will be removed from a commit's file."""
+    content = item.open() if git.holds_credentials(item.where, item.name) else None
+    if content is None:
+        return False
+    with closing(content):
+        data = content.read(item.size)
+    return git.scrubbed(item.name, data) != data
 
 
 class _Tally:
-    """Counts files and bytes, and what stays behind."""
+    """Counts files and bytes, and what does not arrive or arrives changed, as the copy will."""
 
     def __init__(self, progress: Callable[[int], None] | None) -> None:
         self._progress = progress
         self._seen = 0
-        self._never: list[tuple[str, str]] = []
-        self._never_more = 0
-        self._special: list[str] = []
-        self._special_count = 0
+        self._left_out, self._changed = Tally(MAX_ROWS), Tally(MAX_ROWS)
+        self._kept = Tally(MAX_ROWS)
+        self.may_be_kept: list[str] = []
+        """Relative paths, left out."""
+        self.choices: dict[str, str] = {}
+        """By the name of a row, the path by which it can be kept, or is."""
         self.unreadable: list[str] = []
+        self.links = Links()
+        self.others: dict[str, OthersFiles] = {}
+        self.notices = Notices()
         self._judge_access = os.geteuid() != 0
 
-    def count(self, root: Path, elsewhere: frozenset[str]) -> tuple[int, int]:
+    def count(self, root: Path, elsewhere: frozenset[str], selection: Selection) -> Amount:
         """Count what travels of a folder; ``elsewhere`` are subfolders that travel on their own."""
-        files = size = 0
+        files = size = disk = transient = 0
+        met: set[int] = set()
+        info = root.stat()
+        others = Others((info.st_uid, info.st_gid))
+
+        closed = ""
 
         def enter(path: str) -> bool:
-            return path not in elsewhere and not self._stays(root, path)
+            # What is left out was counted as it was met.
+            return path not in elsewhere and path != closed
 
         for entry in walk(root, enter=enter, unreadable=lambda path: self._unreadable(root, path)):
-            if entry.kind == "folder" or entry.path in elsewhere:
+            if entry.path in elsewhere:
                 continue
-            if entry.kind == "special":
-                self._special_count += 1
-                if len(self._special) < 3:
-                    self._special.append(readable(entry.path))
-            elif not self._stays(
-                root, entry.path, partial(read_regular, root, entry.path, MAX_LOOK)
+            if entry.passing:
+                closed = entry.path
+                continue
+            self._tick()
+            found = why_left_out(selection, entry)
+            if found is not None and not found.kept:
+                closed = entry.path
+                below = (1, 0)
+                if found.reason != FILE_SYSTEMS:
+                    below = files_below(entry.parent, entry.name)
+                self._leave_out(root, entry.path, found, *below)
+                continue
+            if found is not None:
+                self._keep(root, entry.path, found, entry.size)
+            others.meet(entry)
+            with suppress(OSError):
+                self.notices.meet_git(root, entry)
+                self.notices.meet_paths(root, entry)
+            if entry.kind == "link":
+                with suppress(OSError):
+                    target = os.readlink(entry.path.rpartition("/")[2], dir_fd=entry.parent)
+                    self.links.meet(str(root), entry.path, target)
+            if entry.kind != "file":
+                continue
+            self.notices.meet_file(entry.path)
+            self.notices.meet_database(root, entry.path, entry.state.st_mtime)
+            files += 1
+            transient += is_transient(entry.path)
+            linked = linked_as(selection, entry) if found is None else None
+            if linked is not None:
+                if linked in met:
+                    continue  # another name of what was counted
+                met.add(linked)
+            size += entry.size
+            # A sparse file takes as little there as here.
+            disk += min(entry.size, entry.state.st_blocks * 512)
+            for change in changes(entry):
+                self._changed.add(Skipped(_shown(root, entry.path), change))
+            if self._judge_access and not os.access(
+                entry.path.rpartition("/")[2], os.R_OK, dir_fd=entry.parent, effective_ids=True
             ):
-                files += 1
-                size += entry.size
-                self._tick()
-                if (
-                    self._judge_access
-                    and entry.kind == "file"
-                    and not os.access(
-                        entry.path.rpartition("/")[2],
-                        os.R_OK,
-                        dir_fd=entry.parent,
-                        effective_ids=True,
-                    )
-                ):
-                    self._unreadable(root, entry.path)
-        return files, size
+                self._unreadable(root, entry.path)
+        if others.count:
+            self.others[str(root)] = others.found()
+        return Amount(files, size, disk, transient)
 
-    def count_commit(self, root: Path, commit: str, elsewhere: frozenset[str]) -> tuple[int, int]:
+    def count_commit(
+        self, root: Path, commit: str, elsewhere: frozenset[str], selection: Selection
+    ) -> Amount:
         """Count what travels of a commit."""
-        files = size = 0
+        files = size = transient = 0
+        closed = ""
 
         def enter(path: str) -> bool:
-            return path not in elsewhere and not self._stays(root, path)
+            return path not in elsewhere and path != closed
 
-        for item in commit_files(root, commit, enter):
-            if item.kind != "folder" and not self._stays(root, item.path, partial(_start, item)):
+        files_of = CommitFiles(root, commit)
+        for item in files_of.items(enter):
+            self._lacking(root, item)
+            if item.path in elsewhere:
+                continue
+            found = _judge_item(selection, item)
+            if found is not None and not found.kept:
+                closed = item.path
+                self._leave_out(root, item.path, found, files_of.files_below(item))
+                continue
+            if found is not None:
+                self._keep(root, item.path, found, item.size)
+            if item.kind == "file":
                 files += 1
+                transient += is_transient(item.path)
                 size += item.size
                 self._tick()
+                if _is_scrubbed(item):
+                    self._changed.add(Skipped(_shown(root, item.path), SCRUBBED))
+                if item.filtered:
+                    self.notices.meet("filters_not_applied", item.path, str(root))
+            elif item.kind == "link":
+                self.links.meet(str(root), item.path, item.target)
+        of_git = self._count_repository(root, files_of.stores, selection)
+        of_both = size + of_git[1]
+        return Amount(files + of_git[0], of_both, of_both, transient + of_git[0])
+
+    def _lacking(self, root: Path, item: Item) -> None:
+        """Take note of what a commit names and the repository does not have."""
+        self.notices.meet_of_commit(item)
+        if item.lacks:
+            row = Skipped(_shown(root, item.path), REASONS[LACKS[item.lacks]])
+            # Of a file in Git LFS the pointer arrives.
+            (self._changed if item.kind == "file" else self._left_out).add(row)
+
+    def _count_repository(
+        self, root: Path, submodules: Sequence[str], selection: Selection
+    ) -> tuple[int, int]:
+        """Count git's own files beside a commit's: the state of the work tree is made anew."""
+        heads = {".git", *submodules}
+        files, size = 2 * len(heads) + len(submodules), 0  # HEAD, index; a submodule's .git
+
+        closed = ""
+
+        def travels(path: str) -> bool:
+            whole = f".git/{path}"
+            folder, _, name = whole.rstrip("/").rpartition("/")
+            name += "/" * whole.endswith("/")
+            return not (folder in heads and git.belongs_to_a_work_tree(os.fsencode(name)))
+
+        def enter(path: str) -> bool:
+            return path != closed and travels(path) and travels(path + "/")
+
+        for entry in walk(root / ".git", enter=enter, where=b""):
+            if entry.passing or not travels(entry.path):
+                closed = entry.path
+                continue
+            whole, folder = os.fsencode(f".git/{entry.path}"), entry.kind == "folder"
+            found = selection.by_name(whole, entry.name, folder=folder, hook=entry.hook)
+            if found is not None and not found.kept:
+                closed = entry.path
+                below = files_below(entry.parent, entry.name)
+                self._leave_out(root, os.fsdecode(whole), found, *below)
+            elif entry.kind == "file":
+                files += 1
+                size += entry.size
         return files, size
 
-    def rows(self) -> list[NotCopiedItem]:
+    def left_out(self) -> list[NotCopiedItem]:
         """Return the rows of *Not copied*."""
-        found = [
-            NotCopiedItem(name=name, reason=reason, code=code_of(reason))
-            for name, reason in self._never
-        ]
-        if self._never_more:
-            found.append(
-                NotCopiedItem(
-                    name=f"{self._never_more} more",
-                    reason="never copied",
-                    code="never_copied",
-                    files=self._never_more,
-                )
-            )
-        if self._special_count:
-            found.append(
-                NotCopiedItem(
-                    name=", ".join(self._special) + (" …" if self._special_count > 3 else ""),
-                    reason="devices, sockets and pipes have no content to copy",
-                    code="no_content",
-                    files=self._special_count,
-                )
-            )
-        return found
+        return [self._row(row) for row in self._left_out.rows()]
 
-    def _stays(
-        self, root: Path, path: str, content: Callable[[], bytes | None] | None = None
-    ) -> bool:
-        reason = reason_to_stay(path)
-        if reason is None and content is not None and content_matters(path):
-            reason = reason_in_content(path, content() or b"")
-        if reason is None:
-            return False
-        if len(self._never) < MAX_ROWS:
-            self._never.append((readable(f"{root.name}/{path}"), reason))
-        else:
-            self._never_more += 1
-        return True
+    def changed(self) -> list[NotCopiedItem]:
+        """Return the rows of what will arrive otherwise than it is."""
+        return [self._row(row) for row in self._changed.rows()]
+
+    def kept(self) -> list[NotCopiedItem]:
+        """Return the rows of what may hold credentials and is copied all the same."""
+        return [self._row(row) for row in self._kept.rows()]
+
+    def _leave_out(
+        self, root: Path, path: str, found: Found, files: int = 1, size: int = 0
+    ) -> None:
+        name = _shown(root, path)
+        if found.choice and len(self.choices) < 2 * MAX_ROWS:
+            self.choices[name] = readable(str(root / path))
+            self.may_be_kept.append(path)
+        self._left_out.add(Skipped(name, found.reason, files, size))
+
+    def _keep(self, root: Path, path: str, found: Found, size: int) -> None:
+        name = _shown(root, path)
+        self.choices[name] = readable(str(root / path))
+        self._kept.add(Skipped(name, found.reason, 1, size))
+
+    def _row(self, row: Skipped) -> NotCopiedItem:
+        return NotCopiedItem(
+            name=row.name,
+            reason=row.reason,
+            code=code_of(row.reason),
+            files=row.files,
+            bytes=row.bytes,
+            keep=self.choices.get(row.name),
+        )
 
     def _unreadable(self, root: Path, path: str) -> None:
         if len(self.unreadable) < MAX_ROWS:
@@ -423,3 +706,7 @@ class _Tally:
         self._seen += 1
         if self._progress is not None and self._seen % 1000 == 0:
             self._progress(self._seen)
+
+
+def _shown(root: Path, path: str) -> str:
+    return printable(os.fsencode(f"{root.name}/{path}"))

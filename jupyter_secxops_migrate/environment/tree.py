@@ -1,37 +1,36 @@
 """Walking a hostile tree: by directory descriptors, never through a symbolic link.
 
-Yields what is there, in one fixed order, so that two walks of equal trees are equal. What is
-never copied (`copying.never`) is left out here and named to the caller.
+Yields what is there, in one fixed order, so that two walks of equal trees are equal; `judge` says
+what of it stays.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..copying.never import CONTENT, reason_by_content, reason_for_last
+from ..copying import git
+from ..copying.credentials import Found, Selection
+from ..copying.identity import insist_same
+from ..copying.repository import is_passing
+from ..copying.walk import Descent
+from ..errors import SourceReplaced
 
 Kind = Literal["file", "folder", "link", "special"]
-
-MAX_DEPTH = 250
-"""Folders in each other; each costs a descriptor, and a hostile tree may have any number."""
-
-MAX_LOOK = 64 * 1024
-"""Bytes looked at where a file's content decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One name in the tree: ``path`` is relative; ``parent`` is its folder's open descriptor.
 
-    ``parent`` is only valid until the next entry is asked for. ``mode`` and ``size`` (bytes) are
-    those that ``lstat`` gave.
+    ``parent`` is only valid until the next entry is asked for. ``state`` is what ``lstat`` gave;
+    ``mode`` and ``size`` (bytes, none of a folder) are from it. ``where`` is where in a git directory
+    its folder is, None if in none.
     """
 
     path: str
@@ -39,6 +38,23 @@ class Entry:
     mode: int
     size: int
     parent: int
+    state: os.stat_result
+    where: bytes | None
+
+    @property
+    def name(self) -> bytes:
+        """The last component of its path."""
+        return os.fsencode(self.path.rpartition("/")[2])
+
+    @property
+    def hook(self) -> bool:
+        """Whether it lies in the ``hooks`` of a git directory."""
+        return self.where == b"hooks"
+
+    @property
+    def passing(self) -> bool:
+        """Whether it is only there while a git command is at work."""
+        return self.where is not None and is_passing(self.where, self.name)
 
 
 def walk(
@@ -46,6 +62,8 @@ def walk(
     *,
     enter: Callable[[str], bool] | None = None,
     unreadable: Callable[[str], None] | None = None,
+    identity: str = "",
+    where: bytes | None = None,
 ) -> Iterator[Entry]:
     """Yield everything below ``root``, folders before what they hold, names in byte order.
 
@@ -54,63 +72,91 @@ def walk(
     enter
         Called with a folder's relative path; False leaves its content out.
     unreadable
-        Called with the relative path of a folder that can't be listed or lies too deep; without it the error
-        is raised.
+        Called with the relative path of a folder that can't be listed; without it the error is raised.
+
+    identity
+        Which folder ``root`` has to be (`copying.identity`).
+    where
+        Where in a git directory ``root`` is.
 
     Raises
     ------
     OSError
         ``root`` can't be opened.
+    errors.SourceReplaced
+        ``root`` is another folder.
     """
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    stack: list[tuple[str, int, Iterator[str]]] = []
-    descriptor = os.open(root, flags)
-    stack.append(("", descriptor, _names(descriptor)))
+    # Opened here and not through links; however deep the tree is, few descriptors are open at once.
+    top = open_folder(root, identity)
+    descent = Descent(top)
     try:
+        stack = [("", b"", *_listed(top, where))]
         while stack:
-            prefix, descriptor, names = stack[-1]
+            prefix, folder, names, where = stack[-1]
             name = next(names, None)
             if name is None:
-                os.close(descriptor)
                 stack.pop()
                 continue
             path = prefix + name
             try:
+                descriptor = descent.to(folder)
                 info = os.lstat(name, dir_fd=descriptor)
             except OSError:
                 continue  # it went away since its folder was listed
-            if stat.S_ISDIR(info.st_mode):
-                yield Entry(path, "folder", info.st_mode, 0, descriptor)
-                if enter is not None and not enter(path):
-                    continue
-                try:
-                    if len(stack) > MAX_DEPTH:
-                        raise OSError(errno.ENAMETOOLONG, "too deep", path)
-                    below = os.open(name, flags, dir_fd=descriptor)
-                except OSError:
-                    if unreadable is None:
-                        raise
-                    unreadable(path)
-                    continue
-                try:
-                    listed = _names(below)
-                except OSError:
-                    os.close(below)
-                    if unreadable is None:
-                        raise
-                    unreadable(path)
-                    continue
-                stack.append((path + "/", below, listed))
-            else:
-                yield Entry(path, _kind(info.st_mode), info.st_mode, info.st_size, descriptor)
+            if not stat.S_ISDIR(info.st_mode):
+                kind = _kind(info.st_mode)
+                yield Entry(path, kind, info.st_mode, info.st_size, descriptor, info, where)
+                continue
+            yield Entry(path, "folder", info.st_mode, 0, descriptor, info, where)
+            if enter is not None and not enter(path):
+                continue
+            below = os.fsencode(path)
+            try:
+                inside = git.enters(where, os.fsencode(name))
+                stack.append((path + "/", below, *_listed(descent.to(below), inside)))
+            except OSError:
+                if unreadable is None:
+                    raise
+                unreadable(path)
     finally:
-        for _, descriptor, _ in stack:
-            with suppress(OSError):
-                os.close(descriptor)
+        descent.close()
+        os.close(top)
 
 
-def _names(descriptor: int) -> Iterator[str]:
-    return iter(sorted(os.listdir(descriptor), key=os.fsencode))
+def open_folder(path: Path, identity: str = "") -> int:
+    """Open a folder that is no link, and is the one of an identity; raises as `walk` does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        if not identity:
+            raise
+        raise SourceReplaced(path=readable(str(path))) from None
+    try:
+        insist_same(descriptor, identity, readable(str(path)))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _listed(descriptor: int, where: bytes | None) -> tuple[Iterator[str], bytes | None]:
+    """List a folder, and say where in a git directory it is."""
+    names = sorted(os.listdir(descriptor), key=os.fsencode)
+    if "HEAD" in names and _is_git_directory(descriptor):
+        where = b""
+    return iter(names), where
+
+
+def _is_git_directory(descriptor: int) -> bool:
+    """Return whether a folder is a git directory, whatever it is called."""
+    try:
+        kinds = [
+            stat.S_ISDIR(os.lstat(name, dir_fd=descriptor).st_mode)
+            for name in ("HEAD", "objects", "refs")
+        ]
+    except OSError:
+        return False
+    return kinds == [False, True, True]
 
 
 def _kind(mode: int) -> Kind:
@@ -125,6 +171,11 @@ class OpenFile:
     def __init__(self, descriptor: int, size: int) -> None:
         self._descriptor = descriptor
         self.size = size
+
+    @property
+    def path(self) -> Path:
+        """What it is open at, for calls that take a path."""
+        return Path(f"/proc/self/fd/{self._descriptor}")
 
     def read(self, size: int) -> bytes:
         """Return at most ``size`` bytes, none at the end."""
@@ -157,23 +208,30 @@ def read_regular(folder: Path, name: str, limit: int) -> bytes | None:
         return b"".join(parts)
 
 
-def reason_to_stay(path: str) -> str | None:
-    """Return why a relative path is never copied, None if it may be.
-
-    For walks that do not enter a folder for which this gave a reason.
-    """
-    whole = os.fsencode(path)
-    return reason_for_last(whole, whole.rpartition(b"/")[2])
-
-
-def content_matters(path: str) -> bool:
-    """Return whether it depends on a file's content whether it may be copied."""
-    return os.fsencode(path.rpartition("/")[2]) in CONTENT
+def judge(selection: Selection, entry: Entry) -> Found | None:
+    """Say why something that `walk` yielded stays, None if it travels; reads no more than it must."""
+    path, name = os.fsencode(entry.path), entry.name
+    found = selection.by_name(path, name, folder=entry.kind == "folder", hook=entry.hook)
+    if found is not None or entry.kind != "file":
+        return found
+    most = selection.look(name, entry.size)
+    start = _start(name, entry.parent, most) if most else b""
+    return selection.by_content(path, name, entry.size, start) if start else None
 
 
-def reason_in_content(path: str, content: bytes) -> str | None:
-    """Return why a file of this content is never copied; `MAX_LOOK` bytes of it are enough."""
-    return reason_by_content(os.fsencode(path.rpartition("/")[2]), content)
+def _start(name: bytes, folder: int, most: int) -> bytes:
+    """Return the first bytes of a file; none if it can't be read."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(name, flags, dir_fd=folder)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, most)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def readable(path: str) -> str:

@@ -37,7 +37,8 @@ MAX_SETTINGS = 1024**2
 _ELSEWHERE = re.compile(rb"\[\s*include|excludesfile|attributesfile", re.IGNORECASE)
 
 # Git's own rules for names (git-check-ref-format), and nothing of its revision syntax.
-_NAME = re.compile(r"[^\x00-\x20\x7f~^:?*\[\\\-./][^\x00-\x20\x7f~^:?*\[\\]{0,199}")
+_NAME = re.compile(r"[^\x00-\x20\x7f~^:?*\[\\\-./][^\x00-\x20\x7f~^:?*\[\\]{0,999}")
+_LOCK = re.compile(r"\.lock(/|\Z)")
 _HEX = re.compile(r"[0-9a-fA-F]{4,64}")
 
 # Ownership is what the git program checks because it would run the owner's commands. Nothing is
@@ -50,7 +51,8 @@ def project_version(project: Path) -> ProjectVersion:
 
     Without git, in an empty repository, or where the repository can't be read or is not the
     project's own, the fields that are not known stay empty. Changed files are those git would name
-    in ``git status``: changed, new and deleted ones, folders of only new files as one.
+    in ``git status``: changed, new and deleted ones, folders of only new files as one; in a sparse checkout
+    without the deleted ones.
 
     Parameters
     ----------
@@ -66,23 +68,33 @@ def project_version(project: Path) -> ProjectVersion:
         branch = None if repository.head_is_detached else _branch(repository)
     except (pygit2.GitError, KeyError, ValueError, OSError):
         return ProjectVersion()
-    status: dict[str, int] = {}
+    status: dict[str, int] | None = None
     # The commit is known even where the changes are not (pygit2 before 1.19 can't name files
     # that are not UTF-8).
     with suppress(pygit2.GitError, KeyError, ValueError, OSError):
         if _settings_are_plain(Path(repository.workdir or project)):
             status = repository.status(untracked_files="normal", ignored=False)
+    # libgit2 knows nothing of sparse checkouts: what they leave out looks deleted to it.
+    left_out = FileStatus.WT_DELETED if _is_sparse(repository) else FileStatus.CURRENT
     names = sorted(
         path[len(prefix) :] or "."  # the project itself, where all of it is new
-        for path, flags in status.items()
-        if flags not in (FileStatus.CURRENT, FileStatus.IGNORED) and path.startswith(prefix)
+        for path, flags in (status or {}).items()
+        if flags not in (FileStatus.CURRENT, FileStatus.IGNORED, left_out)
+        and path.startswith(prefix)
     )
     return ProjectVersion(
         commit=commit,
         branch=branch,
         dirty_files=[readable(name) for name in names[:MAX_DIRTY]],
         dirty_count=len(names),
+        changes_known=status is not None,
     )
+
+
+def _is_sparse(repository: pygit2.Repository) -> bool:
+    with suppress(KeyError, ValueError, pygit2.GitError):
+        return repository.config.get_bool("core.sparseCheckout")
+    return False
 
 
 def resolve(project: Path, ref: str) -> str:
@@ -105,7 +117,8 @@ def resolve(project: Path, ref: str) -> str:
     shown = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "?", shown)
     if (
         not _NAME.fullmatch(ref)
-        or any(bad in ref for bad in ("..", "@{", "//", "/.", ".lock"))
+        or any(bad in ref for bad in ("..", "@{", "//", "/."))
+        or _LOCK.search(ref)
         or ref.endswith(("/", "."))
         or ref == "@"
         or any("\ud800" <= char <= "\udfff" for char in ref)

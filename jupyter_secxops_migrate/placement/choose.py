@@ -183,7 +183,7 @@ def choose(
             node.name
             for node in nodes
             if any(taint.key in _AWAY for taint in node.taints)
-            and all(_passes(reason) for reason in fits(needs, node, mounted))
+            and all(is_away(reason) for reason in fits(needs, node, mounted))
         }
         return Choice(
             Route.MOVE,
@@ -225,7 +225,8 @@ def _phrase(code: str, params: Any) -> str:
         value = f"={params['value']}" if params["value"] else ""
         return f"taint {params['key']}{value}:{params['effect']}"
     if code == "volume_elsewhere":
-        return f"volume {params['volume']}"
+        claim = f" (claim {params['claim']})" if "claim" in params else ""
+        return f"volume {params['volume']}{claim}"
     return {"node_cordoned": "cordoned", "node_not_selected": "node selector"}[code]
 
 
@@ -278,7 +279,7 @@ def _refusal(
     return Reason("node_away", {"node": waits, "closest": nearest, **said})
 
 
-def _passes(reason: Reason) -> bool:
+def is_away(reason: Reason) -> bool:
     """Tell whether what stands against a node is only that it is not ready, which passes by itself."""
     return reason.code == "node_tainted" and reason.params["key"] in _AWAY
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import errors
-from ..model import NodeCapacity
+from ..model import NodeCapacity, Route
 from ..units import human_size
 from . import strategies
-from .choose import Choice, choose
-from .nodes import HOSTNAME, Node, PodNeeds, Reason, Toleration, Volume, free
+from .choose import Choice, choose, is_away, lacks
+from .nodes import HOSTNAME, Node, PodNeeds, Reason, Toleration, Volume, fits, free, node_terms
 from .policy import Decision, Needs, ResourcePolicy
-from .requests import Resources
+from .requests import NOTHING, Resources
 from .storage import Storage
+
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,28 @@ class Cluster:
         read.
     tolerations, selector
         The source pod's, which the new pod gets too; with a GPU it tolerates more (`gpu_tolerations`).
+    affinity
+        What the source pod's affinity requires of nodes and other pods, as in its spec; so does the new
+        pod's.
+    overhead
+        What the source pod's runtime takes besides its containers; so does the new pod's.
     images
         What the image starts from.
     gpu_resource
         The extended resource that a GPU is.
     storage
         What the copies' claims meet; nothing once they are made.
+    beside
+        What one Job takes of the source's node. They run one after the other where room is short. None
+        once everything is copied.
+    roams
+        Whether Jobs may run on other nodes, as all nodes reach what they mount.
+    registry
+        Where images are pushed to; empty for nowhere.
+    keeps_images
+        Whether the builder of the source's node leaves images there that stay.
+    builder_missing
+        What is told where that node has no builder; None where it has one, or nobody may look.
     """
 
     source: str
@@ -45,9 +63,16 @@ class Cluster:
     volumes: Sequence[Volume] | None = ()
     tolerations: Sequence[Toleration] = ()
     selector: Mapping[str, str] = field(default_factory=dict)
+    affinity: Mapping[str, Any] = field(default_factory=dict)
+    overhead: Resources = NOTHING
     images: frozenset[str] = frozenset()
     gpu_resource: str = "nvidia.com/gpu"
     storage: Storage = field(default_factory=Storage)
+    beside: Resources | None = None
+    roams: bool = False
+    registry: str = ""
+    keeps_images: bool = False
+    builder_missing: errors.SecxopsError | None = None
 
     @property
     def here(self) -> NodeCapacity:
@@ -72,10 +97,10 @@ class Cluster:
         extended = ((self.gpu_resource, needs.gpu),) if needs.gpu else ()
         tolerations = [*self.tolerations, *gpu_tolerations(needs.gpu, self.gpu_resource)]
         return PodNeeds(
-            Resources(round(needs.cpu * 1000), needs.memory, 0, 1, extended),
+            Resources(round(needs.cpu * 1000), needs.memory, 0, 1, extended).plus(self.overhead),
             tuple(tolerations),
             tuple(self.selector.items()),
-            None,
+            node_terms(self.affinity),
             self.images,
         )
 
@@ -103,13 +128,17 @@ class Cluster:
         refusals: list[errors.SecxopsError] = []
         if choice.refusal is not None:
             refusals.append(_refusal(choice.refusal))
+            refusals += self._bound(self.needs(needs))
+        refusals += self._against_jobs()
         refusals += self.storage.judge(needs, self.gpu_resource)
         reasons = [self._said(reason, choice) for reason in choice.reasons]
+        if choice.refusal is None:
+            reasons += self._image(choice.route)
         if self.storage.unseen:
             reasons.append(("storage_unseen", {"what": ", ".join(self.storage.unseen)}))
         terms: dict[str, Any] = {"nodeSelector": {**self.selector, **choice.selector}}
-        if choice.terms.affinity:
-            terms["affinity"] = choice.terms.affinity
+        if affinity := _joined(self.affinity, choice.terms.affinity):
+            terms["affinity"] = affinity
         if choice.terms.topology_spread:
             terms["topologySpreadConstraints"] = choice.terms.topology_spread
         return Decision(
@@ -120,6 +149,54 @@ class Cluster:
             terms=terms,
             record=choice.as_dict(),
         )
+
+    def _bound(self, needs: PodNeeds) -> list[errors.SecxopsError]:
+        """Name the volumes that alone keep the environment from nodes that have room."""
+        nodes, claims = [], set()
+        for node in self.nodes or ():
+            against = fits(needs, node, self.volumes or ())
+            if against and all(reason.code == "volume_elsewhere" for reason in against):
+                nodes.append(node.name)
+                claims |= {str(r.params.get("claim") or r.params["volume"]) for r in against}
+        if not nodes:
+            return []
+        named = ", ".join(nodes[:_MOST_NAMED]) + (", …" if len(nodes) > _MOST_NAMED else "")
+        return [errors.VolumeBound(nodes=named, claim=", ".join(sorted(claims)))]
+
+    def _against_jobs(self) -> list[errors.SecxopsError]:
+        """Return what stands against the Jobs of a share, of which at least one has to run at a time."""
+        if self.beside is None:
+            return []
+        found = [] if self.builder_missing is None else [self.builder_missing]
+        if self.nodes is None:
+            return found
+        one = PodNeeds(self.beside, tuple(self.tolerations))
+        if self.roams:
+            wide = replace(
+                one, selector=tuple(self.selector.items()), affinity=node_terms(self.affinity)
+            )
+            if any(not fits(wide, node) for node in self.nodes):
+                return found
+        here = next((node for node in self.nodes if node.name == self.source), None)
+        against = [] if here is None else fits(one, here)
+        if here is None:
+            said = "it is not there"
+        elif not against:
+            return found
+        elif all(is_away(reason) for reason in against):
+            why = "it is not ready, and the copy has to run there"
+            return [*found, errors.NodeUnreachable(node=self.source, reason=why)]
+        else:
+            said = ", ".join(lacks(against))
+        return [*found, errors.NoRoomForJobs(node=self.source, lacks=said)]
+
+    def _image(self, route: Route) -> list[tuple[str, dict[str, Any]]]:
+        """Say whether the image is pushed, and where to."""
+        if self.beside is None:
+            return []
+        if route is Route.STAY and self.keeps_images:
+            return [("image_kept", {"node": self.source})]
+        return [("image_pushed", {"registry": self.registry})] if self.registry else []
 
     def _said(self, reason: Reason, choice: Choice) -> tuple[str, dict[str, Any]]:
         """Return a choice's reason as the plan says it."""
@@ -144,6 +221,12 @@ def source_selector(spec: Mapping[str, Any]) -> dict[str, str]:
     return {k: v for k, v in (spec.get("nodeSelector") or {}).items() if k != HOSTNAME}
 
 
+def _joined(required: Mapping[str, Any], wished: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an affinity with what one requires and the other wishes."""
+    kinds = dict.fromkeys([*required, *wished])
+    return {kind: {**required.get(kind, {}), **wished.get(kind, {})} for kind in kinds}
+
+
 def gpu_tolerations(gpu: int, resource: str) -> list[Toleration]:
     """Return what a pod tolerates because it asks for GPUs.
 
@@ -154,12 +237,12 @@ def gpu_tolerations(gpu: int, resource: str) -> list[Toleration]:
 
 
 def _refusal(reason: Reason) -> errors.SecxopsError:
-    lacks = ", ".join(reason.params["lacks"]) or "it is not there"
+    lacks = ", ".join(reason.params["lacks"]) or "no node is there"
     if reason.code == "node_away":
         why = "it is not ready, and no other node can take the environment"
         if closest := reason.params["closest"]:
-            why += f" ({closest} lacks: {lacks})"
+            why += f" (the closest is {closest}, {lacks})"
         return errors.NodeUnreachable(node=reason.params["node"], reason=why)
     return errors.NoNodeFits(
-        node=reason.params["node"] or "", lacks=lacks, total=reason.params["total"]
+        node=reason.params["node"] or "none", lacks=lacks, total=reason.params["total"]
     )

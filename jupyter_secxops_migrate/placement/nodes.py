@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from .requests import NOTHING, Extended, Json, PodRecord, Resources, pod_requests, resources
 
 HOSTNAME = "kubernetes.io/hostname"
+_LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _INT64 = 2**63
 
@@ -67,7 +68,9 @@ class Requirement(NamedTuple):
         if operator == "In":
             return value is not None and value in self.values
         if operator == "NotIn":
-            return value is None or value not in self.values
+            # Values that no label can have make it an error, and then it matches nothing.
+            valid = self.values and all(map(_LABEL_VALUE.fullmatch, self.values))
+            return bool(valid) and (value is None or value not in self.values)
         if operator == "Exists":
             return value is not None
         if operator == "DoesNotExist":
@@ -108,7 +111,7 @@ class Reason(NamedTuple):
 
     Codes of this module: ``node_cordoned``; ``node_tainted`` (``key value effect``);
     ``node_not_selected``; ``resource_short`` (``resource asked free allocatable``, in millicores,
-    bytes or counts); ``volume_elsewhere`` (``volume``).
+    bytes or counts); ``volume_elsewhere`` (``volume``, and its ``claim`` where it is known).
     """
 
     code: str
@@ -183,12 +186,22 @@ class Volume:
 
     name: str
     affinity: tuple[Term, ...] | None = None
+    claim: str = ""
+    many: bool = False
+    """Whether several nodes may mount it at once."""
 
     @classmethod
     def from_json(cls, volume: Json) -> Volume:
         """Return a PersistentVolume as the API has it."""
         affinity = volume["spec"].get("nodeAffinity") or {}
-        return cls(volume["metadata"]["name"], _terms(affinity.get("required")))
+        many = "ReadWriteMany" in (volume["spec"].get("accessModes") or ())
+        claim = str((volume["spec"].get("claimRef") or {}).get("name") or "")
+        return cls(volume["metadata"]["name"], _terms(affinity.get("required")), claim, many)
+
+    @property
+    def shared(self) -> bool:
+        """Whether all nodes may mount it at once."""
+        return self.affinity is None and self.many
 
     def reaches(self, node: Node) -> bool:
         """Tell whether a node reaches it; only labels count (``volume.CheckNodeAffinity``)."""
@@ -228,7 +241,6 @@ def needs_of_pod(pod: Json, images: Iterable[str] = ()) -> PodNeeds:
         An amount is no quantity, or below zero.
     """
     spec = pod["spec"]
-    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     return PodNeeds(
         requests=pod_requests(pod),
         tolerations=tuple(
@@ -241,13 +253,21 @@ def needs_of_pod(pod: Json, images: Iterable[str] = ()) -> PodNeeds:
             for each in spec.get("tolerations") or ()
         ),
         selector=tuple((spec.get("nodeSelector") or {}).items()),
-        affinity=_terms(affinity.get("requiredDuringSchedulingIgnoredDuringExecution")),
+        affinity=node_terms(spec.get("affinity")),
         images=frozenset(images),
     )
 
 
+def node_terms(affinity: Json | None) -> tuple[Term, ...] | None:
+    """Return the terms of which a node must match one by a pod's affinity; None where it may be any."""
+    of_nodes = (affinity or {}).get("nodeAffinity") or {}
+    return _terms(of_nodes.get("requiredDuringSchedulingIgnoredDuringExecution"))
+
+
 def with_pods(nodes: Iterable[Node], pods: Iterable[PodRecord] | None) -> list[Node]:
-    """Return the nodes with the sums of what their pods take.
+    """Return the nodes with the sums of what their pods take, without Jobs of this product.
+
+    What those take is waited for: it is free again when they have ended.
 
     Parameters
     ----------
@@ -259,7 +279,9 @@ def with_pods(nodes: Iterable[Node], pods: Iterable[PodRecord] | None) -> list[N
         return [replace(node, used=None, ours=0) for node in nodes]
     sums: dict[str, list[int]] = {}
     others: dict[str, dict[str, int]] = {}
-    for _, _, name, (cpu, memory, storage, slots, extended), ours in pods:
+    for _, _, name, (cpu, memory, storage, slots, extended), ours, passing in pods:
+        if passing:
+            continue
         total = sums.get(name)
         if total is None:
             sums[name] = [cpu, memory, storage, slots, int(ours)]
@@ -316,7 +338,8 @@ def fits(needs: PodNeeds, node: Node, volumes: Sequence[Volume] = ()) -> list[Re
         reasons.extend(_short(asked, node))
     for volume in volumes:
         if not volume.reaches(node):
-            reasons.append(Reason("volume_elsewhere", {"volume": volume.name}))
+            named = {"volume": volume.name, **({"claim": volume.claim} if volume.claim else {})}
+            reasons.append(Reason("volume_elsewhere", named))
     return reasons
 
 

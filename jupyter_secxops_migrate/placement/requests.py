@@ -95,6 +95,8 @@ class PodRecord(NamedTuple):
     requests: Resources
     ours: bool = False
     """Whether it is an environment that this product launched."""
+    passing: bool = False
+    """Whether it is a Job of this product: it ends by itself, and then its room is free again."""
 
 
 def resources(amounts: Json) -> Resources:
@@ -146,13 +148,14 @@ def record_of(pod: Json) -> PodRecord | None:
         return None
     metadata = pod["metadata"]
     labels = metadata.get("labels") or {}
-    ours = labels.get(MANAGED_BY) == MANAGER and labels.get(ROLE) == "environment"
+    role = labels.get(ROLE) if labels.get(MANAGED_BY) == MANAGER else None
     return PodRecord(
         sys.intern(metadata.get("namespace", "")),
         metadata["name"],
         sys.intern(node),
         _shared(requests),
-        ours,
+        role == "environment",
+        role == "job",
     )
 
 

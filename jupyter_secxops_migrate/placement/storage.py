@@ -88,6 +88,7 @@ class Storage:
         found: list[errors.SecxopsError] = []
         for action, asked, pods in (
             (_make(len(self.claims)), asked_by_claims(self.claims), False),
+            ("run its Jobs", asked_by_jobs(len(self.claims)), False),
             ("start the environment", asked_by_pod(needs, gpu_resource), True),
         ):
             lacks = [
@@ -118,6 +119,21 @@ def asked_by_claims(claims: Sequence[NewClaim]) -> Mapping[str, int]:
         for name, amount in counted.items():
             found[name] = found.get(name, 0) + amount * 1000
     return found
+
+
+def asked_by_jobs(folders: int) -> Mapping[str, int]:
+    """Return what a share's Jobs and small objects add to a quota's resources, in thousandths.
+
+    Jobs are there until the share's end: the build's, and for each folder one that copies and one that
+    checks. Of their pods only one need run at a time, but all are counted as objects, with the look
+    into the image and the environment.
+    """
+    jobs = 2 * folders + 1
+    found = {"count/jobs.batch": jobs, "count/pods": jobs + 2}
+    for kind in ("services", "count/services", "secrets", "count/secrets"):
+        found[kind] = 1
+    found["count/networkpolicies.networking.k8s.io"] = 1
+    return {name: count * 1000 for name, count in found.items()}
 
 
 def asked_by_pod(needs: Needs, gpu_resource: str) -> Mapping[str, int]:

@@ -166,10 +166,10 @@ def full_name(image: str) -> str:
     registry, slash, rest = image.partition("/")
     if not slash:
         image = f"docker.io/library/{image}"
-    elif not ("." in registry or ":" in registry or registry == "localhost"):
+    elif registry in ("docker.io", "index.docker.io"):  # the second is its old address
+        image = f"docker.io/{rest}" if "/" in rest else f"docker.io/library/{rest}"
+    elif not (set(".:") & set(registry) or registry == "localhost" or registry.lower() != registry):
         image = f"docker.io/{image}"
-    elif registry == "docker.io" and "/" not in rest:
-        image = f"docker.io/library/{rest}"
     return image if "@" in image or ":" in image.rpartition("/")[2] else f"{image}:latest"
 
 

@@ -7,12 +7,10 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import json
 import logging
-import re
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +19,8 @@ import httpx
 
 from .. import errors
 from .base import Pushed, Renew
+from .challenge import challenges
+from .dockerconfig import IDENTITY_TOKEN
 
 _ACCEPT = ", ".join(
     (
@@ -30,9 +30,9 @@ _ACCEPT = ", ".join(
         "application/vnd.docker.distribution.manifest.list.v2+json",
     )
 )
-_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _MAX_MANIFEST = 4 * 1024 * 1024
 _REFUSED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+_GRANT = {"grant_type": "refresh_token", "client_id": "jupyter-secxops-migrate"}
 TRIES = 3
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,8 @@ class OciRegistry:
     address
         Without a scheme; https is spoken.
     user, password
-        Credentials; both empty for none.
+        Credentials; both empty for none. With the user `IDENTITY_TOKEN`, the password is a token that
+        is good for others (OAuth 2).
     ca
         PEM certificates to trust besides the system's, for a private one.
     renew
@@ -168,7 +169,7 @@ class OciRegistry:
 
     async def _ask(self, method: str, url: str, action: str, *accepted: int) -> httpx.Response:
         """Send a request; returns what succeeded, is absent, or was ``accepted``."""
-        reason = ""
+        reason, denied = "", False
         for _ in range(TRIES):
             try:
                 answer = await self._signed(method, url)
@@ -178,9 +179,12 @@ class OciRegistry:
             if answer.is_success or answer.status_code in (httpx.codes.NOT_FOUND, *accepted):
                 return answer
             reason = f"it answered {answer.status_code}"
+            denied = answer.status_code in _REFUSED
             if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
                 break
-        raise self._failed(action, reason)
+        failed = self._failed(action, reason)
+        failed.denied = denied
+        raise failed
 
     async def _signed(self, method: str, url: str) -> httpx.Response:
         """Send a request with our credentials, and with new ones when those are refused."""
@@ -198,23 +202,41 @@ class OciRegistry:
 
     async def _send(self, method: str, url: str) -> httpx.Response:
         headers = {"Accept": _ACCEPT}
-        answer = await self._http.request(method, url, headers=headers, auth=self._auth)
+        answer = await self._http.request(method, url, headers=headers, auth=self._password)
         # Tokens are good for one repository and a few minutes: each request gets its own.
         if answer.status_code == httpx.codes.UNAUTHORIZED and (token := await self._token(answer)):
             headers["Authorization"] = f"Bearer {token}"
             answer = await self._http.request(method, url, headers=headers)
         return answer
 
+    @property
+    def _password(self) -> tuple[str, str] | None:
+        """User and password, where that is what we have."""
+        return None if self._auth and self._auth[0] == IDENTITY_TOKEN else self._auth
+
     async def _token(self, answer: httpx.Response) -> str:
-        """Return the token that a registry asks for, empty if it asks for none or gives none."""
-        kind, _, rest = answer.headers.get("WWW-Authenticate", "").partition(" ")
-        wanted = dict(_CHALLENGE.findall(rest))
-        realm = wanted.pop("realm", "")
-        if kind.lower() != "bearer" or not realm.startswith("https://"):
+        """Return the token that a registry asks for, empty if it asks for none or gives none.
+
+        https://distribution.github.io/distribution/spec/auth/oauth/ with an identity token.
+        """
+        if not self._is_own(str(answer.url)):  # where the registry has sent us
             return ""
-        found = await self._http.get(realm, params=wanted, auth=self._auth)
-        said = self._read(found.content, "sign us in") if found.is_success else {}
-        return str(said.get("token") or said.get("access_token") or "")
+        for scheme, wanted in challenges(answer.headers.get_list("WWW-Authenticate")):
+            realm = wanted.get("realm", "")
+            if scheme != "bearer" or not realm.startswith("https://"):
+                continue
+            asked = {name: wanted[name] for name in ("service", "scope") if wanted.get(name)}
+            if self._auth and self._password is None:
+                form = {**asked, **_GRANT, "refresh_token": self._auth[1]}
+                # Sent on, it would be the token that is sent on.
+                found = await self._http.post(realm, data=form, follow_redirects=False)
+            else:
+                # A realm may have a query of its own, which stays.
+                url = httpx.URL(realm).copy_merge_params(asked)
+                found = await self._http.get(url, auth=self._password)
+            said = self._read(found.content, "sign us in") if found.is_success else {}
+            return str(said.get("token") or said.get("access_token") or "")
+        return ""
 
     async def _renewed(self, refused: tuple[str, str] | None) -> bool:
         """Whether there are other credentials now than those that were refused."""
@@ -253,15 +275,3 @@ def split(reference: str) -> tuple[str, str, str]:
         return host, repository.partition(":")[0], name
     repository, _, name = rest.partition(":")
     return host, repository, name or "latest"
-
-
-def credentials(dockerconfig: Mapping[str, Any], host: str) -> tuple[str, str]:
-    """Return user and password for a host from a Docker configuration's ``auths``; empty without."""
-    for key, row in (dockerconfig.get("auths") or {}).items():
-        if key.removeprefix("https://").split("/")[0] != host:
-            continue
-        if row.get("auth"):
-            user, _, password = base64.b64decode(row["auth"]).decode().partition(":")
-            return user, password
-        return str(row.get("username") or ""), str(row.get("password") or "")
-    return "", ""

@@ -35,6 +35,7 @@ from ..errors import (
     SecxopsError,
     Unauthenticated,
 )
+from ..fields import invalid
 from ..model import Event, PodSource, ShareRequest
 from .statuses import status_of
 
@@ -175,7 +176,7 @@ class Handler(RequestHandler):
         try:
             asked = ShareRequest.model_validate_json(body, strict=True)
         except ValidationError as error:
-            raise _invalid(error) from None
+            raise invalid(error) from None
         return _rooted(asked)
 
     def number(self, text: str, name: str) -> int:
@@ -242,25 +243,15 @@ class Handler(RequestHandler):
         log.error("%s in %s %s\n%s", typ, self.request.method, self.request.path, place)
 
 
-def _invalid(error: ValidationError) -> InvalidRequest:
-    """Say what is wrong with a request, without quoting its values at length."""
-    fields, reasons = [], []
-    for one in error.errors(include_url=False, include_context=False, include_input=False)[:5]:
-        field = ".".join(str(part) for part in one["loc"])[:100]
-        message = one["msg"][:200]
-        fields.append(field)
-        reasons.append(f"{field}: {message}" if field else message)
-    return InvalidRequest(reason="; ".join(reasons), fields=fields)
-
-
 def _rooted(asked: ShareRequest) -> ShareRequest:
     """Return the request if all its paths are absolute.
 
     A service has no root folder: the Jupyter server, which has one, makes paths absolute.
     """
-    for path in (asked.project, *asked.data):
+    more = [] if asked.front is None else [asked.front]
+    for path in (asked.project, *asked.data, *asked.unsaved, *more):
         if not path.startswith("/"):
-            raise NoSuchPath(path=path)
+            raise NoSuchPath(path=path, problem="is not an absolute path")
     return asked
 
 
@@ -288,7 +279,7 @@ class EnvironmentHandler(Handler):
                 source=None if pod is None else PodSource(pod=pod, container=container),
             )
         except ValidationError as error:
-            raise _invalid(error) from None
+            raise invalid(error) from None
         if pod is None and container is not None:
             raise InvalidRequest(reason="container: it needs a pod", fields=["container"])
         _rooted(asked)
@@ -338,7 +329,11 @@ class MigrationHandler(Handler):
 
     async def get(self, migration: str) -> None:
         """Show one; its address carries its token, because the owner asks."""
-        self.answer(await self.api.get(_checked(migration), token=True))
+        changes = self.get_query_argument("changes", "false")
+        if changes not in ("true", "false"):
+            raise InvalidRequest(reason="changes must be true or false")
+        found = await self.api.get(_checked(migration), token=True, changes=changes == "true")
+        self.answer(found)
 
     async def delete(self, migration: str) -> None:
         """Delete one."""
@@ -385,6 +380,10 @@ class OrphansHandler(Handler):
         """List what no share accounts for."""
         self.answer(await self.api.orphans())
 
+    async def post(self) -> None:
+        """Take the shares among them into the record again."""
+        self.answer(await self.api.adopt())
+
     async def delete(self) -> None:
         """Remove it; say what was removed."""
         self.answer(await self.api.sweep())
@@ -418,6 +417,7 @@ class EventsHandler(Handler):
     """
 
     _ended: asyncio.Future[None] | None = None
+    _quiet = True
 
     def on_connection_close(self) -> None:
         """End when the client has gone."""
@@ -444,15 +444,16 @@ class EventsHandler(Handler):
             except StreamClosedError:
                 pass
             except SecxopsError as error:
-                await self._send(_frame("failure", error.as_dict()))
+                await self._send(_frame("failure", json.dumps(error.as_dict())))
             finally:
                 await _close(events)
 
     async def _pump(self, events: AsyncIterator[Event], ended: asyncio.Future[None]) -> None:
-        upcoming: asyncio.Future[Event] = asyncio.ensure_future(_next(events))
+        sending = asyncio.create_task(self._send_all(events))
+        both: set[asyncio.Future[Any]] = {sending, ended}
         try:
             while not ended.done():
-                both: set[asyncio.Future[Any]] = {upcoming, ended}
+                self._quiet = True
                 await asyncio.wait(
                     both,
                     timeout=KEEP_ALIVE_SECONDS,
@@ -460,35 +461,28 @@ class EventsHandler(Handler):
                 )
                 if ended.done():
                     return
-                if not upcoming.done():
-                    await self._send(": \n\n")
-                    continue
-                try:
-                    event = upcoming.result()
-                except StopAsyncIteration:
-                    await self._send(_frame("end", {}))
+                if sending.done():
+                    sending.result()
+                    await self._send(_frame("end", "{}"))
                     return
-                await self._send(
-                    f"id: {event.id}\n"
-                    + _frame(event.kind, event.model_dump(mode="json", exclude_none=True))
-                )
-                upcoming = asyncio.ensure_future(_next(events))
+                if self._quiet:
+                    await self._send(": \n\n")
         finally:
-            upcoming.cancel()
-            await asyncio.gather(upcoming, return_exceptions=True)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _send_all(self, events: AsyncIterator[Event]) -> None:
+        async for event in events:
+            self._quiet = False
+            await self._send(f"id: {event.id}\n{_frame(event.kind, event.text)}")
 
     async def _send(self, text: str) -> None:
         self.write(text)
         await self.flush()
 
 
-def _frame(kind: str, data: Any) -> str:
-    return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
-
-
-async def _next(events: AsyncIterator[Event]) -> Event:
-    # A task needs a coroutine; an iterator may give any awaitable.
-    return await events.__anext__()
+def _frame(kind: str, data: str) -> str:
+    return f"event: {kind}\ndata: {data}\n\n"
 
 
 async def _close(events: AsyncIterator[Event]) -> None:

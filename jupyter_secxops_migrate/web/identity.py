@@ -37,7 +37,8 @@ class PeerIdentity:
     """The account at the other end of a Unix socket, as the kernel tells it (``SO_PEERCRED``).
 
     Only the account that the service runs as is let in. Root is not: what root does here would
-    be done in the name of this account, and root can become it.
+    be done in the name of this account, and root can become it. Nor is a process that can't be seen from
+    here: it is in another container that has the same home, and means that one's files.
     """
 
     def authenticate(self, request: HTTPServerRequest) -> str | None:
@@ -47,10 +48,10 @@ class PeerIdentity:
         if peer is None or peer.family != socket.AF_UNIX:
             return None
         size = struct.calcsize("3i")
-        _, uid, _ = struct.unpack(
+        pid, uid, _ = struct.unpack(
             "3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
         )
-        return account_name(uid) if uid == os.geteuid() else None
+        return account_name(uid) if uid == os.geteuid() and pid else None
 
 
 class TokenIdentity:

@@ -24,8 +24,14 @@ STATUSES: dict[type[errors.SecxopsError], HTTPStatus] = {
     errors.Refusal: HTTPStatus.CONFLICT,
     errors.StepFailed: HTTPStatus.CONFLICT,
     errors.TemporaryError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StoreFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.StoreReadOnly: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StoreCorrupt: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StoreNewer: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.SettingsUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.EngineForbidden: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.EngineFailed: HTTPStatus.BAD_GATEWAY,
+    errors.DockerConfigUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ToolsImageMissing: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

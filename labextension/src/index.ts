@@ -20,11 +20,19 @@ import {
 import { IMainMenu } from '@jupyterlab/mainmenu';
 import { IStateDB } from '@jupyterlab/statedb';
 import { IStatusBar } from '@jupyterlab/statusbar';
-import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import {
+  ITranslator,
+  nullTranslator,
+  TranslationBundle
+} from '@jupyterlab/translation';
 
-import { shareIcon } from './icon';
-import { LazyPanel } from './panel';
+import { shareIcon } from './core/icon';
+import { LazyPanel } from './core/panel';
+import { BUSY_KEY, ISharing } from './core/tokens';
 import type { Sidebar } from './sidebar';
+
+export * from './core/tokens';
+export type * from './core/model';
 
 export namespace CommandIDs {
   export const share = 'secxops:share';
@@ -32,14 +40,12 @@ export namespace CommandIDs {
   export const show = 'secxops:show';
 }
 
-/** As in `shares.ts`, which is not loaded here. */
-const BUSY_KEY = 'jupyter-secxops:busy';
-
 /** Puts *Share environment* into the left area, the palette, the menus and the status bar. */
-const sidebar: JupyterFrontEndPlugin<void> = {
+const sidebar: JupyterFrontEndPlugin<ISharing> = {
   id: '@jupyter-secxops/migrate:sidebar',
   description: 'Shares the running environment from the sidebar.',
   autoStart: true,
+  provides: ISharing,
   optional: [
     ITranslator,
     ILayoutRestorer,
@@ -64,7 +70,7 @@ const sidebar: JupyterFrontEndPlugin<void> = {
     browsers: IFileBrowserFactory | null,
     statusBar: IStatusBar | null,
     state: IStateDB | null
-  ) => {
+  ): ISharing => {
     const translator = givenTranslator ?? nullTranslator;
     const trans = translator.load('jupyter_secxops_migrate');
     const show = () => app.shell.activateById(panel.id);
@@ -85,9 +91,12 @@ const sidebar: JupyterFrontEndPlugin<void> = {
     restorer?.add(panel, panel.id);
     app.shell.add(panel, 'left', { rank: 600 });
 
-    const share = async (folder?: string) => {
-      show();
-      (await panel.load())?.share(folder);
+    const sharing: ISharing = {
+      open: async folder => {
+        show();
+        (await panel.load())?.share(folder);
+      },
+      shares: async () => (await panel.load())?.shares ?? null
     };
     /** The one folder that is selected in the file browser. */
     const selected = () => {
@@ -98,38 +107,8 @@ const sidebar: JupyterFrontEndPlugin<void> = {
         ? app.serviceManager.contents.localPath(first.path) || '.'
         : null;
     };
-
-    app.commands.addCommand(CommandIDs.share, {
-      label: trans.__('Share Environment…'),
-      caption: trans.__(
-        'Make a second, independent environment of this project'
-      ),
-      icon: shareIcon,
-      execute: () => share(),
-      describedBy: { args: { type: 'object', properties: {} } }
-    });
-    app.commands.addCommand(CommandIDs.shareFolder, {
-      label: trans.__('Share Environment of This Folder…'),
-      icon: shareIcon,
-      isVisible: () => selected() !== null,
-      execute: () => share(selected() ?? undefined),
-      describedBy: { args: { type: 'object', properties: {} } }
-    });
-    app.commands.addCommand(CommandIDs.show, {
-      label: trans.__('Show Shares'),
-      execute: show,
-      describedBy: { args: { type: 'object', properties: {} } }
-    });
-
-    const category = trans.__('Share Environment');
-    palette?.addItem({ command: CommandIDs.share, category });
-    palette?.addItem({ command: CommandIDs.show, category });
-    menu?.fileMenu.addGroup([{ command: CommandIDs.share }], 40);
-    app.contextMenu.addItem({
-      command: CommandIDs.shareFolder,
-      selector: '.jp-DirListing-item[data-isdir="true"]',
-      rank: 60
-    });
+    addCommands(app, trans, sharing, selected, show);
+    addEntries(app, trans, palette, menu);
 
     if (state) {
       // Something was under way when this page was last here: its end is to be told.
@@ -139,7 +118,55 @@ const sidebar: JupyterFrontEndPlugin<void> = {
         }
       });
     }
+    return sharing;
   }
 };
+
+function addCommands(
+  app: JupyterFrontEnd,
+  trans: TranslationBundle,
+  sharing: ISharing,
+  selected: () => string | null,
+  show: () => void
+): void {
+  const describedBy = { args: { type: 'object', properties: {} } };
+  app.commands.addCommand(CommandIDs.share, {
+    label: trans.__('Share Environment…'),
+    caption: trans.__('Make a second, independent environment of this project'),
+    icon: shareIcon,
+    execute: () => sharing.open(),
+    describedBy
+  });
+  app.commands.addCommand(CommandIDs.shareFolder, {
+    label: trans.__('Share Environment of This Folder…'),
+    icon: shareIcon,
+    isVisible: () => selected() !== null,
+    execute: () => sharing.open(selected() ?? undefined),
+    describedBy
+  });
+  app.commands.addCommand(CommandIDs.show, {
+    label: trans.__('Show Shares'),
+    execute: show,
+    describedBy
+  });
+}
+
+/** Where a person finds the commands. */
+function addEntries(
+  app: JupyterFrontEnd,
+  trans: TranslationBundle,
+  palette: ICommandPalette | null,
+  menu: IMainMenu | null
+): void {
+  const category = trans.__('Share Environment');
+  palette?.addItem({ command: CommandIDs.share, category });
+  palette?.addItem({ command: CommandIDs.show, category });
+  menu?.fileMenu.addGroup([{ command: CommandIDs.share }], 40);
+  app.contextMenu.addItem({
+    command: CommandIDs.shareFolder,
+    selector: '.jp-DirListing-item[data-isdir="true"]',
+    rank: 60
+  });
+}
 
 export default sidebar;

@@ -15,17 +15,19 @@ import { ISignal, Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 import React from 'react';
 
-import { Api } from './api';
-import { IMigration, isBusy } from './model';
-import { EnvironmentSection } from './parts/environment';
-import { Button, Problem, useSeconds, useSignal } from './parts/common';
-import { ShareForm } from './parts/form';
-import { progressLabel } from './parts/progress';
-import { openShare, opensHere, ShareItem, stateOf } from './parts/share';
-import { Project } from './project';
-import { messageOf } from './sentences';
-import { Shares } from './shares';
-import { between, duration, writeIn } from './units';
+import { Api } from './core/api';
+import { Documents } from './shares/documents';
+import { IMigration } from './core/model';
+import { EnvironmentSection } from './environment/section';
+import { Button, Problem, useSeconds, useSignal } from './core/parts';
+import { ShareForm } from './shares/form';
+import { ShareItem } from './shares/item';
+import { openShare, opensHere } from './shares/open';
+import { isBusy, progressLabel, stateOf } from './shares/state';
+import { Project } from './environment/project';
+import { messageOf } from './core/sentences';
+import { Shares } from './shares/store';
+import { between, duration, writeIn } from './core/units';
 
 import '../style/panel.css';
 
@@ -50,6 +52,7 @@ export class Sidebar {
     writeIn(host.translator.languageCode);
     this.shares = new Shares(api, host.state);
     this.project = new Project(api);
+    this.documents = new Documents(host.app, host.documents);
     this.widget = ReactWidget.create(<View sidebar={this} host={host} />);
     this.widget.addClass('jp-secxops-View');
     this._followFocus();
@@ -67,6 +70,7 @@ export class Sidebar {
   readonly trans: TranslationBundle;
   readonly shares: Shares;
   readonly project: Project;
+  readonly documents: Documents;
   readonly widget: Widget;
 
   /** The form is to be opened. */
@@ -118,17 +122,19 @@ export class Sidebar {
       align: 'left',
       rank: 100,
       isActive: () => this.shares.busy.length > 0,
-      activeStateChanged: this.shares.changed as unknown as ISignal<
-        unknown,
-        void
-      >
+      activeStateChanged: this.shares.changed
     });
   }
 
   private _notify(item: IMigration): void {
     const { trans } = this;
     if (item.state === 'succeeded') {
-      Notification.success(trans.__('%1 is running.', item.name), {
+      const [, words, kind] = stateOf(trans, item);
+      const text =
+        kind === 'warn'
+          ? trans.__('%1: %2', item.name, words)
+          : trans.__('%1 is running.', item.name);
+      Notification.emit(text, kind === 'warn' ? 'warning' : 'success', {
         autoClose: false,
         actions: [
           {
@@ -267,6 +273,7 @@ function ShareList(props: {
               key={item.id}
               trans={trans}
               shares={shares}
+              documents={props.sidebar.documents}
               item={item}
               tick={isBusy(item) || shares.log(item.id) ? tick.current : 0}
               focused={item.id === props.focused}
@@ -319,6 +326,7 @@ function View(props: { sidebar: Sidebar; host: IHost }): React.ReactElement {
   const asked = React.useRef(project.environment);
 
   React.useEffect(() => {
+    const { project } = sidebar;
     const ask = () => {
       sidebar.pending = false;
       asked.current = project.loading ? null : project.environment;
@@ -352,7 +360,7 @@ function View(props: { sidebar: Sidebar; host: IHost }): React.ReactElement {
           shares={shares}
           environment={asked.current}
           state={host.state}
-          documents={host.documents}
+          documents={sidebar.documents}
           onDone={made => {
             setSharing(false);
             setFocused(made?.id ?? null);

@@ -14,18 +14,19 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
-from harness.cluster import Cluster
+from harness.cluster import Cluster, Failed
 from harness.site import cgroup_of
 
-from jupyter_secxops_migrate.placement.requests import pod_requests, resources
+from jupyter_secxops_migrate.placement.requests import Resources, pod_requests, resources
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "operators" / "kubernetes"
+SETTINGS = "jupyter_secxops_config.json"
 RBAC = "rbac.authorization.k8s.io"
 # The label of `placement.generate.MARK`.
 SIMULATED = "secxops.test/cluster"
@@ -76,10 +77,7 @@ def builders(
         (folder / ".dockerconfigjson").write_bytes(config)
         (folder / "kustomization.yaml").write_text(json.dumps(_overlay(cluster, kind, namespace)))
         cluster.call("apply", "-k", str(folder))
-        (folder / "rights").mkdir()
-        rights = {"namespace": namespace, "resources": ["../guide/cluster"]}
-        (folder / "rights" / "kustomization.yaml").write_text(json.dumps(rights))
-        cluster.call("apply", "-k", str(folder / "rights"))
+        cluster.call("apply", "-k", str(folder / "guide" / "cluster"))
         client = folder / "certificates" / "client"
         found = {path.name: path.read_text() for path in client.iterdir()}
     rollout = ("rollout", "status", "daemonset/secxops-builder", "--timeout=150s")
@@ -99,7 +97,7 @@ def written(kind: str) -> Any:
 
 def _overlay(cluster: Cluster, kind: str, namespace: str) -> Mapping[str, Any]:
     image, _, digest = cluster.images["buildkit"].partition("@")
-    found = written("Kustomization")
+    found = yaml.safe_load((GUIDE / "site" / "builders" / "kustomization.yaml").read_text())
     found |= {"namespace": namespace, "resources": [f"guide/{kind}"]}
     found["images"][0] |= {"newName": image, "digest": digest}
     # Not on the nodes that only the scheduler is asked about: a builder takes room.
@@ -121,12 +119,16 @@ def until(
         time.sleep(0.2)
 
 
-def free_memory(cluster: Cluster, node: str) -> int:
-    """The bytes of a node that no pod asks for; what is on its way out asks for nothing."""
+def free(cluster: Cluster, node: str) -> Resources:
+    """What no pod asks for on a node; what has ended or is on its way out asks for nothing."""
     pods = cluster.get("pods", "--all-namespaces", f"--field-selector=spec.nodeName={node}")
-    stay = [p for p in pods["items"] if "deletionTimestamp" not in p["metadata"]]
-    allocatable = resources(cluster.get("node", node)["status"]["allocatable"])
-    return allocatable.memory - sum(pod_requests(pod).memory for pod in stay)
+    found = resources(cluster.get("node", node)["status"]["allocatable"])
+    for pod in pods["items"]:
+        gone = "deletionTimestamp" in pod["metadata"]
+        if not gone and pod["status"]["phase"] not in ("Succeeded", "Failed"):
+            asked = pod_requests(pod)
+            found = found.minus(asked)
+    return found
 
 
 @contextmanager
@@ -176,8 +178,6 @@ class Stage:
         The certificates of the builders' clients.
     notebook
         The image of notebooks, with the product in it.
-    sight
-        Whether the service may see the cluster's nodes, pods and volumes.
     builders
         The namespace of the builders, if not that of `builders_of`.
     more
@@ -190,7 +190,6 @@ class Stage:
         client: Mapping[str, str],
         notebook: str,
         *,
-        sight: bool = True,
         builders: str = "",
         more: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
@@ -224,14 +223,35 @@ class Stage:
             self.like(
                 "ConfigMap",
                 "secxops",
-                data={"jupyter_secxops_config.json": json.dumps(self.settings())},
+                data={SETTINGS: json.dumps(self.settings())},
             ),
-            *(self._seeing() if sight else ()),
+            self._sight(),
             self._may("RoleBinding", "secxops-builders", "Role", self.builders),
         )
 
-    def _seeing(self) -> Sequence[Mapping[str, Any]]:
-        return [self._may("ClusterRoleBinding", "secxops-placement", "ClusterRole")]
+    def _sight(self) -> Mapping[str, Any]:
+        return self._may("ClusterRoleBinding", "secxops-placement", "ClusterRole")
+
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """Have a service that may not see the cluster's nodes, pods and volumes for a while."""
+        self.cluster.call("delete", "clusterrolebinding", f"secxops-placement-{self.namespace}")
+        try:
+            # An API server hears of it a moment later; what is watched goes on until it is closed.
+            until(lambda: not self._sees())
+            self.kill_service()
+            yield
+        finally:
+            self.apply(self._sight())
+            until(self._sees)
+
+    def _sees(self) -> bool:
+        account = f"system:serviceaccount:{self.namespace}:secxops"
+        try:
+            self.cluster.call("auth", "can-i", "list", "nodes", f"--as={account}")
+        except Failed:  # its exit status is the answer
+            return False
+        return True
 
     def _may(self, kind: str, role: str, role_kind: str, namespace: str = "") -> dict[str, Any]:
         account = {"kind": "ServiceAccount", "name": "secxops", "namespace": self.namespace}
@@ -249,7 +269,7 @@ class Stage:
     def settings(self) -> dict[str, Any]:
         """What an admin sets for notebooks of this cluster."""
         assert self.cluster.registry is not None
-        found = json.loads(written("ConfigMap")["data"]["jupyter_secxops_config.json"])
+        found = json.loads((GUIDE / "site" / "notebooks" / SETTINGS).read_text())
         engine = {
             "tools_image": self.cluster.images["tools"],
             "registry_address": self.cluster.registry.address,
@@ -295,19 +315,24 @@ class Stage:
         node: str = "",
         mounts: Sequence[Mapping[str, str]] = MOUNTS,
         modes: Mapping[str, str] | None = None,
+        classes: Mapping[str, str] | None = None,
         scratch: str = "/scratch",
         user: int | None = 1000,
+        spec: Mapping[str, Any] | None = None,
+        security: Mapping[str, Any] | None = None,
     ) -> None:
         """Start a notebook pod as the guide has it, and as hubs make them.
 
-        On the cluster's first node and its class of local volumes, unless others are named. ``modes`` has
-        other access modes of claims; ``scratch`` is not on a claim; without a ``user`` it runs as its
-        image says.
+        On the cluster's first node and its class of local volumes, unless others are named. ``modes`` and
+        ``classes`` have other access modes and classes of claims; ``scratch`` is not on a claim; without a
+        ``user`` it runs as its image says. ``spec`` and ``security`` are more of the pod's spec, and of its
+        security context.
         """
         claims = sorted({m["claim"] for m in mounts})
-        kind = storage_class or self.cluster.local
+        usual = storage_class or self.cluster.local
         for name in claims:
-            self.claim(name, kind, mode=(modes or {}).get(name, "ReadWriteOnce"))
+            kind, mode = (classes or {}).get(name, usual), (modes or {}).get(name, "ReadWriteOnce")
+            self.claim(name, kind, mode=mode)
         pod = written("Pod")
         pod["metadata"]["namespace"] = self.namespace
         pod["spec"] |= {
@@ -319,7 +344,8 @@ class Stage:
                 *({"name": c, "persistentVolumeClaim": {"claimName": c}} for c in claims),
             ],
         }
-        pod["spec"]["securityContext"]["runAsUser"] = user
+        pod["spec"] |= spec or {}
+        pod["spec"]["securityContext"] |= {"runAsUser": user, **(security or {})}
         [container] = pod["spec"]["containers"]
         container["command"].append("--IdentityProvider.token=source")
         container |= {
@@ -349,10 +375,15 @@ class Stage:
         told = base64.b64encode(json.dumps(dict(files)).encode()).decode()
         self.run("python3", "-c", _WRITE, PROJECT, told, DATA, str(megabytes // 10))
 
-    def occupy(self, node: str = "") -> None:
-        """Have something on a node, the first if none is named, that asks for most of its memory."""
+    @contextmanager
+    def occupied(self, node: str = "", *, memory: int = LEFT_FREE, cpu: int = 0) -> Iterator[None]:
+        """Have something on a node, the first if none is named, that asks for most of what it has.
+
+        It leaves so many bytes of memory, or so many millicores where these are told.
+        """
         node = node or self.cluster.here
-        memory = str(free_memory(self.cluster, node) - LEFT_FREE)
+        there = free(self.cluster, node)
+        asked = {"cpu": f"{there.cpu - cpu}m"} if cpu else {"memory": str(there.memory - memory)}
         self.apply(
             self.like(
                 "Pod",
@@ -366,16 +397,19 @@ class Stage:
                             "name": "occupant",
                             "image": self.cluster.images["jupyter"],
                             "command": ["sleep", "infinity"],
-                            "resources": {"requests": {"memory": memory}},
+                            "resources": {"requests": asked},
                         }
                     ],
                 },
             )
         )
-        self.cluster.call(
-            *("-n", self.namespace, "wait", "--for=jsonpath={.spec.nodeName}"),
-            *(f"pod/occupant-{node}", "--timeout=30s"),
-        )
+        occupant = ("-n", self.namespace, f"pod/occupant-{node}")
+        try:
+            placed = "--for=jsonpath={.spec.nodeName}"
+            self.cluster.call("wait", placed, *occupant, "--timeout=30s")
+            yield
+        finally:
+            self.cluster.call("delete", *occupant, "--timeout=60s")
 
     def run(self, *command: str, pod: str = "notebook") -> str:
         """Run a command in a pod and return what it prints."""
@@ -415,8 +449,19 @@ class Stage:
 
     def end(self, migration: str, seconds: float = 120) -> Any:
         """Wait for a share's end and return its record."""
+        # Asking again and again would take the processors that the share needs.
+        with suppress(Failed, subprocess.TimeoutExpired):
+            self.run("jupyter-secxops", "logs", "--follow", migration)
         until(lambda: self.show(migration)["state"] in ENDED, seconds)
         return self.show(migration)
+
+    def clear(self) -> None:
+        """Delete all shares, and wait until nothing of them is left: the next ones find room."""
+        _, rows = self.secxops("list")
+        for row in rows:
+            self.secxops("delete", row["id"], "--yes")
+        for row in rows:
+            nothing(lambda migration=row["id"]: self.left(migration))
 
     def left(self, migration: str) -> list[str]:
         """What is there of a share, by its label."""

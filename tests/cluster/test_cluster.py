@@ -1,4 +1,7 @@
-"""The test cluster is what the other tests take it for."""
+"""The test cluster is what the other tests take it for.
+
+What it does to be one is for ``make soak``: tests that need it would fail too.
+"""
 
 from __future__ import annotations
 
@@ -111,6 +114,7 @@ def test_both_nodes_are_ready_and_take_any_pod(cluster: Cluster) -> None:
             assert "taints" not in node["spec"]
 
 
+@pytest.mark.soak
 def test_nobody_is_let_in_without_a_name(own: Cluster) -> None:
     with pytest.raises(Refused) as refused:
         Api(own.url.removeprefix("https://"), Path(own.ca))("GET", "/version")
@@ -121,6 +125,7 @@ def test_nobody_is_let_in_without_a_name(own: Cluster) -> None:
     assert refused.value.status == 401
 
 
+@pytest.mark.soak
 def test_pods_run_speak_and_reach_each_other_on_both_nodes(own: Cluster, namespace: str) -> None:
     def fetch(pod: str, address: str) -> str:
         code = f"import urllib.request as u; print(u.urlopen('http://{address}:8000/who').read())"
@@ -152,6 +157,7 @@ def _fetched(url: str) -> str:
         return str(error)
 
 
+@pytest.mark.soak
 def test_each_image_does_what_it_is_for(own: Cluster, namespace: str) -> None:
     lab = ["sh", "-c", "jupyter lab --no-browser --ip=127.0.0.1 & sleep 60"]
     tools = "import blake3, pygit2, jupyter_secxops_migrate.copying"
@@ -175,6 +181,7 @@ def test_each_image_does_what_it_is_for(own: Cluster, namespace: str) -> None:
     assert "uid=1000(jovyan)" in own.call("-n", namespace, "exec", "jupyter", "--", "id")
 
 
+@pytest.mark.soak
 def test_only_node_1_asks_for_the_password_of_an_image_that_it_has(
     own: Cluster, namespace: str
 ) -> None:
@@ -190,6 +197,7 @@ def test_only_node_1_asks_for_the_password_of_an_image_that_it_has(
     assert eventually(lambda: waiting_reason(own, namespace, "bare-node-1") in refused)
 
 
+@pytest.mark.soak
 def test_volumes_are_made_where_the_pod_is_shared_or_cloned(own: Cluster, namespace: str) -> None:
     write = [
         "sh",
@@ -237,6 +245,7 @@ def test_volumes_are_made_where_the_pod_is_shared_or_cloned(own: Cluster, namesp
     assert own.get("-n", namespace, "pod", "bound")["spec"]["nodeName"] == "node-1"
 
 
+@pytest.mark.soak
 def test_a_gpu_is_given_to_one_pod_and_the_second_waits(own: Cluster, namespace: str) -> None:
     faults.advertise(own, "node-2", GPU, 1)
     try:
@@ -252,6 +261,7 @@ def test_a_gpu_is_given_to_one_pod_and_the_second_waits(own: Cluster, namespace:
         faults.advertise(own, "node-2", GPU, 0)
 
 
+@pytest.mark.soak
 def test_what_is_broken_comes_back(own: Cluster, namespace: str) -> None:
     own.call("-n", namespace, "create", "-f-", given=pod(own, "pod", SERVE, node="node-2"))
     wait_for(own, namespace, "condition=Ready", "pod")
@@ -273,10 +283,12 @@ def test_what_is_broken_comes_back(own: Cluster, namespace: str) -> None:
     assert all(clusters.status(own.name).pids.values())  # type: ignore[union-attr]
 
 
+@pytest.mark.soak
 def test_a_cluster_that_is_up_is_left_as_it_is(own: Cluster) -> None:
     assert clusters.up(own.name, keep=False).pids == clusters.status(own.name).pids  # type: ignore[union-attr]
 
 
+@pytest.mark.soak
 def test_a_cluster_that_is_somebody_elses_is_known_as_far_as_it_is_described(
     own: Cluster, tmp_path: Path
 ) -> None:
@@ -300,6 +312,7 @@ def test_a_cluster_that_is_somebody_elses_is_known_as_far_as_it_is_described(
     assert "KeyError('registry')" in stop.value.sentence
 
 
+@pytest.mark.soak
 def test_a_cluster_leaves_no_trace(own: Cluster) -> None:
     before = machine()
     name = f"{own.name[:6]}-2"

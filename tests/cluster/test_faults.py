@@ -1,7 +1,8 @@
 """What breaks around a share on a cluster, in each of its steps: it goes on, or it says why and leaves nothing.
 
 A share is held in a step by freezing the pod that does the step's work; then something is broken. So
-each fault meets the step that is meant, and no test waits for luck.
+each fault meets the step that is meant, and no test waits for luck. The first tests meet each kind of
+fault once; every fault in every step is for ``make soak``.
 """
 
 from __future__ import annotations
@@ -15,31 +16,42 @@ from typing import Any
 import pytest
 from harness import faults
 from harness.cluster import Cluster, Failed
-from stage import DATA, PROJECT, Stage, nothing, until
+from stage import DATA, KINDS, PROJECT, Stage, nothing, until
+
+from jupyter_secxops_migrate.migration.volumes import COMPARING
 
 # The pod that does a step's work, and the program in it. A notebook's own service checks by itself; asked
-# to share a pod, it has a Job for that.
+# to share a pod, it has a Job for that. What was copied is compared as a part of the step *copy*.
 JOB = "jupyter_secxops_migrate.copying.job run"
 WORK = {
     "check": ("look", JOB),
     "build": ("job-build", JOB),
     "copy": ("job-copy-data-1", JOB),
-    "verify": ("job-check-data-1", JOB),
+    "compare": ("job-check-data-1", JOB),
     "launch": ("", "--ServerApp.port=8888"),
 }
 LOOKED_AT = ("--pod", "notebook")
+# Beside the project's own Dockerfile: one of an image that no registry has.
+NEW = "Dockerfile.new"
 PATIENCE = 20
+# How long services wait of which one is to outlive an outage that another does not.
+LONG, SHORT = 120, 5
 
 
 class Patient(Stage):
-    """A stage whose service does not wait for long, and whose Jobs ask for little.
+    """A stage whose service waits as long as told, in seconds, and whose Jobs ask for little.
 
-    Five shares stand on the first node at once; one that found no room there would be on the other.
+    Several shares stand on the first node at once; one that found no room there would be on the other.
     """
+
+    def __init__(self, *words: Any, patience: float = PATIENCE) -> None:
+        self.patience = patience
+        super().__init__(*words)
+        self.held: list[faults.Frozen] = []
 
     def settings(self) -> dict[str, Any]:
         found = super().settings()
-        found["SecxopsService"].update(patience_seconds=PATIENCE, workers=3)
+        found["SecxopsService"].update(patience_seconds=self.patience, workers=3)
         found["KubernetesEngine"]["job_requests"] = {"cpu": "10m", "memory": "64Mi"}
         return found
 
@@ -47,7 +59,7 @@ class Patient(Stage):
 class Share:
     """One share, from outside."""
 
-    def __init__(self, stage: Stage, *words: str) -> None:
+    def __init__(self, stage: Patient, *words: str) -> None:
         self.stage = stage
         self.cluster = stage.cluster
         code, said = stage.secxops(
@@ -72,16 +84,18 @@ class Share:
             said = self.show()
             steps = {step["name"]: step["state"] for step in said["steps"]}
             raise AssertionError(f"{error}; {said['error']}; {steps}; {self.left()}") from None
-        if step == "verify":  # its pod is there before, and waits
-            until(lambda: self.step("verify") == "running")
+        self.stage.held.append(found)
+        if step == "compare":  # its pod is there before, and waits
+            until(self.compares, told=self.show()["steps"])
         assert self.repository  # noted while something of it is there
         return found
 
     def show(self) -> Any:
         return self.stage.show(self.id)
 
-    def step(self, name: str) -> str:
-        return self.stage.step(self.id, name)
+    def compares(self) -> bool:
+        """Whether it compares what was copied."""
+        return any(step["message"] == COMPARING for step in self.show()["steps"])
 
     def log(self) -> str:
         return self.stage.run("jupyter-secxops", "logs", self.id)
@@ -134,24 +148,63 @@ def side_by_side(*work: Callable[[], Any]) -> list[Any]:
         return [found.result() for found in [pool.submit(one) for one in work]]
 
 
+Make = Callable[[str, float], Patient]
+
+
 @pytest.fixture(scope="module")
-def stages(
-    cluster: Cluster, clients: Mapping[str, str], notebook_image: str
-) -> Iterator[Sequence[Stage]]:
-    """Two notebooks in namespaces of their own: with disks of their node, and with ones that all reach."""
+def made(cluster: Cluster) -> Iterator[list[Patient]]:
+    """The notebooks of these tests, each in a namespace of its own."""
     if not cluster.own:
         pytest.skip("breaks parts of a cluster of our own; KUBECONFIG names another")
+    found: list[Patient] = []
+    yield found
+    for stage in found:
+        stage.close()
 
-    def make(storage_class: str) -> Stage:
-        stage = Patient(cluster, clients, notebook_image)
+
+@pytest.fixture(scope="module")
+def make(
+    cluster: Cluster, made: list[Patient], clients: Mapping[str, str], notebook_image: str
+) -> Make:
+    """Make a notebook on disks of a class, whose service waits so many seconds."""
+
+    def make(storage_class: str, patience: float) -> Patient:
+        stage = Patient(cluster, clients, notebook_image, patience=patience)
+        made.append(stage)
         stage.notebook(storage_class)
-        write(stage, "true", 200)
+        write(stage, "true", 30)
         return stage
 
-    made = side_by_side(lambda: make("node-local"), lambda: make("shared"))
-    yield made
+    return make
+
+
+@pytest.fixture(scope="module")
+def pair(make: Make) -> Sequence[Patient]:
+    """One that does not wait, on its node's disks, and one that does, on disks that all nodes reach."""
+    return side_by_side(lambda: make("node-local", SHORT), lambda: make("shared", LONG))
+
+
+@pytest.fixture(scope="module")
+def stages(make: Make) -> Sequence[Patient]:
+    """Two that wait for a while, with disks of their node, and with ones that all nodes reach."""
+    found = side_by_side(lambda: make("node-local", PATIENCE), lambda: make("shared", PATIENCE))
+    for stage in found:
+        write(stage, "true", 200)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def by_itself(made: Sequence[Patient]) -> Iterator[None]:
+    """Let go on, and remove, what a test that failed leaves: the next one is not to fail of it too."""
+    yield
     for stage in made:
-        stage.close()
+        while stage.held:
+            stage.held.pop().thaw()
+        there = stage.get(KINDS, "-l", "app.kubernetes.io/managed-by=secxops-migrate")["items"]
+        marks = (row["metadata"]["labels"].get("secxops.io/migration") for row in there)
+        for migration in set(filter(None, marks)):
+            stage.secxops("delete", migration, "--yes")
+            nothing(lambda m=migration, s=stage: s.left(m))
 
 
 def write(stage: Stage, run: str, megabytes: int = 0) -> None:
@@ -165,25 +218,26 @@ def write(stage: Stage, run: str, megabytes: int = 0) -> None:
 Held = list[tuple[Share, faults.Frozen]]
 
 
-def held_in(*places: tuple[Stage, str]) -> Held:
-    """Shares, each begun on a stage and standing in a step."""
+def held_in(*places: tuple[Patient, str], new: bool = False) -> Held:
+    """Shares, each begun on a stage and standing in a step; where that is the build, of another image."""
 
-    def one(stage: Stage, step: str) -> tuple[Share, faults.Frozen]:
-        share = in_step(stage, step, "--name", f"in-{step}")
+    def one(stage: Patient, step: str) -> tuple[Share, faults.Frozen]:
+        words = ("--dockerfile", NEW) if step == "build" and new else ()
+        share = in_step(stage, step, "--name", f"in-{step}", *words)
         return share, share.hold(step)
 
     # Each is held as soon as it has begun: a step of another may be over before.
     return side_by_side(*(lambda p=place: one(*p) for place in places))
 
 
-def held_everywhere(stages: Sequence[Stage]) -> Held:
+def held_everywhere(stages: Sequence[Patient]) -> Held:
     """Five shares, each standing in another step; three of one service are under way at once.
 
     All of them on the first node: a check of volumes that others reach may run elsewhere.
     """
     near, far = stages
     held = held_in(
-        (near, "build"), (near, "copy"), (near, "verify"), (far, "launch"), (far, "check")
+        (near, "build"), (near, "copy"), (near, "compare"), (far, "launch"), (far, "check")
     )
     for share, pod in held:
         there = faults.pods(near.cluster, share.stage.namespace)
@@ -192,12 +246,12 @@ def held_everywhere(stages: Sequence[Stage]) -> Held:
     return held
 
 
-def in_step(stage: Stage, step: str, *words: str) -> Share:
+def in_step(stage: Patient, step: str, *words: str) -> Share:
     """A share that can be held in a step."""
     return Share(stage, *(LOOKED_AT if step == "check" else ()), *words)
 
 
-def start_kubelet(stages: Sequence[Stage]) -> None:
+def start_kubelet(stages: Sequence[Patient]) -> None:
     """Start it again, and wait until it knows the pods that ran on."""
 
     def knows(stage: Stage) -> bool:
@@ -220,10 +274,127 @@ def delete(*shares: Share) -> None:
         share.is_gone()
 
 
-def test_a_service_that_is_killed_in_each_step_goes_on(stages: Sequence[Stage]) -> None:
+def starts_again(share: Share) -> None:
+    """What is evicted once it is launched is stopped, and can be started again."""
+    stage = share.stage
+    pod = share.show()["result"]["place"]["name"]
+    faults.evict(stage.cluster, stage.namespace, pod)
+    until(lambda: share.show()["environment"]["status"] == "stopped")
+    code, answer = stage.secxops("start", share.id)
+    assert code == 0, answer
+    until(lambda: share.show()["environment"]["status"] == "running")
+    share.is_equal()
+
+
+def test_a_share_outlives_what_breaks_and_one_that_does_not_wait_says_what_broke(
+    own: Cluster, pair: Sequence[Patient]
+) -> None:
+    local, shared = pair
+    share, lost = Share(shared), Share(local)
+    held = side_by_side(
+        lambda: share.hold("build"), lambda: share.hold("copy"), lambda: lost.hold("copy")
+    )
+    faults.kill_kubelet(own, "node-1")
+    try:
+        # Before its node is back: nobody can look into a notebook there, but all is removed.
+        lost.is_gone(SHORT + 100)
+    finally:
+        for pod in held:
+            pod.thaw()
+        start_kubelet(pair)
+    said = lost.end()
+    assert (said["state"], said["error"]["code"]) == ("failed", "node_unreachable")
+    assert "node-1" in said["error"]["message"]
+    assert "kubectl get nodes" in said["error"]["hint"]
+    assert "node-1 does not answer" in share.log()
+
+    pod = share.hold("compare")
+    shared.kill_service()
+    pod.thaw()
+    assert share.show()["state"] == "running"
+
+    lost = Share(local)
+    held = side_by_side(lambda: share.hold("launch"), lambda: lost.hold("copy"))
+    faults.stop_apiserver(own)
+    time.sleep(SHORT + 5)
+    for pod in held:
+        pod.thaw()
+    faults.start_apiserver(own)
+    said = lost.end()
+    assert (said["state"], said["error"]["code"]) == ("failed", "cluster_unavailable")
+    assert said["error"]["hint"]
+    lost.is_gone(90)  # it is tried again at longer and longer intervals
+    share.is_equal()
+    assert "API server" in share.log()
+    starts_again(share)
+    delete(share)
+
+
+def test_what_a_drained_node_a_registry_or_a_person_ends_leaves_nothing(
+    own: Cluster, pair: Sequence[Patient]
+) -> None:
+    local, shared = pair
+
+    for stage in pair:
+        layer = f"head -c 3000000 /dev/urandom > ~/{stage.namespace}"
+        stage.fill({NEW: f"FROM {own.images['jupyter']}\nRUN {layer}\n"})
+
+    held = held_in(
+        *((local, "build"), (local, "copy"), (local, "check")),
+        *((shared, "compare"), (shared, "launch"), (shared, "build")),
+        new=True,
+    )
+    building, copying, checking, verifying, launching, filling = (share for share, _ in held)
+    down, copies, _, verifies, launches, fills = (pod for _, pod in held)
+
+    # A person.
+    local.secxops("cancel", checking.id)
+    nothing(checking.left)
+    assert checking.end()["state"] == "cancelled"
+
+    # A registry that is down: what is built already does without it.
+    faults.stop_registry(own)
+    try:
+        down.thaw()
+        launches.thaw()
+        launching.is_equal()
+        failed_by_registry(building)
+        nothing(building.left)
+    finally:
+        faults.start_registry(own)
+
+    # One that is full.
+    with faults.full_registry(own):
+        fills.thaw()
+        failed_by_registry(filling)
+        nothing(filling.left)
+
+    # A node that is drained: what its disks hold can be copied there only.
+    with faults.cordoned(own, "node-1"):
+        for share, pod in ((copying, copies), (verifying, verifies)):
+            faults.evict(own, share.stage.namespace, pod.name)
+        said = copying.end()
+        assert (said["state"], said["error"]["code"]) == ("failed", "unschedulable")
+        # With it, nothing is in the registry any more of what was on this disk.
+        copying.is_gone()
+        # What other nodes reach too is made again there.
+        verifying.is_equal()
+        assert verifying.show()["result"]["place"]["node"] == "node-2"
+
+    # Somebody who deletes it while it is under way.
+    deleted = Share(local)
+    deleted.hold("copy")
+    delete(launching, verifying, deleted)
+
+
+# Every fault in every step.
+
+
+@pytest.mark.soak
+def test_a_service_that_is_killed_in_each_step_goes_on(stages: Sequence[Patient]) -> None:
     stage, _ = stages
     share = Share(stage, *LOOKED_AT)
-    for steps in (("check",), ("build", "copy"), ("verify",), ("launch",)):
+    for steps in (("check",), ("build", "copy"), ("compare",), ("launch",)):
         until(lambda: share.show()["state"] == "running")
         held = side_by_side(*(lambda step=step: share.hold(step) for step in steps))
         stage.kill_service()
@@ -233,7 +404,8 @@ def test_a_service_that_is_killed_in_each_step_goes_on(stages: Sequence[Stage]) 
     delete(share)
 
 
-def test_an_api_server_that_restarts_is_waited_for(own: Cluster, stages: Sequence[Stage]) -> None:
+@pytest.mark.soak
+def test_an_api_server_that_restarts_is_waited_for(own: Cluster, stages: Sequence[Patient]) -> None:
     held = held_everywhere(stages)
     faults.stop_apiserver(own)
     for _, pod in held:
@@ -246,8 +418,9 @@ def test_an_api_server_that_restarts_is_waited_for(own: Cluster, stages: Sequenc
     delete(*(share for share, _ in held))
 
 
+@pytest.mark.soak
 def test_an_api_server_that_stays_away_ends_a_share_which_leaves_nothing(
-    own: Cluster, stages: Sequence[Stage]
+    own: Cluster, stages: Sequence[Patient]
 ) -> None:
     near, far = stages
     held = held_in((near, "copy"), (far, "launch"))
@@ -265,7 +438,8 @@ def test_an_api_server_that_stays_away_ends_a_share_which_leaves_nothing(
         share.is_gone(90)  # it is tried again at longer and longer intervals
 
 
-def test_a_kubelet_that_restarts_is_waited_for(own: Cluster, stages: Sequence[Stage]) -> None:
+@pytest.mark.soak
+def test_a_kubelet_that_restarts_is_waited_for(own: Cluster, stages: Sequence[Patient]) -> None:
     held = held_everywhere(stages)
     faults.kill_kubelet(own, "node-1")
     try:
@@ -280,8 +454,9 @@ def test_a_kubelet_that_restarts_is_waited_for(own: Cluster, stages: Sequence[St
     delete(*(share for share, _ in held))
 
 
+@pytest.mark.soak
 def test_a_kubelet_that_stays_away_ends_a_share_which_leaves_nothing(
-    own: Cluster, stages: Sequence[Stage]
+    own: Cluster, stages: Sequence[Patient]
 ) -> None:
     held = held_everywhere(stages)
     faults.kill_kubelet(own, "node-1")
@@ -299,7 +474,8 @@ def test_a_kubelet_that_stays_away_ends_a_share_which_leaves_nothing(
         assert "kubectl get nodes" in said["error"]["hint"]
 
 
-def test_a_pod_that_is_evicted_is_made_again(own: Cluster, stages: Sequence[Stage]) -> None:
+@pytest.mark.soak
+def test_a_pod_that_is_evicted_is_made_again(own: Cluster, stages: Sequence[Patient]) -> None:
     _, stage = stages
     share = Share(stage, *LOOKED_AT)
     faults.evict(own, stage.namespace, share.hold("check").name)
@@ -312,22 +488,16 @@ def test_a_pod_that_is_evicted_is_made_again(own: Cluster, stages: Sequence[Stag
     half = share.hold("copy", when=has_begun)
     for pod in (half, build):
         faults.evict(own, stage.namespace, pod.name)
-    for step in ("verify", "launch"):
+    for step in ("compare", "launch"):
         faults.evict(own, stage.namespace, share.hold(step).name)
     share.is_equal()
 
-    # Once it is launched: it is stopped, and can be started again.
-    pod = share.show()["result"]["place"]["name"]
-    faults.evict(own, stage.namespace, pod)
-    until(lambda: share.show()["environment"]["status"] == "stopped")
-    code, answer = stage.secxops("start", share.id)
-    assert code == 0, answer
-    until(lambda: share.show()["environment"]["status"] == "running")
-    share.is_equal()
+    starts_again(share)
     delete(share)
 
 
-def test_a_node_that_is_drained(own: Cluster, stages: Sequence[Stage]) -> None:
+@pytest.mark.soak
+def test_a_node_that_is_drained(own: Cluster, stages: Sequence[Patient]) -> None:
     near, far = stages
     # The builder comes back by itself, also on a node that takes no other pods.
     building = Share(near, "--name", "building")
@@ -342,7 +512,7 @@ def test_a_node_that_is_drained(own: Cluster, stages: Sequence[Stage]) -> None:
     building.is_equal()
     delete(building)
 
-    held = held_in((near, "copy"), (near, "check"), (far, "launch"), (far, "verify"))
+    held = held_in((near, "copy"), (near, "check"), (far, "launch"), (far, "compare"))
     copying, checking, launching, verifying = (share for share, _ in held)
     with faults.cordoned(own, "node-1"):
         for share, pod in held:
@@ -359,8 +529,9 @@ def test_a_node_that_is_drained(own: Cluster, stages: Sequence[Stage]) -> None:
     delete(launching, verifying)
 
 
+@pytest.mark.soak
 def test_a_registry_that_is_down_or_full_ends_a_share_which_leaves_no_tag(
-    own: Cluster, stages: Sequence[Stage]
+    own: Cluster, stages: Sequence[Patient]
 ) -> None:
     near, far = stages
     write(near, "head -c 3000000 /dev/urandom > ~/.down")
@@ -399,8 +570,9 @@ def failed_by_registry(share: Share) -> None:
     assert said["error"]["hint"]
 
 
-def test_what_is_cancelled_or_deleted_in_any_step_leaves_nothing(stages: Sequence[Stage]) -> None:
-    def one(stage: Stage, *end: str) -> None:
+@pytest.mark.soak
+def test_what_is_cancelled_or_deleted_in_any_step_leaves_nothing(stages: Sequence[Patient]) -> None:
+    def one(stage: Patient, *end: str) -> None:
         for step in WORK:
             share = in_step(stage, step)
             share.hold(step)

@@ -39,13 +39,17 @@ def store_clients(cluster: Cluster) -> Iterator[Mapping[str, str]]:
     cluster.call("delete", "namespace", BUILDERS, "--wait=false")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stage(
     cluster: Cluster, store_clients: Mapping[str, str], notebook_image: str
 ) -> Iterator[Stage]:
     found = Stage(cluster, store_clients, notebook_image, builders=BUILDERS)
-    yield found
-    found.close()
+    try:
+        found.notebook("shared", node=STRICT)
+        found.fill({}, 50)
+        yield found
+    finally:
+        found.close()
 
 
 @pytest.fixture
@@ -54,7 +58,8 @@ def project(cluster: Cluster) -> dict[str, str]:
     mark = str(time.time_ns())
     return {
         "Dockerfile": f"FROM {cluster.images['jupyter']}\nCOPY mark.txt /opt/mark.txt\n"
-        f"RUN {to('127.0.0.1', KUBELET)} && exit 1; {to(*registry_of(cluster))}\n",
+        f"RUN {to('127.0.0.1', KUBELET)} && exit 1; {to(*registry_of(cluster))}\n"
+        'ENTRYPOINT ["/usr/bin/env", "--"]\n',
         "mark.txt": mark,
         "detector.ipynb": '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
     }
@@ -107,21 +112,19 @@ def runs_what_was_built(stage: Stage, said: Any, project: Mapping[str, str]) -> 
     name = said["result"]["place"]["name"]
     assert stage.run("cat", "/opt/mark.txt", pod=name) == project["mark.txt"]
     assert said["result"]["image"]["size"] > 10**7
+    assert said["result"]["image"]["entrypoint"] == "runs"
 
 
 def test_what_stays_is_in_its_nodes_store_and_in_no_registry(
     stage: Stage, project: dict[str, str], cluster: Cluster
 ) -> None:
-    stage.notebook("node-local", node=STRICT)
-    stage.fill(project, 10)
+    stage.fill(project)
     # What the build must not reach is there.
     (holder,) = (str(node.pid) for node in cluster.nodes if node.name == STRICT)
     inside = ["nsenter", "-t", holder, "-n", "sh", "-c", to("127.0.0.1", KUBELET)]
     subprocess.run(inside, check=True)
 
-    began = time.monotonic()
     code, said = stage.secxops("share", PROJECT, "--data", DATA, "--memory", "256M")
-    print(f"a share by the node's store took {time.monotonic() - began:.1f} s")
 
     assert code == 0, said["error"]
     assert (said["plan"]["route"], said["result"]["place"]["node"]) == ("stay", STRICT)
@@ -135,33 +138,30 @@ def test_what_stays_is_in_its_nodes_store_and_in_no_registry(
     # Another of the same name, size and time, as far as a builder can see.
     project["mark.txt"] = project["mark.txt"][::-1]
     stage.fill(project)
-    began = time.monotonic()
     code, second = stage.secxops("share", PROJECT, "--memory", "256M", "--name", "second")
-    print(f"one more took {time.monotonic() - began:.1f} s")
     assert code == 0, second["error"]
     runs_what_was_built(stage, second, project)
 
-    code, ended = stage.secxops("delete", said["id"], "--yes")
-    assert code == 0, ended
+    stage.clear()
 
 
 def test_what_has_to_move_after_all_is_pushed_then(
     stage: Stage, project: dict[str, str], cluster: Cluster
 ) -> None:
-    stage.notebook("shared", node=STRICT)
-    stage.fill(project, 300)
+    stage.fill(project)
     words = ("share", PROJECT, "--data", DATA, "--cpu", "0.2", "--memory", "4G", "--no-wait")
     code, queued = stage.secxops(*words)
     assert code == 0, queued
 
     until(lambda: stage.step(queued["id"], "copy") != "waiting")
-    stage.occupy(STRICT)
-    # A push goes on, too, when the service is killed meanwhile.
-    job = f"secxops-{queued['id']}-job-push"
-    held = faults.freeze(cluster, stage.namespace, job, "jupyter_secxops_migrate.copying.job run")
-    stage.kill_service()
-    held.thaw()
-    said = stage.end(queued["id"], seconds=180)
+    with stage.occupied(STRICT):
+        # A push goes on, too, when the service is killed meanwhile.
+        job = f"secxops-{queued['id']}-job-push"
+        program = "jupyter_secxops_migrate.copying.job run"
+        held = faults.freeze(cluster, stage.namespace, job, program)
+        stage.kill_service()
+        held.thaw()
+        said = stage.end(queued["id"], seconds=180)
 
     assert said["state"] == "succeeded", said["error"]
     assert [plan["route"] for plan in said["plans"]] == ["stay", "move"]
@@ -200,8 +200,8 @@ def test_without_a_registry_what_fits_stays_and_what_does_not_is_refused(
         code, gone = stage.secxops("delete", said["id"], "--yes")
         assert code == 0, gone
 
-        stage.occupy(STRICT)
-        code, said = stage.secxops("share", PROJECT, "--memory", "4G")
+        with stage.occupied(STRICT):
+            code, said = stage.secxops("share", PROJECT, "--memory", "4G")
         assert (code, said["error"]["params"]["codes"]) == (3, ["registry_missing"])
     finally:
         stage.close()

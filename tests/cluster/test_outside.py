@@ -22,7 +22,7 @@ from harness import faults
 from harness.cluster import Cluster
 from stage import DATA, PROJECT, Stage, codes, nothing
 
-MEGABYTES = 50
+MEGABYTES = 30
 SCRATCH = "/scratch"
 # What a namespace's end looks like: its pods, its Roles, and it itself go in any order.
 GONE = ("namespace_gone", "source_unusable", "cluster_forbidden")
@@ -92,27 +92,29 @@ class Machine:
             os.kill(json.loads((self.data / "service.json").read_text())["pid"], number)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stage(cluster: Cluster, clients: Mapping[str, str]) -> Iterator[Stage]:
-    """A namespace with a plain JupyterLab in it."""
+    """A namespace with a plain JupyterLab in it; the last test here deletes it."""
     found = Stage(cluster, clients, cluster.images["jupyter"])
-    found.notebook(scratch=SCRATCH)
-    found.fill(
-        {
-            "Dockerfile": f"FROM {cluster.images['jupyter']}\nCOPY tools.txt /opt/tools.txt\n",
-            "tools.txt": "yara\nsigma\n",
-            "detector.ipynb": '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
-            "src/detector.py": "print('beacon')\n",
-        },
-        MEGABYTES,
-    )
-    yield found
-    found.close()
+    try:
+        found.notebook(scratch=SCRATCH)
+        found.fill(
+            {
+                "Dockerfile": f"FROM {cluster.images['jupyter']}\nCOPY tools.txt /opt/tools.txt\n",
+                "tools.txt": "yara\nsigma\n",
+                "detector.ipynb": '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+                "src/detector.py": "print('beacon')\n",
+            },
+            MEGABYTES,
+        )
+        yield found
+    finally:
+        found.close()
 
 
-@pytest.fixture
-def machine(stage: Stage, tmp_path: Path) -> Iterator[Machine]:
-    found = Machine(stage, tmp_path)
+@pytest.fixture(scope="module")
+def machine(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    found = Machine(stage, tmp_path_factory.mktemp("machine"))
     yield found
     found.kill(signal.SIGTERM)
 
@@ -147,11 +149,11 @@ def test_what_is_shared_from_outside_is_what_the_pod_has(stage: Stage, machine: 
     assert code == 0, said["error"]
     assert said["request"]["source"] == {"pod": "notebook", "container": None}
     assert (said["plan"]["route"], said["result"]["place"]["node"]) == ("stay", stage.cluster.here)
-    assert codes(said)[:2] == ["fits_here", "from_outside"]
+    assert codes(said)[:3] == ["fits_here", "image_pushed", "from_outside"]
     pod = said["result"]["place"]["name"]
     for folder in (PROJECT, DATA):
         there = stage.tree("notebook", folder)
-        assert len(there) > 3
+        assert len(there) > 2
         assert stage.tree(pod, folder) == there
     assert stage.run("cat", "/opt/tools.txt", pod=pod) == "yara\nsigma\n"
     deleted_from(machine, stage, said)
@@ -164,12 +166,20 @@ def deleted_from(machine: Machine, stage: Stage, said: Any) -> None:
     nothing(lambda: stage.left(said["id"]))
 
 
-def test_a_service_that_was_killed_goes_on_with_the_same_pod(
+def test_a_version_is_read_in_the_pod_and_a_service_that_was_killed_goes_on_with_it(
     stage: Stage, machine: Machine
 ) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    git = ("git", "-C", PROJECT, "-c", "safe.directory=*", *who)
+    stage.run(*git, "init", "-q")
+    stage.run(*git, "add", ".")
+    stage.run(*git, "commit", "-q", "-m", "one")
+    stage.run("sh", "-c", f"echo later >> {PROJECT}/tools.txt")
+
     code, said = machine.secxops(
-        *("share", "--pod", "notebook/notebook", PROJECT, "--data", DATA),
-        *("--cpu", "0.2", "--memory", "256M", "--no-wait"),
+        # A folder of the project stands for the project.
+        *("share", "--pod", "notebook/notebook", f"{PROJECT}/src", "--version", "HEAD"),
+        *("--data", DATA, "--cpu", "0.2", "--memory", "256M", "--no-wait"),
     )
     assert code == 0
     ends = time.monotonic() + 90
@@ -182,69 +192,13 @@ def test_a_service_that_was_killed_goes_on_with_the_same_pod(
     _, said = machine.secxops("show", said["id"])
 
     assert said["state"] == "succeeded", said["error"]
-    assert stage.tree(said["result"]["place"]["name"], DATA) == stage.tree("notebook", DATA)
-    assert ours(stage) == []
-
-
-def test_a_namespace_that_is_deleted_ends_its_shares(
-    own: Cluster, stage: Stage, machine: Machine, tmp_path: Path
-) -> None:
-    (tmp_path / "admin").mkdir()
-    admin = Machine(stage, tmp_path / "admin", account="")
-    machines = {"machine": machine, "admin": admin}
-    ids = {}
-    try:
-        for name, one in machines.items():
-            words = ("--pod", "notebook", PROJECT, "--data", DATA, "--memory", "256M", "--no-wait")
-            code, said = one.secxops("share", *words)
-            assert code == 0, said
-            ids[name] = said["id"]
-            pod = f"secxops-{said['id']}-job-copy-data-1"
-            faults.freeze(own, stage.namespace, pod, "jupyter_secxops_migrate.copying.job run")
-        mine = stage.get("jobs", "-l", f"secxops.io/migration={ids['admin']}")["items"]
-        owner = mine[0]["metadata"]["labels"]["secxops.io/owner"]
-
-        own.call("delete", "namespace", stage.namespace, "--timeout=120s")
-
-        for name, one in machines.items():
-            one.secxops("logs", "--follow", ids[name])
-            _, said = one.secxops("show", ids[name])
-            error = said["error"]
-            print(name, said["state"], error)
-            assert said["state"] == "failed"
-            assert error["code"] in GONE, error
-            assert stage.namespace in error["message"]
-            assert error["hint"]
-        # Whose rights did not go with the namespace sees that nothing is left.
-        code, _ = admin.secxops("delete", ids["admin"], "--yes")
-        assert code == 0
-        assert admin.secxops("list") == (0, [])
-        # The other's service lost what it signs in to the registry with.
-        nothing(lambda: faults.tags(own, f"secxops/{owner}/project"))
-        volumes = own.get("pv")["items"]
-        assert stage.namespace not in [pv["spec"]["claimRef"]["namespace"] for pv in volumes]
-    finally:
-        admin.kill(signal.SIGTERM)
-
-
-def test_a_version_is_read_in_the_pod(stage: Stage, machine: Machine) -> None:
-    who = ("-c", "user.name=a", "-c", "user.email=a@b")
-    git = ("git", "-C", PROJECT, "-c", "safe.directory=*", *who)
-    stage.run(*git, "init", "-q")
-    stage.run(*git, "add", ".")
-    stage.run(*git, "commit", "-q", "-m", "one")
-    stage.run("sh", "-c", f"echo later >> {PROJECT}/tools.txt")
-
-    code, said = machine.secxops(
-        # A folder of the project stands for the project.
-        *("share", "--pod", "notebook", f"{PROJECT}/src", "--version", "HEAD", "--memory", "256M")
-    )
-
-    assert code == 0, said["error"]
     assert "version_asked" in codes(said)
     pod = said["result"]["place"]["name"]
+    assert stage.tree(pod, DATA) == stage.tree("notebook", DATA)
     for path in (f"{PROJECT}/tools.txt", "/opt/tools.txt"):
         assert stage.run("cat", path, pod=pod) == "yara\nsigma\n"
+    assert ours(stage) == []
+    deleted_from(machine, stage, said)
 
 
 def test_what_cannot_be_shared_from_outside_is_refused_with_the_reason(
@@ -308,3 +262,44 @@ def test_a_stray_mark_does_not_share_a_whole_home_that_only_the_image_names(
     finally:
         machine.kill(signal.SIGTERM)
         stage.close()
+
+
+def test_a_namespace_that_is_deleted_ends_its_shares(
+    own: Cluster, stage: Stage, machine: Machine, tmp_path: Path
+) -> None:
+    (tmp_path / "admin").mkdir()
+    admin = Machine(stage, tmp_path / "admin", account="")
+    machines = {"machine": machine, "admin": admin}
+    ids = {}
+    try:
+        for name, one in machines.items():
+            words = ("--pod", "notebook", PROJECT, "--data", DATA, "--memory", "256M", "--no-wait")
+            code, said = one.secxops("share", *words)
+            assert code == 0, said
+            ids[name] = said["id"]
+            pod = f"secxops-{said['id']}-job-copy-data-1"
+            faults.freeze(own, stage.namespace, pod, "jupyter_secxops_migrate.copying.job run")
+        mine = stage.get("jobs", "-l", f"secxops.io/migration={ids['admin']}")["items"]
+        owner = mine[0]["metadata"]["labels"]["secxops.io/owner"]
+
+        own.call("delete", "namespace", stage.namespace, "--timeout=120s")
+
+        for name, one in machines.items():
+            one.secxops("logs", "--follow", ids[name])
+            _, said = one.secxops("show", ids[name])
+            error = said["error"]
+            print(name, said["state"], error)
+            assert said["state"] == "failed"
+            assert error["code"] in GONE, error
+            assert stage.namespace in error["message"]
+            assert error["hint"]
+        # Whose rights did not go with the namespace sees that nothing is left.
+        code, _ = admin.secxops("delete", ids["admin"], "--yes")
+        assert code == 0
+        assert admin.secxops("list") == (0, [])
+        # The other's service lost what it signs in to the registry with.
+        nothing(lambda: faults.tags(own, f"secxops/{owner}/project"))
+        volumes = own.get("pv")["items"]
+        assert stage.namespace not in [pv["spec"]["claimRef"]["namespace"] for pv in volumes]
+    finally:
+        admin.kill(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What placement says of 200 random clusters is what the real scheduler does with them.
+"""What placement says of random clusters is what the real scheduler does with them.
 
 All of them stand in one API server at a time: nodes without a kubelet, pods bound to them, volumes
 bound to their claims. Each node is asked for by a probe of its own, pinned to it, so that the
@@ -20,13 +20,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from effort import soaked
 from harness.cluster import Cluster
 from placement.generate import HOSTNAME, MARK, generate, predict
 from placement.generate import Cluster as Generated
 
 Json = dict[str, Any]
 
-SEEDS = range(200)
 # The scheduler's own queue tries again after seconds; nothing may be judged before that is through.
 SECONDS_TO_SCHEDULE = 180
 ASKING = 8
@@ -156,9 +156,11 @@ def stage(own: Cluster, namespace: str) -> Iterator[Stage]:
             stage.clear()
 
 
-@pytest.mark.slow
-def test_fits_or_does_not_is_what_the_real_scheduler_says(stage: Stage, namespace: str) -> None:
-    clusters = [generate(seed, namespace) for seed in SEEDS]
+@pytest.mark.parametrize("count", [50, soaked(200)])
+def test_fits_or_does_not_is_what_the_real_scheduler_says(
+    stage: Stage, namespace: str, count: int
+) -> None:
+    clusters = [generate(seed, namespace) for seed in range(count)]
     fitting = set().union(*map(predict, clusters))
     nodes = {node["metadata"]["name"] for one in clusters for node in one.nodes}
     stage.set_up(clusters)
@@ -177,4 +179,4 @@ def test_fits_or_does_not_is_what_the_real_scheduler_says(stage: Stage, namespac
     assert sorted(bound - fitting) == [], "bound, but said not to fit"
     assert sorted(fitting - bound) == [], "said to fit, but not bound"
     assert refused == nodes - fitting
-    assert len(clusters) == 200 and len(fitting) > 150 and len(refused) > 300
+    assert len(fitting) > count and len(refused) > 2 * count

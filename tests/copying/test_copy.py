@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_secxops_migrate.copying.own import own_tree
+from jupyter_secxops_migrate.copying.reasons import code_of
 from jupyter_secxops_migrate.copying.tree import copy_tree
 from jupyter_secxops_migrate.copying.verify import verify_tree
 from jupyter_secxops_migrate.errors import CopyFailed, FileUnreadable, VerifyFailed
@@ -239,7 +240,6 @@ def test_special_files_are_listed_not_copied(
     source: Path, destination: Path, manifest: Path, write: Write
 ) -> None:
     os.mkfifo(source / "pipe")
-    write(source / "sudo", "x", 0o4755)
     write(source / "kept", "x")
     with socket.socket(socket.AF_UNIX) as server:
         here = os.open(source, os.O_RDONLY)
@@ -249,10 +249,43 @@ def test_special_files_are_listed_not_copied(
     assert {row.name: row.reason for row in result.skipped} == {
         "pipe": "named pipe",
         "socket": "socket",
-        "sudo": "set-user-id or set-group-id file",
     }
     assert os.listdir(destination) == ["kept"]
     verify_tree(destination, manifest=manifest)
+
+
+def test_files_with_a_set_id_bit_arrive_without_it(
+    source: Path, destination: Path, manifest: Path, write: Write
+) -> None:
+    """As after `chmod -R g+rwXs project`, which is what makes a folder a group's."""
+    write(source / "src/run.py", "print(1)", 0o2775)
+    write(source / "notes.md", "x", 0o2664)
+    write(source / "sudo", "x", 0o4755)
+    write(source / "plain", "x")
+    os.link(source / "sudo", source / "src" / "sudo")
+    for folder in (source, source / "src"):
+        folder.chmod(0o2775)
+    result = copy_tree(source, destination, manifest=manifest)
+    assert (result.files, result.skipped) == (5, ())
+    assert {row.name for row in result.changed} == {"notes.md", "src/run.py", "src/sudo"}
+    assert {code_of(row.reason) for row in result.changed} == {"setuid"}
+    modes = {name: (destination / name).stat().st_mode & 0o7777 for name in os.listdir(destination)}
+    assert modes == {"src": 0o2775, "notes.md": 0o664, "sudo": 0o755, "plain": 0o644}
+    assert (destination / "src/run.py").stat().st_mode & 0o7777 == 0o775
+    verify_tree(destination, manifest=manifest)
+
+
+def test_a_folder_that_is_left_out_counts_the_files_in_it(
+    source: Path, destination: Path, manifest: Path, write: Write
+) -> None:
+    for name in ("config", "id_ed25519", "keys/old"):
+        write(source / ".ssh" / name, "12345")
+    (source / ".gnupg").mkdir()
+    result = copy_tree(source, destination, manifest=manifest)
+    assert {row.name: (row.files, row.bytes) for row in result.skipped} == {
+        ".ssh": (3, 15),
+        ".gnupg": (1, 0),
+    }
 
 
 def test_credentials_never_travel_wherever_they_lie(
@@ -353,6 +386,24 @@ def test_excluded_folders_are_left_out(
     assert (destination / "code/data/kept.csv").exists()
 
 
+def test_mount_points_are_made_and_left_empty(
+    source: Path, destination: Path, manifest: Path, write: Write
+) -> None:
+    write(source / "data/big.csv", "1")
+    write(source / "data-2/kept.csv", "1")
+    write(source / "sub/file", "1")
+    (source / "data").chmod(0o750)
+    (source / "sub/link").symlink_to("/mnt/big")
+    points = ["data", "sub/link"]
+    result = copy_tree(source, destination, manifest=manifest, mount_points=points)
+    assert (result.files, result.skipped) == (2, ())
+    for name in points:
+        assert (destination / name).is_dir() and not (destination / name).is_symlink()
+        assert os.listdir(destination / name) == []
+    assert (destination / "data").stat().st_mode & 0o777 == 0o750
+    assert verify_tree(destination, manifest=manifest).files == 2
+
+
 def test_a_link_to_a_file_outside_stays_a_link(
     source: Path, destination: Path, manifest: Path
 ) -> None:
@@ -422,7 +473,9 @@ def test_the_commands_speak_json(
     assert ran.last["type"] == "result"
     assert (ran.last["files"], ran.last["bytes"]) == (2, 6)
     assert ran.last["owner"] == [source.stat().st_uid, source.stat().st_gid]
-    assert ran.last["skipped"] == [{"name": ".ssh", "reason": "keys of its owner"}]
+    assert ran.last["skipped"] == [
+        {"name": ".ssh", "reason": "keys of its owner", "files": 1, "bytes": 0}
+    ]
     assert {line["type"] for line in ran.lines[:-1]} == {"progress"}
 
     checked = command("copying.verify", destination, "--manifest", manifest)
@@ -504,6 +557,10 @@ def test_owners_stay_and_the_projects_owner_becomes_the_images(
     assert rows[0]["after"] == [4000, 100]
     assert {row["path"]: row.get("before") for row in rows[1:]}["group's"] == [1000, 50]
 
+    everything = {"before": (1000, 1000), "everything": True}
+    own_tree(destination, manifest=manifest, after=(4000, 100), **everything)
+    assert set(owners().values()) == {(4000, 100)}
+    assert verify_tree(destination, manifest=manifest).files == 4
     own_tree(destination, manifest=manifest, before=(1000, 1000), after=(1000, 1000))
     assert snapshot(destination) == snapshot(source)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Callable
@@ -11,9 +12,10 @@ import pygit2
 import pytest
 
 from jupyter_secxops_migrate.copying.git import scrubbed
+from jupyter_secxops_migrate.copying.reasons import code_of
 from jupyter_secxops_migrate.copying.tree import copy_tree
 from jupyter_secxops_migrate.copying.verify import verify_tree
-from jupyter_secxops_migrate.errors import CopyFailed
+from jupyter_secxops_migrate.errors import CopyFailed, FileUnreadable
 
 from .conftest import command, root_only, snapshot
 
@@ -167,14 +169,11 @@ def test_a_commit_is_copied_clean_whatever_the_work_tree_holds(
 
     ran = command("copying", repository, destination, "--manifest", manifest, "--commit", commit)
     assert ran.status == 0, ran
-    assert ran.last["notes"] == [
-        "1 files are Git LFS pointers; what they stand for is not in the repository"
-    ]
     assert not (repository / "smudged").exists()
     assert (destination / "detect.py").read_text() == "print(1)\n"
     assert (destination / "run.sh").stat().st_mode & 0o777 == 0o755
     assert os.readlink(destination / "link") == "a/deep"
-    assert (destination / ".git/hooks" / hook.name).exists()
+    assert not (destination / ".git/hooks" / hook.name).exists()
     verify_tree(destination, manifest=manifest)
     assert git(destination, "status", "--porcelain") == ""
     assert git(destination, "rev-parse", "HEAD").strip() == commit
@@ -192,6 +191,17 @@ def test_a_commit_is_copied_clean_whatever_the_work_tree_holds(
         "zz",
         "ünï\\ncode",
     ]
+
+
+def test_a_commit_has_mount_points_that_git_does_not_know(
+    repository: Path, destination: Path, manifest: Path
+) -> None:
+    commit = git(repository, "rev-parse", "HEAD").strip()
+    points = ["a/data", "sets/raw/1", "sets/raw-2"]
+    copy_tree(repository, destination, manifest=manifest, commit=commit, mount_points=points)
+    for name in points:
+        assert os.listdir(destination / name) == []
+    assert verify_tree(destination, manifest=manifest).files
 
 
 def test_a_folder_of_a_commit_is_copied_without_the_repository(
@@ -282,3 +292,101 @@ def test_a_commit_belongs_to_the_projects_owner(
     for path in (destination, *destination.rglob("*")):
         state = path.lstat()
         assert (state.st_uid, state.st_gid) == (1234, 4321), path
+
+
+# --------------------------------------------------------------------------- LFS and submodules
+
+
+def lfs(repository: Path, content: bytes, *, present: bool = True, spoilt: bool = False) -> str:
+    """Put content into the local LFS store; return its pointer."""
+    oid = hashlib.sha256(content).hexdigest()
+    if present:
+        place = repository / ".git/lfs/objects" / oid[:2] / oid[2:4] / oid
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content[::-1] if spoilt else content)
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n"
+
+
+@pytest.fixture
+def nested(source: Path, tmp_path: Path, write: Write) -> Path:
+    """A project with a submodule in a submodule, each one commit behind what is checked out now."""
+    inner, outer = tmp_path / "inner", tmp_path / "outer"
+    for path in (inner, outer, source):
+        path.mkdir(exist_ok=True)
+        git(path, "init", "-q", "-b", "main")
+        write(path / f"{path.name}.txt", "first")
+        git(path, "add", "-A")
+        git(path, "commit", "-q", "-m", "first")
+    allow = ("-c", "protocol.file.allow=always")
+    git(outer, *allow, "submodule", "--quiet", "add", str(inner), "libs/inner")
+    git(outer, "commit", "-q", "-m", "inner")
+    git(source, *allow, "submodule", "--quiet", "add", "--name", "o", str(outer), "third/outer")
+    git(source, *allow, "submodule", "--quiet", "update", "--init", "--recursive")
+    git(source, "commit", "-q", "-m", "outer")
+    for path in (source / "third/outer/libs/inner", source / "third/outer"):
+        write(path / "later.txt", "later")
+        git(path, "add", "-A")
+        git(path, "commit", "-q", "-m", "later")
+    git(source, "commit", "-q", "-am", "later")
+    return source
+
+
+def test_submodules_arrive_at_the_commit_that_the_version_names(
+    nested: Path, destination: Path, manifest: Path
+) -> None:
+    commit = git(nested, "rev-parse", "HEAD~1").strip()
+    result = copy_tree(nested, destination, manifest=manifest, commit=commit)
+    assert not result.skipped
+    assert (destination / "third/outer/outer.txt").read_text() == "first"
+    assert (destination / "third/outer/libs/inner/inner.txt").read_text() == "first"
+    assert not list(destination.rglob("later.txt"))
+    verify_tree(destination, manifest=manifest)
+    for path in (destination, destination / "third/outer", destination / "third/outer/libs/inner"):
+        assert git(path, "status", "--porcelain") == ""
+        assert git(path, "fsck", "--no-dangling") == ""
+    assert not {
+        line[0] for line in git(destination, "submodule", "status", "--recursive").splitlines()
+    } - {" "}
+
+
+def test_a_submodules_name_leads_nowhere_else(
+    nested: Path, destination: Path, manifest: Path, write: Write
+) -> None:
+    settings = (nested / ".gitmodules").read_text().replace('"o"', '"../../../outer/.git"')
+    write(nested / ".gitmodules", settings)
+    git(nested, "commit", "-q", "-am", "hostile")
+    commit = git(nested, "rev-parse", "HEAD").strip()
+    result = copy_tree(nested, destination, manifest=manifest, commit=commit)
+    assert [row.name for row in result.skipped] == ["third/outer"]
+    assert list((destination / "third/outer").iterdir()) == []
+
+
+def test_content_of_lfs_arrives_where_the_repository_has_it(
+    repository: Path, destination: Path, manifest: Path, write: Write
+) -> None:
+    content = os.urandom(3 << 20)
+    write(repository / "here.bin", lfs(repository, content), 0o755)
+    write(repository / "away.bin", lfs(repository, b"away", present=False))
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "large")
+    commit = git(repository, "rev-parse", "HEAD").strip()
+    result = copy_tree(repository, destination, manifest=manifest, commit=commit)
+    assert (destination / "here.bin").read_bytes() == content
+    assert (destination / "here.bin").stat().st_mode & 0o777 == 0o755
+    assert (destination / "away.bin").read_text().startswith("version https://git-lfs")
+    assert ("away.bin", "lfs_missing") in {
+        (row.name, code_of(row.reason)) for row in result.changed
+    }
+    assert not result.skipped
+    verify_tree(destination, manifest=manifest)
+
+
+def test_content_of_lfs_that_is_spoilt_fails_the_copy(
+    repository: Path, destination: Path, manifest: Path, write: Write
+) -> None:
+    write(repository / "spoilt.bin", lfs(repository, b"spoilt", spoilt=True))
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "large")
+    commit = git(repository, "rev-parse", "HEAD").strip()
+    with pytest.raises(FileUnreadable, match=r"spoilt\.bin"):
+        copy_tree(repository, destination, manifest=manifest, commit=commit)

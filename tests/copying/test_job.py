@@ -45,3 +45,38 @@ def test_what_comes_short_lets_nothing_begin(tmp_path: Path, environment: dict[s
 def test_names_stay_in_the_jobs_folder(tmp_path: Path, environment: dict[str, str]) -> None:
     subprocess.run([*RUNNER, "put", "../outside=1"], input=b"x", env=environment, check=True)
     assert (tmp_path / "outside").exists() and not (tmp_path.parent / "outside").exists()
+
+
+def test_a_command_may_end_once_its_files_have_arrived(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    (tmp_path / "a").write_bytes(b"12")
+    command = [*RUNNER, "get", "--end", "a"]
+    # A connection that breaks says nothing.
+    done = subprocess.run(command, input=b"", env=environment, capture_output=True, check=True)
+    assert done.stdout == b"2\n12"
+    assert not (tmp_path / ".end").exists()
+
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout.read(4) == b"2\n12"
+        assert not (tmp_path / ".end").exists()
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert process.wait(30) == 0
+    assert (tmp_path / ".end").exists()
+
+
+def test_a_first_command_gives_no_files_where_it_failed(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    first = [*RUNNER, "first", "--put", "manifest=3", "--get", "manifest"]
+    verify = ["copying.verify", "--manifest", str(tmp_path / "manifest"), "--json", "--"]
+    done = subprocess.run(
+        [*first, *verify, str(tmp_path)], input=b"bad", env=environment, capture_output=True
+    )
+    assert done.returncode != 0
+    assert (tmp_path / "manifest").read_bytes() == b"bad"
+    assert not done.stdout.endswith(b"3\nbad")

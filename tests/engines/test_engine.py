@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 import os
 import secrets
 import stat
 import tarfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,15 +22,18 @@ import docker
 import pytest
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.base import (
+from jupyter_secxops_migrate.engines.docker import DockerEngine
+from jupyter_secxops_migrate.engines.names import Names, labels, owner_hash
+from jupyter_secxops_migrate.engines.orders import (
     BuildOrder,
     BuildResult,
+    BuildTrace,
     CopyOrder,
     CopyResult,
+    ImageProbe,
     LaunchOrder,
     LogLine,
     Measure,
-    Names,
     Observation,
     OwnOrder,
     SourcePlace,
@@ -36,10 +41,8 @@ from jupyter_secxops_migrate.engines.base import (
     VerifyResult,
     VolumeCheck,
     VolumeMount,
-    labels,
     result_of,
 )
-from jupyter_secxops_migrate.engines.docker import DockerEngine
 from jupyter_secxops_migrate.environment.context import BuildContext
 from jupyter_secxops_migrate.environment.dockerfile import parse
 
@@ -182,7 +185,7 @@ class TestLaunch:
             built = await result_of(
                 engine.build(build_order(migration, tmp_path, text)), BuildResult
             )
-            probe = await engine.probe(migration, OWNER, built.info.digest, built.reference, {})
+            probe = await engine.probe(migration, OWNER, built.info, built.reference, {})
             volume = Names(migration).volume("code")
             marks = labels(OWNER, "code", migration)
             await engine._connection.call(
@@ -199,6 +202,9 @@ class TestLaunch:
                     [VolumeMount(volume, "/home/jovyan/code")],
                     "/home/jovyan",
                     token,
+                    extensions={
+                        f"@a/ours/{name}": content for name, content in extension("@a/ours").items()
+                    },
                 )
             )
 
@@ -208,8 +214,14 @@ class TestLaunch:
         self, work: Work[Observation], migration: str, tmp_path: Path, lab_image: str
     ) -> None:
         text = f"FROM {lab_image}\nENV JUPYTER_TOKEN=easy\n"
+        # What else the image has for JupyterLab stays, beside what comes with the environment.
+        text += "ENV JUPYTER_PATH=/home/jovyan/lab\n"
+        for name, content in extension("theirs").items():
+            file = f"/home/jovyan/lab/labextensions/theirs/{name}"
+            text += f"RUN mkdir -p {os.path.dirname(file)} && echo '{content.decode()}' > {file}\n"
 
         seen, token = self.launch(work, migration, tmp_path, text)
+        assert {"@a/ours", "theirs"} <= extensions_of(seen, token)
 
         assert status(seen, token) == 200
         assert status(seen, "easy") == 403
@@ -233,6 +245,19 @@ class TestLaunch:
         with pytest.raises(errors.LaunchFailed, match="own token"):
             self.launch(work, migration, tmp_path, text)
 
+    def test_says_that_the_image_has_its_jupyterlab_elsewhere(
+        self, work: Work[Observation], migration: str, tmp_path: Path, lab_image: str
+    ) -> None:
+        text = (
+            f"FROM {lab_image}\n"
+            "RUN mkdir -p ~/.jupyter && "
+            "echo \"c.ServerApp.base_url = '/x/'\" > ~/.jupyter/jupyter_server_config.py\n"
+        )
+
+        with pytest.raises(errors.LaunchFailed, match=r"sets base_url \(/x/\)") as failed:
+            self.launch(work, migration, tmp_path, text)
+        assert any("is running at" in line for line in failed.value.said)
+
     def test_mounts_are_ours_whatever_volumes_the_image_declares(
         self, work: Work[Observation], migration: str, tmp_path: Path, lab_image: str
     ) -> None:
@@ -241,6 +266,88 @@ class TestLaunch:
         seen, _ = self.launch(work, migration, tmp_path, text)
 
         assert seen.mounts == {"/home/jovyan/code": Names(migration).volume("code")}
+
+
+def test_the_limits_of_the_look_into_an_image_hold_in_it(
+    work: Work[ImageProbe], migration: str, tmp_path: Path, bare_image: str
+) -> None:
+    """The image's own ``id`` answers with what its control group says."""
+    script = (
+        "cd /sys/fs/cgroup; case $1 in "
+        "-u) cat memory.max memory/memory.limit_in_bytes;; "
+        "-g) set -- $(cat pids.max pids/pids.max) $(cat cpu.max cpu/cpu.cfs_quota_us); echo $1$2;; "
+        "esac 2>/dev/null; exit 0"
+    )
+    text = (
+        f"FROM {bare_image}\n"
+        "ENV PATH=/own:$PATH\n"
+        f"RUN mkdir /own && echo '{script}' > /own/id && chmod 755 /own/id\n"
+    )
+
+    async def go(engine: DockerEngine) -> ImageProbe:
+        order = build_order(migration, tmp_path, text)
+        built = await result_of(engine.build(order), BuildResult)
+        return await engine.probe(migration, OWNER, built.info, built.reference, {})
+
+    seen = work(go)
+
+    # Bytes of memory; then 64 processes, and a tenth of a second of each tenth.
+    assert (seen.uid, seen.gid) == (256 * 1024**2, 64_100000)
+
+
+class TestEntrypoint:
+    """An image's own entrypoint runs where it runs what it is given, as with `docker run`."""
+
+    def launch(
+        self, work: Work[Observation], migration: str, tmp_path: Path, text: str
+    ) -> tuple[Observation, str]:
+        return TestLaunch().launch(work, migration, tmp_path, text)
+
+    def test_activates_what_only_it_knows(
+        self,
+        work: Work[Observation],
+        migration: str,
+        tmp_path: Path,
+        lab_image: str,
+        docker_client: docker.DockerClient,
+    ) -> None:
+        script = '#!/bin/sh\\nexport PATH=/opt/venv/bin:$PATH ACTIVATED=yes\\nexec "$@"\\n'
+        text = (
+            f"FROM {lab_image}\nUSER root\n"
+            f"RUN printf '{script}' > /entry && chmod 755 /entry\n"
+            'USER jovyan\nENV PATH=/usr/bin:/bin\nENTRYPOINT ["/entry"]\n'
+        )
+
+        seen, token = self.launch(work, migration, tmp_path, text)
+
+        assert status(seen, token) == 200
+        container = docker_client.containers.get(seen.name)
+        _, environment = container.exec_run(["sh", "-c", "cat /proc/[0-9]*/environ"])
+        assert b"ACTIVATED=yes" in environment
+        assert container.attrs["HostConfig"]["LogConfig"]["Config"]["max-size"] == "10m"
+
+    @pytest.mark.parametrize("entry", ['["/bin/echo"]', '["/no/such"]', '["/usr/bin/yes"]'])
+    def test_is_left_out_where_it_does_something_else(
+        self,
+        work: Work[ImageProbe],
+        migration: str,
+        tmp_path: Path,
+        lab_image: str,
+        entry: str,
+    ) -> None:
+        async def go(engine: DockerEngine) -> ImageProbe:
+            text = f"FROM {lab_image}\nENTRYPOINT {entry}\n"
+            built = await result_of(
+                engine.build(build_order(migration, tmp_path, text)), BuildResult
+            )
+            return await engine.probe(migration, OWNER, built.info, built.reference, {})
+
+        began = time.monotonic()
+        found = work(go)
+
+        assert (found.uid, found.entrypoint) == (1000, "bypassed")
+        assert found.jupyter == ["/opt/venv/bin/jupyter-lab"]
+        assert time.monotonic() - began < 30
 
 
 def test_a_base_image_that_is_not_there_is_named_without_its_flags(
@@ -324,6 +431,97 @@ class TestBuildKit:
             await until(lambda: not running_commands(naps))
 
         work(cancel)
+
+    def test_leaves_no_image_that_its_trace_does_not_tell(
+        self,
+        work: Work[None],
+        migration: str,
+        bare_image: str,
+        docker_client: docker.DockerClient,
+        tmp_path: Path,
+    ) -> None:
+        """Of the classic builder: a stage's image, a ``COPY`` that it is in when it is ended, a kill."""
+        order, traces = traced(
+            build_order(
+                migration,
+                tmp_path,
+                f"FROM scratch AS files\nCOPY secret /\nFROM {bare_image}\nCOPY --from=files secret /\n"
+                "COPY large /\nRUN exit 1\n",
+            )
+        )
+        (tmp_path / "project" / "secret").write_text(migration)
+        with (tmp_path / "project" / "large").open("wb") as file:
+            for _ in range(100):
+                file.write(os.urandom(1 << 20))
+
+        base = docker_client.images.get(bare_image).id.removeprefix("sha256:")[:11]
+
+        async def broken(engine: DockerEngine) -> None:
+            engine.builder = "classic"
+            before = await images(engine)
+            items = engine.build(order)
+            async for item in items:
+                if isinstance(item, Measure) and "COPY large" in str(item.message):
+                    break
+            await items.aclose()  # type: ignore[attr-defined]
+            assert len(await images(engine) - before) == 3  # it ended its instruction
+            await engine.clear_build(traces[-1])
+            assert await images(engine) == before
+
+            with pytest.raises(errors.BuildFailed):
+                await result_of(engine.build(order), BuildResult)
+            # As if killed before the last layer was told of, and in the middle of a command.
+            layers = traces[-1].layers[:-1]
+            killed = replace(traces[-1], layers=layers, tip=layers[-1], container="0" * 11)
+            await engine.clear_build(killed, spare=layers[:1])
+            assert await images(engine) - before == {layers[0]}
+            await engine.clear_build(killed)
+            assert await images(engine) == before
+
+            with pytest.raises(errors.BuildFailed):
+                await result_of(engine.build(order), BuildResult)
+            # As if the builder was several layers ahead of what was written down.
+            first, *_ = layers = traces[-1].layers
+            early = replace(traces[-1], layers=[first], tip=base, container="")
+            assert len(layers) == 3
+            await engine.clear_build(early)
+            assert await images(engine) == before
+
+        work(broken)
+
+    def test_layers_that_something_uses_stay(
+        self,
+        work: Work[None],
+        migration: str,
+        bare_image: str,
+        docker_client: docker.DockerClient,
+        tmp_path: Path,
+    ) -> None:
+        text = f"FROM {bare_image}\nRUN echo {migration} > /a\nRUN echo b > /b\n"
+        order, traces = traced(build_order(migration, tmp_path, text))
+
+        async def build(engine: DockerEngine) -> None:
+            engine.builder = "classic"
+            before = await images(engine)
+            built = await result_of(engine.build(order), BuildResult)
+            made = await images(engine) - before
+            await engine.clear_build(traces[-1])
+            assert await images(engine) - before == made
+            await engine.remove_image(built.reference, layers=False)
+            first, second, _ = traces[-1].layers
+            assert await images(engine) - before == {first, second}
+            # What was there before a build is not its own, whatever a command of it prints.
+            await engine.clear_build(replace(traces[-1], began=time.time() + 60))
+            await engine.clear_build(traces[-1], spare={first, second})
+            assert await images(engine) - before == {first, second}
+            # A container of the builder, which an engine leaves that is killed.
+            left = docker_client.containers.create(second, "true")
+            await engine.clear_build(traces[-1])
+            assert await images(engine) == before
+            with pytest.raises(docker.errors.NotFound):
+                left.reload()
+
+        work(build)
 
     @pytest.mark.parametrize("builder", ["classic", "buildkit"])
     def test_names_the_line_that_failed(
@@ -419,6 +617,53 @@ class TestBuildKit:
         assert refused.value.params["line"] == 2
 
 
+def test_images_are_listed_by_their_names_and_those_without_one(
+    work: Work[None],
+    migration: str,
+    bare_image: str,
+    docker_client: docker.DockerClient,
+    tmp_path: Path,
+) -> None:
+    text = f"FROM {bare_image}\nRUN echo {migration} > /a\n"
+    order = replace(
+        build_order(migration, tmp_path, text),
+        repository=f"secxops/{owner_hash(migration)}/x",
+        labels=labels(migration, "environment"),
+    )
+
+    async def listed(engine: DockerEngine) -> list[str]:
+        return [o.name for o in await engine.owned(migration) if o.kind == "image"]
+
+    async def list_and_remove(engine: DockerEngine) -> None:
+        built = await result_of(engine.build(order), BuildResult)
+        assert await listed(engine) == [built.reference]
+        image = docker_client.images.get(built.info.digest)
+        image.tag("secxops-test-engine/theirs", migration)
+        docker_client.images.remove(built.reference)
+        assert await listed(engine) == []  # it has a name that somebody gave it
+        theirs = docker_client.containers.run(image.id, "sleep 60", detach=True)
+        docker_client.images.remove(f"secxops-test-engine/theirs:{migration}", force=True)
+        assert await listed(engine) == []  # and it is theirs as long as they use it
+        theirs.remove(force=True)
+        assert await listed(engine) == [image.id]
+        await engine.remove(await engine.owned(migration))
+        assert await listed(engine) == [] and await engine.image(image.id) is None
+
+    work(list_and_remove)
+
+
+def traced(order: BuildOrder) -> tuple[BuildOrder, list[BuildTrace]]:
+    """Return an order whose traces are in a list."""
+    traces: list[BuildTrace] = []
+    return replace(order, traced=traces.append), traces
+
+
+async def images(engine: DockerEngine) -> set[str]:
+    """All images of the engine, by the 11 digits that all builders print."""
+    rows = await engine._connection.call("list images", lambda api: api.images(all=True))
+    return {row["Id"].removeprefix("sha256:")[:11] for row in rows}
+
+
 def build_order(migration: str, tmp_path: Path, text: str) -> BuildOrder:
     folder = tmp_path / "project"
     folder.mkdir()
@@ -457,6 +702,23 @@ def running_commands(command: str) -> list[str]:
             if process.read_text() == words:
                 found.append(process.parent.name)
     return found
+
+
+def extension(name: str) -> dict[str, bytes]:
+    """A Lab extension that does nothing."""
+    build = {"load": "static/remoteEntry.js", "extension": "./extension"}
+    about = {"name": name, "version": "1.0.0", "jupyterlab": {"extension": True, "_build": build}}
+    return {"package.json": json.dumps(about).encode(), "static/remoteEntry.js": b"1"}
+
+
+def extensions_of(seen: Observation, token: str) -> set[str]:
+    """The extensions that an environment's page loads: found in their folders, and served."""
+    assert seen.url is not None
+    with urllib.request.urlopen(f"{seen.url}?token={token}", timeout=10) as answer:
+        page = answer.read().decode()
+    text = page.partition('id="jupyter-config-data" type="application/json">')[2]
+    config = json.loads(text.partition("</script>")[0])
+    return {row["name"] for row in config["federated_extensions"]}
 
 
 def status(seen: Observation, token: str | None = None) -> int:

@@ -9,6 +9,7 @@ import tarfile
 
 import pytest
 from blake3 import blake3
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -128,6 +129,54 @@ def test_buildkits_own_ignore_file_counts_only_there(folder):
     root = folder({"a": "", "b": "", "Dockerfile.dockerignore": "a", ".dockerignore": "b"})
     assert {"a", "b"} & set(sent(BuildContext(root, ALL))) == {"a"}
     assert {"a", "b"} & set(sent(BuildContext(root, ALL, buildkit=True))) == {"b"}
+
+
+@pytest.mark.parametrize("path", ["docker/Dockerfile", "Dockerfile.gpu"])
+@pytest.mark.parametrize("way", ["folder", "commit", "archive"])
+def test_the_ignore_file_is_that_of_the_dockerfile_that_was_chosen(folder, path, way):
+    files = {"a": "", "b": "", "c": "", "Dockerfile": "FROM other", path: ALL.decode()}
+    ignores = {f"{path}.dockerignore": "a", "Dockerfile.dockerignore": "b", ".dockerignore": "c"}
+    root = folder({**files, **ignores})
+
+    commit = None
+    if way == "commit":
+        git(root, "init", "-q")
+        git(root, "add", ".")
+        git(root, "commit", "-q", "-m", "1")
+        commit = git(root, "rev-parse", "HEAD").strip()
+
+    def context(buildkit: bool) -> BuildContext:
+        if way != "archive":
+            return BuildContext(root, ALL, commit, buildkit=buildkit, path=path)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            archive.add(root, ".")
+        return BuildContext.from_tar(iter([packed.getvalue()]), ALL, buildkit=buildkit, path=path)
+
+    made = context(buildkit=True)
+    names = set(sent(made))
+    assert {"a", "b", "c"} & names == {"b", "c"}
+    # The name by which BuildKit looks for it; what is compared with the copy is the project's own.
+    assert "Dockerfile.dockerignore" in names
+    assert made.digests[f"{path}.dockerignore"] == blake3(b"a").hexdigest()
+    assert made.digests[path] == blake3(ALL).hexdigest()
+    assert not {"Dockerfile", "Dockerfile.dockerignore"} & set(made.digests)
+    assert {"a", "b", "c"} & set(sent(context(buildkit=False))) == {"a", "b"}
+
+
+def test_another_dockerfiles_ignore_file_has_no_say(folder):
+    root = folder(
+        {"a": "", "b": "", "Dockerfile.dockerignore": "a", ".dockerignore": "b", "d/Dockerfile": ""}
+    )
+    made = set(sent(BuildContext(root, ALL, buildkit=True, path="d/Dockerfile")))
+    assert {"a", "b", "Dockerfile.dockerignore"} & made == {"a"}
+
+
+def test_an_ignore_file_to_which_a_link_leads_is_refused(folder):
+    root = folder({"there/Dockerfile.dockerignore": "a", "a": ""})
+    (root / "docker").symlink_to("there")
+    with pytest.raises(errors.BadDockerfile, match=r"docker/Dockerfile\.dockerignore is a link"):
+        BuildContext(root, ALL, buildkit=True, path="docker/Dockerfile")
 
 
 def test_everything_can_be_asked_for(folder):
@@ -326,7 +375,7 @@ NAME = st.binary(min_size=1, max_size=30).filter(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.dictionaries(NAME, st.binary(max_size=2000), max_size=8))
 def test_any_names_and_contents_arrive_as_they_are(tmp_path_factory, files):
     root = tmp_path_factory.mktemp("any")

@@ -45,6 +45,7 @@ surveys = st.builds(
     baked=st.lists(st.builds(Baked, sizes, sizes, sizes, st.lists(names).map(tuple)), max_size=3),
     context_bytes=sizes,
     not_copied=st.lists(st.builds(NotCopiedItem, name=names, reason=names, code=names), max_size=3),
+    changed=st.lists(st.builds(NotCopiedItem, name=names, reason=names, code=names), max_size=3),
     unreadable=st.lists(names, max_size=3),
     inside=st.dictionaries(names, names, max_size=3),
     elsewhere=st.dictionaries(names, st.lists(names), max_size=3),

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.environment.project import find_project
+from jupyter_secxops_migrate.environment.project import existing_folder, find_project
 
 
 @pytest.mark.parametrize("mark", [".git", "Dockerfile"])
@@ -59,6 +59,20 @@ def test_a_name_that_is_not_utf_8_is_refused_in_words_that_are(tmp_path):
     os.mkdir(path)
     with pytest.raises(errors.NoSuchPath) as caught:
         find_project(type(tmp_path)(path))
-    assert caught.value.message.encode("utf-8").endswith(
-        b"\\xff is not a folder that can be read here."
-    )
+    assert caught.value.message.encode("utf-8").endswith(b"\\xff has a name that is not UTF-8.")
+
+
+def test_what_is_wrong_with_a_path_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    for name, problem in {
+        "none": "does not exist",
+        "file/below": "does not exist",
+        "file": "is a file; a folder is needed",
+        "pipe": "is not a folder",
+        "loop": "can't be reached",
+    }.items():
+        with pytest.raises(errors.NoSuchPath) as caught:
+            existing_folder(tmp_path / name)
+        assert caught.value.message == f"{tmp_path / name} {problem}."

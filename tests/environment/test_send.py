@@ -23,7 +23,7 @@ if "debug" in words:
     sys.stdout.buffer.write((here / name).read_bytes())
     sys.exit()
 folder = next(w for w in words if w.startswith("context=")).partition("=")[2]
-files = {p.name: [p.stat().st_mtime_ns, p.read_text()] for p in pathlib.Path(folder).iterdir()}
+files = {p.name: [p.stat().st_mtime_ns, p.read_text()] for p in pathlib.Path(folder).iterdir() if p.is_file()}
 with (here / "builds").open("a") as file:
     print(json.dumps({"words": words, "files": files}), file=file)
 failures = here / "failures"
@@ -185,6 +185,27 @@ def test_what_the_store_has_damaged_is_not_believed(buildctl: Buildctl, project:
     said = sent(project, "--here")
 
     assert (said["type"], said["code"]) == ("error", "engine_failed")
+
+
+def test_a_build_argument_is_read_from_the_environment_where_it_is_not_to_be_seen(
+    buildctl: Buildctl, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OURS", "http://me:secret@proxy:3128")
+    sent(project, "--push", "--arg-from", "HTTPS_PROXY=OURS", "--arg-from", "NO_PROXY=NOT_SET")
+    [build] = buildctl.builds()
+    given = [word for word in build["words"] if word.startswith("build-arg:")]
+    assert given == ["build-arg:HTTPS_PROXY=http://me:secret@proxy:3128"]
+
+
+def test_the_builder_finds_the_ignore_file_of_a_dockerfile_elsewhere(
+    buildctl: Buildctl, project: Path
+) -> None:
+    (project / "docker").mkdir()
+    (project / "docker" / "Dockerfile.dockerignore").write_text("a.txt\n")
+    sent(project, "--push", "--path=docker/Dockerfile")
+    [build] = buildctl.builds()
+    assert "a.txt" not in build["files"]
+    assert build["files"]["Dockerfile.dockerignore"][1] == "a.txt\n"
 
 
 def test_no_two_builds_send_files_that_look_the_same(buildctl: Buildctl, project: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -75,8 +76,9 @@ def test_what_stays_behind_is_named(folder):
     found = survey(root, [], None)
     assert found.project.files == 1
     rows = {row.name: row for row in found.not_copied}
-    assert set(rows) == {"project/.ssh", "pipe"}
-    assert rows["pipe"].files == 1
+    assert set(rows) == {"project/.ssh", "project/pipe"}
+    assert (rows["project/.ssh"].files, rows["project/.ssh"].bytes) == (2, 7)
+    assert (rows["project/pipe"].files, rows["project/pipe"].code) == (1, "named_pipe")
 
 
 def test_names_that_are_not_utf_8_can_be_shown_as_json(folder):
@@ -195,7 +197,8 @@ def test_a_version_is_surveyed_from_its_commit(repository):
     )
     assert found.dockerfile is not None
     assert found.dockerfile.bases() == ["old"]
-    assert (found.project.files, found.project.bytes) == (3, 19 + 1 + 2)
+    of_git = [path for path in (root / ".git").rglob("*") if path.is_file()]
+    assert found.project.files == 3 + len(of_git)
     assert (found.data[0].files, found.data[0].bytes) == (2, 5)
     assert [(b.line, b.files) for b in found.baked] == [(2, 1)]
     assert [row.name for row in found.not_copied] == ["repository/.ssh"]
@@ -253,7 +256,7 @@ def test_a_settings_file_with_a_token_stays_behind(repository):
         "repository/sub/pip.conf",
     ]
     assert [row.name for row in committed.not_copied] == ["repository/pip.conf"]
-    assert committed.project.files == 1
+    assert now.project.files == committed.project.files - 1
 
 
 def test_unreadable_files_and_folders_are_named(nobodys_folder):
@@ -270,7 +273,7 @@ def test_unreadable_files_and_folders_are_named(nobodys_folder):
 
 
 @pytest.mark.timeout(60)
-def test_a_tree_deeper_than_any_path_is_refused_and_not_followed(tmp_path):
+def test_a_tree_deeper_than_any_path_is_counted(tmp_path):
     root = tmp_path / "deep"
     root.mkdir()
     descriptor = os.open(root, os.O_RDONLY)
@@ -279,10 +282,11 @@ def test_a_tree_deeper_than_any_path_is_refused_and_not_followed(tmp_path):
         below = os.open("d", os.O_RDONLY, dir_fd=descriptor)
         os.close(descriptor)
         descriptor = below
+    os.close(os.open("at the end", os.O_WRONLY | os.O_CREAT, dir_fd=descriptor))
     os.close(descriptor)
     try:
         found = survey(root, [], None)
-        assert len(found.unreadable) == 1
+        assert (found.project.files, found.unreadable) == (1, [])
         assert project_version(root).commit is None
     finally:  # pytest's own removal can't
         subprocess.run(["rm", "-rf", "--", str(root)], check=True)
@@ -304,3 +308,143 @@ def test_what_other_mounts_hide_is_named_and_not_counted(folder, tmp_path):
     }
     named = [row.name for row in found.not_copied if "mount" in row.reason]
     assert named == [str(root / "net"), str(root / "conf.ini"), str(outside / "sub")]
+
+
+def test_data_given_as_a_link_keeps_the_links_place(folder, tmp_path):
+    root = folder({"a.py": "", "kept/x": ""})
+    sets = fill(tmp_path / "mnt" / "2024-11", {"x.csv": "1"})
+    (root / "data").symlink_to(sets)
+    (root / "alias").symlink_to("kept")
+    (tmp_path / "latest").symlink_to(sets)
+
+    found = survey(root, [root / "data", root / "alias"], None)
+    assert found.inside == {str(sets): "data", str(root / "kept"): "kept"}
+    assert found.links_given == {str(sets): str(root / "data")}
+    assert [row.name for row in found.data] == ["data", "kept"]
+
+    found = survey(root, [tmp_path / "latest"], None)
+    assert found.links_given == {str(sets): str(tmp_path / "latest")}
+    assert (found.inside, found.data[0].name) == ({}, "latest")
+
+
+def test_links_that_lead_out_of_their_folder_are_found_with_their_way(folder, tmp_path):
+    root = folder({"src/a.py": "", "real/x": ""})
+    out = fill(tmp_path / "out", {"big/x.bin": "1", "big/y.bin": "2"})
+    for name, target in {
+        "absolute": out / "big",
+        "own": root / "real",
+        "src/x": "../../out/big/x.bin",
+        "src/y": "../../out/big/y.bin",
+        "chain": "src/x",
+        "inside": "src/../real/x",
+        "broken": "/nowhere/at/all",
+        "loop": "loop",
+        "python": "/usr/bin/env",
+        "roundabout": f"../{root.name}/real",
+    }.items():
+        (root / name).symlink_to(target)
+
+    found = survey(root, [], None).links_out
+    assert sorted((row.way, row.target, row.count, row.paths, row.whole) for row in found) == [
+        ("../out/big", f"{out}/big", 3, ("chain", "src/x", "src/y"), False),
+        (f"../{root.name}/real", f"{root}/real", 1, ("roundabout",), True),
+        (f"{out}/big", f"{out}/big", 1, ("absolute",), True),
+        (f"{root}/real", f"{root}/real", 1, ("own",), True),
+    ]
+
+
+@pytest.mark.parametrize(("deep", "places", "rows"), [("", 300, 201), ("/d", 450, 401)])
+def test_links_to_very_many_places_are_all_counted(folder, tmp_path, deep, places, rows):
+    root = folder({"a.py": ""})
+    for number in range(places):
+        fill(tmp_path / "outside", {f"{number}{deep}/x": ""})
+        (root / f"link{number}").symlink_to(f"../outside/{number}{deep}/x")
+    found = survey(root, [], None).links_out
+    assert (sum(row.count for row in found), len(found)) == (places, rows)
+
+
+def test_a_model_hubs_snapshot_leads_to_its_blobs(folder, tmp_path):
+    hub = fill(tmp_path / "models--x", {"blobs/1": "1", "blobs/2": "2", "snapshots/f00/dir/x": ""})
+    (hub / "snapshots/f00/config.json").symlink_to("../../blobs/1")
+    (hub / "snapshots/f00/dir/model.bin").symlink_to("../../../blobs/2")
+    (row,) = survey(folder({}), [hub / "snapshots/f00"], None).links_out
+    assert (row.way, row.target, row.count) == ("../../blobs", str(hub / "blobs"), 2)
+    assert survey(folder({}), [hub], None).links_out == ()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/proc", "/proc/self/root", "/sys", "/etc", "/usr", "/usr/lib", "/var/lib/dpkg", "/dev/shm", "/home", "/tmp"],
+)  # fmt: skip
+def test_folders_of_the_system_are_refused_before_anything_is_walked(folder, tmp_path, path):
+    (tmp_path / "link").symlink_to(path)
+    began = time.monotonic()
+    for given in (path, tmp_path / "link"):
+        for project, data in ((given, []), (folder({}), [given])):
+            with pytest.raises((errors.DataOutsidePolicy, errors.InvalidRequest)):
+                survey(Path(project), [Path(row) for row in data], None)
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_belongs_to_others_is_counted_with_what_the_owner_may_not_use(folder):
+    root = folder({"mine": "", "theirs": "", "shared": "", "secret": "", "saved/by-root.ipynb": ""})
+    for name, owner, mode in [
+        (".", (1000, 1000), 0o755),
+        ("mine", (1000, 1000), 0o600),
+        ("theirs", (33, 33), 0o644),
+        ("shared", (33, 1000), 0o660),
+        ("secret", (33, 33), 0o600),
+        ("saved", (0, 0), 0o755),
+        ("saved/by-root.ipynb", (0, 0), 0o644),
+    ]:
+        os.chown(root / name, *owner)
+        (root / name).chmod(mode)
+    (found,) = survey(root, [], None).others.values()
+    assert (found.count, found.closed, found.barred) == (5, 4, 1)
+    assert found.paths == ("saved", "saved/by-root.ipynb", "secret", "theirs", "shared")
+    # Whoever owns what lies below a folder that can't be entered, nobody else gets there.
+    (root / "saved").chmod(0o744)
+    os.chown(root / "saved/by-root.ipynb", 1000, 1000)
+    (root / "saved/link").symlink_to("by-root.ipynb")
+    (found,) = survey(root, [], None).others.values()
+    assert found.barred == 4
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_dockerfile_of_another_tool_is_offered_and_used_where_it_is_named(folder, committed):
+    text = "FROM base\nCOPY code.py /\n"
+    devcontainer = '{ // a comment\n "build": {"dockerfile": "../ops/lab.Dockerfile"},\n}'
+    root = folder(
+        {
+            "code.py": "1",
+            "binder/Dockerfile": text,
+            "docker/Dockerfile": text,
+            ".devcontainer/devcontainer.json": devcontainer,
+            ".devcontainer.json": '{"dockerFile": "../outside/Dockerfile"}',
+            "ops/lab.Dockerfile": text,
+        }
+    )
+    version = None
+    if committed:
+        git(root, "init", "-q")
+        git(root, "add", ".")
+        git(root, "commit", "-qm", "one")
+        version = "HEAD"
+    found = survey(root, [], version)
+    assert found.dockerfile is None and found.dockerfile_error is None
+    others = ["ops/lab.Dockerfile", "binder/Dockerfile", "docker/Dockerfile"]
+    assert list(found.dockerfiles_elsewhere) == others
+    chosen = survey(root, [], version, dockerfile_path=others[0])
+    assert chosen.dockerfile is not None and chosen.dockerfile.bases() == ["base"]
+    assert (chosen.dockerfile_path, chosen.dockerfiles_elsewhere) == (others[0], ())
+    assert [list(row.paths) for row in chosen.baked] == [["code.py"]]
+
+
+def test_no_link_leads_to_a_dockerfile_outside(folder, tmp_path):
+    fill(tmp_path / "else", {"Dockerfile": "FROM base\n"})
+    root = folder({"a": ""})
+    (root / "binder").symlink_to(tmp_path / "else")
+    assert not survey(root, [], None).dockerfiles_elsewhere
+    found = survey(root, [], None, dockerfile_path="binder/Dockerfile")
+    assert isinstance(found.dockerfile_error, errors.BadDockerfile)

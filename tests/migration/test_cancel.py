@@ -108,3 +108,34 @@ def test_of_two_that_are_deleted_at_once_the_image_goes_too(world: World) -> Non
     for deletion in deletions:
         deletion.result(60)
     assert world.engine.objects() == []
+
+
+def test_layers_that_another_build_stands_on_stay_until_that_goes(world: World) -> None:
+    world.engine.hang("build")
+    first = world.share()
+    world.hangs_in("build")
+    second = world.share()
+    eventually(lambda: world.engine.hanging["build"] == 2)
+
+    world.run(world.api().cancel(first.id))
+    assert world.ended(first.id).state is MigrationState.CANCELLED
+    assert len(world.engine.layers()) == 1
+    world.run(world.api().cancel(second.id))
+    assert world.ended(second.id).state is MigrationState.CANCELLED
+
+    assert world.engine.objects() == []
+
+
+def test_deleting_a_share_takes_no_layer_from_a_build_of_another(world: World) -> None:
+    made = world.ended(world.share().id)
+    (world.project / "notes.txt").write_text("of another image, on the same layer")
+    world.engine.hang("build")
+    second = world.share()
+    world.hangs_in("build")
+
+    world.run(world.api().delete(made.id))
+    world.engine.release("build")
+
+    assert world.ended(second.id).state is MigrationState.SUCCEEDED
+    world.run(world.api().delete(second.id))
+    assert world.engine.objects() == []

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doubles import DirectoryEngine
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.base import LookOrder, SourceEnvironment, SourcePlace
-from jupyter_secxops_migrate.model import MigrationState, PodSource
+from jupyter_secxops_migrate.engines.directory import DirectoryEngine
+from jupyter_secxops_migrate.engines.orders import LookOrder, SourceEnvironment, SourcePlace
+from jupyter_secxops_migrate.model import MigrationState, PodSource, ShareRequest
 
 from .world import World
 
@@ -44,7 +44,7 @@ class PodEngine(DirectoryEngine):
         return folder
 
     async def _middle(self, call: str) -> None:
-        if call not in ("inspect", "delete"):
+        if call not in ("inspect", "look_inside", "delete"):
             self._folder()
         await super()._middle(call)
 
@@ -134,9 +134,18 @@ def test_what_cannot_be_looked_at_is_refused_as_by_a_plan(far: World) -> None:
         ended = far.ended(far.run(far.api().share(request)).id)
         assert ended.error is not None
         assert (ended.error.code, ended.error.params["codes"]) == ("refused", [code])
-    ended = far.ended(far.share(source=ALICE, project=f"{far.project}/absent").id)
-    assert ended.error is not None
-    assert ended.error.code == "no_such_path"
+
+
+def test_what_was_mistyped_leaves_no_record_from_outside_either(far: World) -> None:
+    for asked, code in (
+        ({"project": f"{far.project}/absent"}, "no_such_path"),
+        ({"data": [f"{far.data}s"]}, "no_such_path"),
+        ({"version": "no-such-branch"}, "no_such_version"),
+    ):
+        with pytest.raises(errors.RequestError) as caught:
+            far.share(source=ALICE, **asked)
+        assert caught.value.code == code
+    assert far.run(far.api().list()) == []
 
 
 def test_an_engine_without_pods_says_so_at_once(world: World) -> None:
@@ -147,6 +156,6 @@ def test_an_engine_without_pods_says_so_at_once(world: World) -> None:
 @pytest.mark.parametrize(
     "pod", ["", "..", "../secrets/x", "a/b", "A", "a?b", "a\n", "-a", "a" * 254]
 )
-def test_a_pod_has_the_name_of_one(world: World, pod: str) -> None:
+def test_a_pod_has_the_name_of_one(pod: str) -> None:
     with pytest.raises(ValueError, match="pod"):
-        world.request(source={"pod": pod})
+        ShareRequest.model_validate({"project": "/home/a/p", "source": {"pod": pod}})

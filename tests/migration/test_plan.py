@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import shlex
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
@@ -10,22 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.base import (
+from jupyter_secxops_migrate.engines.orders import (
     ImageInfo,
     ImageProbe,
     SourceEnvironment,
     SourcePlace,
 )
 from jupyter_secxops_migrate.environment.dockerfile import parse
+from jupyter_secxops_migrate.environment.links import LinksOut
+from jupyter_secxops_migrate.environment.notices import CODES, Notice
+from jupyter_secxops_migrate.environment.owners import OthersFiles
 from jupyter_secxops_migrate.environment.survey import Baked, Survey
 from jupyter_secxops_migrate.migration import plan as module
+from jupyter_secxops_migrate.migration.mounts import image_volumes, lie_over, mountable, mounts
 from jupyter_secxops_migrate.migration.plan import (
     REASONS,
     default_name,
-    finding,
     make_plan,
-    mountable,
-    mounts,
     observe_again,
     reason,
     refused,
@@ -40,6 +42,7 @@ from jupyter_secxops_migrate.model import (
     Route,
     ShareRequest,
 )
+from jupyter_secxops_migrate.operations.record import finding
 from jupyter_secxops_migrate.placement import choose
 from jupyter_secxops_migrate.placement import cluster as placement_cluster
 from jupyter_secxops_migrate.placement import policy as placement_policy
@@ -122,7 +125,7 @@ def test_a_plain_share_stays_here_and_says_so_in_words():
     assert (found.cpu, found.memory, found.gpu) == (2, 4 * GIB, 0)
     assert found.name == "dga-2026-11-23"
     assert [item.message for item in found.reasons] == [
-        "Here, on node lab-3: 3.1 CPU and 20 GB of memory are free.",
+        "Here, on node lab-3: 3.1 CPUs and 20 GB of memory are free.",
         "The files are shared as they are now (main @ 3f2c1a9 · 2 files changed).",
         "Shares no data.",
         "It will take about 28 s, most of it the first build.",
@@ -181,11 +184,18 @@ def test_what_an_old_buildkit_can_not_run_needs_a_syntax_line_there():
 
 
 def test_a_syntax_line_is_a_comment_to_the_classic_builder_but_no_stranger_may_read_the_file():
-    usual = "# syntax=docker/dockerfile:1.7-labs\nFROM debian:12"
+    usual = "# syntax=docker/dockerfile:1.7-labs option\nFROM debian:12"
     assert planned(surveyed(usual)).refusals == []
     assert planned(surveyed(usual), features=["buildkit"]).refusals == []
-    for stranger in ("evil/frontend", "docker/dockerfile/../evil", "docker/dockerfiles"):
-        survey = surveyed(f"# syntax={stranger}\nFROM debian:12")
+    for strange in (
+        "# syntax=evil/frontend",
+        "# syntax=docker/dockerfile/../evil",
+        "# syntax=docker/dockerfiles",
+        "# syntax=evil docker/dockerfile:1",
+        "#!/usr/bin/env docker\n# syntax=evil",
+        "# something=else\n# syntax=evil",
+    ):
+        survey = surveyed(f"{strange}\nFROM debian:12")
         assert codes(planned(survey, features=["buildkit"]).refusals) == ["bad_dockerfile"]
 
 
@@ -204,9 +214,31 @@ def test_images_must_be_among_those_allowed_wherever_they_are_named():
     for line in (
         "FROM evil",
         "FROM debian:12\nCOPY --from=evil /a /b",
-        "ARG X\nFROM $X",
+        "FROM $TARGETOS",
+        "FROM debian:12${TARGETOS:+/evil}",
+        "ARG TARGETARCH\nFROM debian:12${TARGETARCH:-/evil}",
+        "ARG D=debian:12\nFROM ${D/debian/evil}",
+        "FROM 'ev'il",
+        "FROM debian:12\nCOPY --fr\\om=evil /a /b",
+        "FROM debian:12\nCOPY --'from'=evil /a /b",
+        "FROM debian:12\nCOPY --chown=à--from=evil /a /b",  # BuildKit reads flags as bytes
+        "# escape=`\nFROM debian:12\nCOPY --fr`om=evil /a /b",
+        'FROM debian:12\nRUN --"mount"=from=evil,target=/x true',
+        "FROM debian:12\nRUN --mount='target=/x,\"from=evil\"' true",
+        "FROM debian:12\nRUN --mount=from=0,target=/x true",
+        "FROM debian:12\nONBUILD COPY --from=evil /a /b",
         "FROM debian:12\nRUN --mount=FROM=evil,target=/x true",
         'FROM debian:12\nRUN --mount="from=evil,target=/x" true',
+        'FROM debian:12\nRUN --mount="from=evil,target=/x, from=debian:12" true',
+        "FROM debian:12\nRUN --mount=from=evil,target=/x,from true",
+        # A build may get these from the notebook's environment.
+        "ARG HTTP_PROXY\nARG A=${HTTP_PROXY:+evil}\nFROM ${A:-debian:12}",
+        "ARG all_proxy=\nFROM ${all_proxy:-debian:12}",
+        # The classic builder knows finished stages only.
+        "FROM debian:12\nCOPY --from=evil /a /b\nFROM debian:12 AS evil",
+        "FROM debian:12 AS evil\nCOPY --from=evil /a /b",
+        "FROM debian:12 AS evil\nONBUILD COPY --from=Evil /a /b",
+        "FROM debian:12\nRUN --mount=from=evil,target=/x true\nFROM debian:12 AS evil",
     ):
         found = planned(surveyed(line), policy=policy, features=["buildkit", "syntax-1.4"])
         assert codes(found.refusals) == ["bad_dockerfile"], line
@@ -229,6 +261,9 @@ def test_the_image_of_the_syntax_line_must_be_allowed_too():
         ('"type=secret,id=key"', "secret"),
         ("type=$KIND,id=key", "ssh"),
         ("type=$UNKNOWN,id=key", "$unknown"),
+        ("type=sec\\\\ret,id=key", "secret"),
+        ("\"type=sec''ret\",id=key", "secret"),
+        ("type=${KIND/h/h},id=key", "ssh"),
     ],
 )
 def test_a_build_that_asks_for_a_secret_is_refused(mount, kind):
@@ -236,6 +271,62 @@ def test_a_build_that_asks_for_a_secret_is_refused(mount, kind):
     (refusal,) = planned(survey, features=["buildkit", "syntax-1.4"]).refusals
     assert (refusal.code, refusal.params["line"]) == ("bad_dockerfile", 3)
     assert f"a mount of the type {kind}" in refusal.message
+
+
+DOWNLOADS = [
+    'ADD "https://example.org/x" /x',
+    "ADD ht'tps'://example.org/x /x",
+    "ADD ht\\tps://example.org/x /x",
+    'ADD ["ht\\\\tps://example.org/x", "/x"]',
+    "ENV U=https://example.org/x\nADD $U /x",
+    "ENV S=s://example.org/x\nADD http$S /x",
+    "ARG U=https://example.org/x\nADD $U /x\nARG U=local",
+    "ENV A=https://example.org/x A=local B=$A\nADD ${B:-https://example.org/x} /x",
+    "ARG OUTER\nADD $OUTER /x",
+    "ADD $OF_THE_BASE /x",
+    'ADD "${OF_THE_BASE}" /x',
+    "ADD h${OF_THE_BASE} /x",
+    "ENV $OF_THE_BASE=https://example.org/x L=local\nENV M=1\nADD ${TARGETOS:-$L} /x",
+    "ENV U=https://example.org/x\nFROM base\nADD $U /x",
+    "ONBUILD ADD $U /x",
+    "ONBUILD ENV U=https://example.org/x\nENV U=local\nFROM base\nADD $U /x",
+    "ARG U=local\nFROM base\nADD ${U:-https://example.org/x} /x",
+    "ARG https_proxy=local\nADD $https_proxy /x",
+    "ARG HTTP_PROXY=local\nFROM base\nARG HTTP_PROXY\nADD $HTTP_PROXY /x",
+    "RUN true \\\u00a0\nADD https://example.org/x /x",
+    "ENV U=local\nENV -- U https://example.org/x\nADD $U /x",
+    "ADD git@example.org:a/b.git /x",
+    "ADD me@example.org:a/b.git?ref=v1 /x",
+    "ADD https://example.org/a.git?subdir=x#v1 /x",
+]
+
+
+@pytest.mark.parametrize("lines", DOWNLOADS)
+def test_every_download_of_an_add_is_seen(lines):
+    survey = surveyed(f"ARG OUTER=https://example.org/x\nFROM debian:12 AS base\n{lines}\n")
+    policy = ResourcePolicy(remote_add="refuse")
+    features = ["buildkit", "syntax-1.4"]
+    assert "bad_dockerfile" in codes(planned(survey, features=features, policy=policy).refusals)
+    assert "remote_add" in codes(planned(survey, features=features).warnings)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "ADD data/$X /x",
+        "ENV V=1\nADD tool-$V.tgz /x",
+        "ARG TARGETARCH\nADD tool-$TARGETARCH.tgz /x",
+        "ENV U=https://example.org/x\nENV U=local\nADD $U /x",
+        "ENV U=local\nFROM base\nADD $U /x",
+        "RUN <<EOF\nADD https://example.org/x /x\nEOF",
+        "RUN << EOF\nADD https://example.org/x /x\nEOF",
+        "COPY https: /x",
+    ],
+)
+def test_what_is_no_download_is_not_taken_for_one(lines):
+    survey = surveyed(f"FROM debian:12 AS base\n{lines}\n")
+    policy = ResourcePolicy(remote_add="refuse")
+    assert planned(survey, features=["buildkit", "syntax-1.4"], policy=policy).refusals == []
 
 
 def test_other_mounts_of_a_build_are_not_refused():
@@ -274,13 +365,18 @@ def test_a_folder_that_no_job_can_reach_is_refused():
         ({"memory": "21G"}, ["memory_short"], []),
         ({"cpu": 5}, [], ["cpu_overcommitted"]),
         ({"cpu": 9}, ["cpu_short"], []),
+        ({"cpu": 1e-10}, ["cpu_too_little"], []),
+        ({"cpu": 0.0099}, ["cpu_too_little"], []),
         ({"gpu": 1}, ["gpu_missing"], []),
     ],
 )
-def test_what_the_node_lacks(asked, refusals, warnings):
+def test_what_the_node_can_not_give(asked, refusals, warnings):
     found = planned(**asked)
     assert (codes(found.refusals), codes(found.warnings)) == (refusals, warnings)
-    assert ("stays_here" in codes(found.reasons)) is not bool(refusals)
+    if refusals == ["cpu_too_little"]:
+        assert planned(cpu=float(found.refusals[0].params["least"])).refusals == []
+    else:
+        assert ("stays_here" in codes(found.reasons)) is not bool(refusals)
 
 
 def test_image_and_volumes_must_fit_on_the_disk():
@@ -303,12 +399,9 @@ def test_unreadable_files_are_refused_before_the_copy_finds_them():
     assert found.refusals[0].message.isprintable()
 
 
-@pytest.mark.parametrize(
-    ("path", "policy"), [("/", {}), ("/proc/1", {}), ("/home/me/dga", {"allowed_roots": ["/srv"]})]
-)
-def test_folders_outside_the_policy_are_refused(path, policy):
-    survey = dataclasses.replace(surveyed(), project=Folder(path=path, name="x"))
-    assert codes(planned(survey, policy=ResourcePolicy(**policy)).refusals) == ["path_not_allowed"]
+def test_folders_outside_the_policy_are_refused():
+    policy = ResourcePolicy(allowed_roots=["/srv"])
+    assert codes(planned(policy=policy).refusals) == ["path_not_allowed"]
 
 
 def test_an_allowed_root_is_compared_by_components():
@@ -410,7 +503,7 @@ def test_what_has_to_move_is_refused_where_its_image_cannot_follow():
     assert planned(on=on, features=PUSH, cpu=1, memory="4G").refusals == []
     refused = planned(on=on, cpu=1, memory="4G")
     assert codes(refused.refusals) == ["registry_missing"]
-    assert "than a," in refused.refusals[0].message
+    assert "on node a," in refused.refusals[0].message
 
     stays = planned(on=Cluster("a", nodes(used=2)), cpu=1, memory="4G")
     assert stays.refusals == []
@@ -484,7 +577,7 @@ def given_by_placement() -> set[str]:
 
 
 def test_every_reason_in_the_table_is_given_somewhere_and_no_other():
-    assert called(module.__file__, "reason") | given_by_placement() == set(REASONS)
+    assert called(module.__file__, "reason") | given_by_placement() | set(CODES) == set(REASONS)
 
 
 def test_a_later_observation_replaces_every_reason_of_an_earlier_one():
@@ -523,6 +616,10 @@ def where(survey: Survey, probe: ImageProbe | None = None, places=None, bases=No
         ("/tmp", "/home/me", "/home/me/dga"),
         ("/a:b", "/home/me", "/home/me/dga"),
         ("/", "", "/home/dga"),
+        # What the image has in a home stays visible.
+        ("/home/me", "/home/me", "/home/me/dga"),
+        ("/opt/app", "/opt/app/home", "/opt/app/home/dga"),
+        ("/home/me/work", "/home/me", "/home/me/work"),
     ],
 )
 def test_code_from_the_host_goes_to_the_images_working_directory(workdir, home, expected):
@@ -539,11 +636,47 @@ def test_code_from_the_host_goes_to_the_images_working_directory(workdir, home, 
         ("FROM b\nWORKDIR /", "/srv/x", None),
         ("FROM b\nWORKDIR $X", "/srv/x", None),
         ("FROM scratch", None, None),
+        ("FROM b\nWORKDIR /home/me", None, None),
+        ("FROM b", "/root", None),
     ],
 )
 def test_before_the_build_the_dockerfile_says_what_it_can(dockerfile, base, expected):
     info = None if base is None else ImageInfo(digest="x", size=1, workdir=base)
     assert where(surveyed(dockerfile), bases={"b": info}) == {PROJECT: expected}
+
+
+def test_an_image_has_the_volumes_of_its_base_and_of_its_dockerfile():
+    base = ImageInfo(digest="x", size=1, volumes=("/of/base",))
+    text = "FROM b AS one\nVOLUME /of/one\nFROM one\nVOLUME /of/last"
+    assert image_volumes(parse(text), {"b": base}) == ["/of/base", "/of/one", "/of/last"]
+    assert image_volumes(parse(text), {"b": None}) == ["/of/one", "/of/last"]
+    assert image_volumes(parse("FROM scratch"), {}) == []
+
+
+@pytest.mark.parametrize(
+    ("volume", "over"),
+    [
+        ("/work/a", (PROJECT, "a")),
+        ("/work/a/b/", (PROJECT, "a/b")),
+        ("work/./x/../a", (PROJECT, "a")),
+        ("//work/a", (PROJECT, "a")),
+        ("/work", None),
+        ("/work/", None),
+        ("/", None),
+        ("/works/a", None),
+        ("/work/in", None),
+        ("/work/in/a", (DATA, "a")),
+        # Nothing of it is copied: another mount lies there.
+        ("/work/mounted", None),
+        ("/work/mounted/a", None),
+    ],
+)
+def test_a_volume_lies_over_what_is_mounted_around_it(volume, over):
+    survey = surveyed(elsewhere={PROJECT: ["mounted"]})
+    found = list(
+        lie_over([volume, volume], {PROJECT: "/work", DATA: "/work/in", "x": None}, survey)
+    )
+    assert [(row.folder, row.path) for row in found] == ([over] if over else [])
 
 
 def test_a_source_in_a_container_keeps_its_mounts():
@@ -575,16 +708,124 @@ def test_data_inside_the_project_may_stay_inside_where_the_source_has_it_so():
         where(survey, probe("/work"), dga="/a", d0="/a")
 
 
-def test_data_inside_a_project_on_the_host_goes_to_data_and_the_plan_says_so():
+def test_data_inside_the_project_keeps_its_place_in_it():
+    inner = f"{PROJECT}/data/raw"
+    survey = surveyed("FROM debian:12\nWORKDIR /w", (inner,), inside={inner: "data/raw"})
+    found = planned(survey, places={inner: SourcePlace("bind", inner)})
+    assert [row.mount for row in found.copied] == ["/w", "/w/data/raw", None]
+    assert "data_moves" not in codes(found.reasons)
+    unknown = dataclasses.replace(survey, dockerfile=parse("FROM debian:12"))
+    assert where(unknown) == {PROJECT: None, inner: None}
+    assert where(unknown, probe("/", "/home/me")) == {
+        PROJECT: "/home/me/dga",
+        inner: "/home/me/dga/data/raw",
+    }
+    in_pod = {
+        PROJECT: SourcePlace("volume", "v", mount="/work"),
+        inner: SourcePlace("volume", "d", mount="/work/data/raw"),
+    }
+    assert where(survey, probe("/"), in_pod, dga="/a") == {PROJECT: "/a", inner: "/a/data/raw"}
+
+
+def test_data_that_cannot_stay_in_the_project_is_said_to_move():
+    inner = f"{PROJECT}/12:30"
+    found = planned(surveyed("FROM debian:12\nWORKDIR /w", (inner,), inside={inner: "12:30"}))
+    assert found.copied[1].mount.startswith("/data/")
+    assert "data_moves" in codes(found.reasons)
+
+
+def test_data_is_not_mounted_over_other_files_of_the_code():
     inner = f"{PROJECT}/data"
-    found = planned(
-        surveyed("FROM debian:12\nWORKDIR /w", (inner,), inside={inner: "data"}),
-        places={inner: SourcePlace("bind", inner)},
+    with pytest.raises(errors.InvalidRequest, match="overlap"):
+        where(surveyed(data=(inner,), inside={inner: "data"}), probe("/w"), d0="/w/src")
+
+
+def test_data_given_as_a_link_is_where_the_link_was():
+    survey = surveyed(data=(DATA,), links_given={DATA: "/home/me/sets"})
+    places = {
+        PROJECT: SourcePlace("bind", PROJECT, mount=PROJECT),
+        DATA: SourcePlace("bind", DATA, mount=DATA),
+    }
+    assert where(survey, probe("/work"), places)[DATA] == "/home/me/sets"
+
+
+def links(way: str, target: str, root: str = PROJECT, paths=("a",), *, whole: bool = False):
+    return LinksOut(root, way, target, len(paths), paths, whole)
+
+
+@pytest.mark.parametrize(
+    ("row", "asked", "data", "dangles"),
+    [
+        (links("/mnt/big", "/mnt/big"), {}, (), True),
+        (links("/mnt/big", "/mnt/big"), {}, ("/mnt/big",), True),
+        (links("/mnt/big", "/mnt/big"), {"d0": "/mnt/big"}, ("/mnt/big",), False),
+        (links("/mnt/big/x/y", "/mnt/big/x/y"), {"d0": "/mnt/big"}, ("/mnt/big",), False),
+        (links("/mnt/big", "/mnt/other"), {"d0": "/mnt/big"}, ("/mnt/big",), True),
+        (links(f"{PROJECT}/lib", f"{PROJECT}/lib"), {}, (), True),
+        (links(f"{PROJECT}/lib", f"{PROJECT}/lib"), {"dga": PROJECT}, (), False),
+        (links("../shared", "/home/me/shared"), {}, ("/home/me/shared",), True),
+        (
+            links("../shared", "/home/me/shared"),
+            {"dga": "/w/dga", "d0": "/w/shared"},
+            ("/home/me/shared",),
+            False,
+        ),
+    ],
+)
+def test_links_are_judged_by_where_the_copy_has_what_they_lead_to(row, asked, data, dangles):
+    survey = surveyed("FROM debian:12\nWORKDIR /w/dga", data, links_out=[row])
+    request = {PROJECT if key == "dga" else data[0]: mount for key, mount in asked.items()}
+    found = planned(survey, mounts=request)
+    assert codes(found.warnings) == (["links_dangle"] if dangles else [])
+
+
+@pytest.mark.parametrize(
+    ("row", "dockerfile", "take"),
+    [
+        (
+            links("../sets", "/home/me/sets", paths=("data",), whole=True),
+            "FROM debian:12",
+            f"--data {PROJECT}/data",
+        ),
+        (
+            links("/mnt/my sets", "/mnt/my sets"),
+            "FROM debian:12",
+            "--data '/mnt/my sets' --mount '/mnt/my sets'='/mnt/my sets'",
+        ),
+        (
+            links("../sets", "/home/me/sets"),
+            "FROM debian:12\nWORKDIR /srv/dga",
+            "--data /home/me/sets --mount /home/me/sets=/srv/sets",
+        ),
+        (
+            links("../sets", "/home/me/sets"),
+            "FROM debian:12",
+            f"--data /home/me/sets --mount {PROJECT}={PROJECT} --mount /home/me/sets=/home/me/sets",
+        ),
+    ],
+)
+def test_the_options_that_the_plan_names_bring_what_links_lead_to(row, dockerfile, take):
+    (warning,) = planned(surveyed(dockerfile, links_out=[row])).warnings
+    assert warning.params["take"] == take
+    # What a client asks for brings the same.
+    words = [f"--data {shlex.quote(path)}" for path in warning.params["data"]]
+    for path, mount in warning.params["mounts"].items():
+        words.append(f"--mount {shlex.quote(path)}={shlex.quote(mount)}")
+    assert " ".join(words) == take
+    assert (warning.params["count"], warning.params["first"]) == (1, row.paths[0])
+    assert warning.message == (
+        f"Links in dga will lead nowhere in the copy (1): {row.paths[0]} points to {row.target}."
     )
-    assert [row.mount for row in found.copied] == ["/w", "/data/data", None]
-    assert "data lies inside the project and will be at /data/data." in [
-        item.message for item in found.reasons
-    ]
+
+
+def test_of_a_model_hubs_snapshot_the_plan_names_the_folder_with_its_blobs():
+    hub = "/home/me/.cache/hub/models--x"
+    row = links("../../blobs", f"{hub}/blobs", f"{hub}/snapshots/1", ("a", "b"))
+    found = planned(surveyed(data=(f"{hub}/snapshots/1",), links_out=[row]))
+    assert codes(found.warnings) == ["links_leave_data"]
+    assert found.warnings[0].hint == f"Take the folder that holds both instead: --data {hub}"
+    params = found.warnings[0].params
+    assert (params["data"], params["instead"]) == ([hub], f"{hub}/snapshots/1")
 
 
 @pytest.mark.parametrize(
@@ -672,6 +913,46 @@ def test_whatever_the_names_planned_mounts_can_be_mounted_and_do_not_overlap(nam
     for mount in found:
         for other in found:
             assert mount is other or not PurePosixPath(mount).is_relative_to(other)
+
+
+def test_what_will_work_otherwise_in_the_copy_is_a_warning():
+    venv = Notice("venv_inside", 2, [".venv", "env"])
+    borrowed = Notice("git_alternates", 2, ["project/clone", "data/clone"])
+    found = planned(surveyed(notices=[venv, borrowed]))
+    assert codes(found.warnings) == ["venv_inside", "git_alternates"]
+    assert found.warnings[0].params == {"count": 2, "first": ".venv", "paths": [".venv", "env"]}
+    assert "(2, such as project/clone)" in found.warnings[1].message
+    assert "git repack -a -d" in found.warnings[1].hint
+
+
+def test_an_environment_whose_path_stays_is_no_warning():
+    runs = Notice("paths_inside", 1, ["project/mlruns/0/meta.yaml"], source=PROJECT)
+    assert codes(planned(surveyed(notices=[runs])).warnings) == ["paths_inside"]
+    found = planned(
+        surveyed(notices=[Notice("venv_inside", 1, [".venv"]), runs]), mounts={PROJECT: PROJECT}
+    )
+    assert found.warnings == []
+
+
+def test_files_of_others_are_named_and_go_to_the_copys_user_unless_they_stay_theirs():
+    survey = surveyed(others={PROJECT: OthersFiles(5, 2, ("a", "b", "c"), 7)})
+    found = planned(survey)
+    assert found.warnings == []
+    (given,) = (row for row in found.reasons if row.code == "owners_given")
+    of_both = {"folder": "dga", "count": 2, "first": "a", "paths": ["a", "b"]}
+    assert given.params == {**of_both, "source": PROJECT, "barred": 7}
+    found = planned(survey, keep_owners=True)
+    assert codes(found.warnings) == ["owners_kept"]
+    assert "owners_given" not in codes(found.reasons)
+    open_to_all = surveyed(others={PROJECT: OthersFiles(5, 0, ("a",))})
+    assert codes(planned(open_to_all, keep_owners=True).warnings) == []
+
+
+def test_what_was_to_be_kept_and_keeps_nothing_is_named():
+    found = planned(surveyed(keep_unused=[".enf", "evil\x1b[2J", *map(str, range(100))]))
+    assert [row.params["path"] for row in found.warnings[:2]] == [".enf", "evil\\x1b[2J"]
+    assert codes(found.warnings) == ["keep_unused"] * 20
+    assert found.warnings[0].message.startswith("You asked to keep .enf, but that changes nothing")
 
 
 def test_what_another_mount_holds_is_a_warning_with_the_way_out():

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from doubles import GIB, DirectoryEngine
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.base import (
+from jupyter_secxops_migrate.engines.directory import GIB, DirectoryEngine
+from jupyter_secxops_migrate.engines.orders import (
     BuildOrder,
     BuildResult,
     LaunchOrder,
@@ -20,8 +21,8 @@ from jupyter_secxops_migrate.engines.base import (
     PushOrder,
     PushResult,
 )
-from jupyter_secxops_migrate.migration import steps
 from jupyter_secxops_migrate.model import Evidence, Migration, Route
+from jupyter_secxops_migrate.operations import runner
 from jupyter_secxops_migrate.placement.cluster import Cluster
 from jupyter_secxops_migrate.placement.nodes import Node, Taint
 from jupyter_secxops_migrate.placement.requests import Resources
@@ -55,7 +56,9 @@ class TwoNodes(DirectoryEngine):
     async def features(self) -> frozenset[str]:
         return frozenset({"push"} if self.reaches else ())
 
-    async def capacity(self, volumes: Sequence[str] = ()) -> Cluster:
+    async def capacity(
+        self, volumes: Sequence[str] = (), sizes: Sequence[int | None] = ()
+    ) -> Cluster:
         whole = Resources(8000, 32 * GIB, 0, 110)
         # What is copied already has been built: from then on there may be no room.
         copied = any(v.startswith("secxops-") for v in volumes)
@@ -72,7 +75,7 @@ class TwoNodes(DirectoryEngine):
     async def build(self, order: BuildOrder) -> AsyncIterator[Progress | BuildResult]:
         if self.torn:
             reference = f"{order.repository}:1"
-            order.named(reference)
+            await asyncio.to_thread(order.named, reference, True)
             self.registry.add(reference)
             lost = errors.EngineFailed(action="build the image", reason="the builder went away")
             lost.again = False
@@ -95,12 +98,12 @@ class TwoNodes(DirectoryEngine):
             raise errors.Unschedulable(pod="it", reason="no room")
         return await super().launch(order)
 
-    async def delete(
-        self, migration: str, image: str | None = None, *, pushed: bool = True
+    async def remove_image(
+        self, reference: str, *, pushed: bool = True, layers: bool = True
     ) -> None:
-        await super().delete(migration, image, pushed=pushed)
-        if image is not None and pushed:
-            self.registry.discard(image)
+        await super().remove_image(reference, pushed=pushed, layers=layers)
+        if pushed:
+            self.registry.discard(reference)
 
 
 @pytest.fixture
@@ -228,8 +231,8 @@ def test_nodes_that_stay_away_end_a_share_with_what_can_be_done(
 ) -> None:
     assert asleep.service is not None
     # However long each look takes, it is one and the same outage.
-    monkeypatch.setattr(steps, "_LONG_SECONDS", -1)
-    asleep.service.steps.patience = 0.5
+    monkeypatch.setattr(runner, "_LONG_SECONDS", -1)
+    asleep.service.operations.runner.patience = 0.5
     nodes.away = [False] * ready + [True] * 99
 
     shared = asleep.ended(asleep.share().id)

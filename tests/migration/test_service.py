@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
 import time
 from collections.abc import Callable, Coroutine
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate import errors, runtime
 from jupyter_secxops_migrate.migration.service import OwnerApi
 from jupyter_secxops_migrate.model import (
     EnvironmentStatus,
@@ -41,16 +42,17 @@ CALLS: dict[str, Call] = {
 }
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_what_is_somebody_elses_is_not_there(world: World, call: str) -> None:
+def test_what_is_somebody_elses_is_not_there(world: World) -> None:
     shared = world.ended(world.share(ANNE).id)
+    before = world.get(shared.id)
 
-    with pytest.raises(errors.NotFound):
-        world.run(CALLS[call](world.api(BERT), shared.id))
+    for name, call in CALLS.items():
+        with pytest.raises(errors.NotFound):
+            pytest.fail(f"{name}: {world.run(call(world.api(BERT), shared.id))}")
+        assert world.get(shared.id).environment == before.environment, name
+        assert world.engine.environments() == [shared.id], name
 
     assert world.run(world.api(BERT).list()) == []
-    assert world.get(shared.id).environment == world.get(shared.id, ANNE).environment
-    assert world.engine.environments() == [shared.id]
 
 
 def test_events_are_told_to_their_owner_only(world: World) -> None:
@@ -152,8 +154,45 @@ def test_an_environment_is_stopped_and_started_again(world: World) -> None:
     assert started.environment is not None and started.result is not None
     assert started.environment.status is EnvironmentStatus.RUNNING
     assert started.result.url and started.result.url != shared.result.url  # at a new port
-    told = [e.status for e in world.events(shared.id) if e.kind == "environment"]
-    assert told == [EnvironmentStatus.STOPPED, EnvironmentStatus.RUNNING]
+    assert _told(world, shared.id) == [*STOPPED, EnvironmentStatus.RUNNING]
+
+
+STOPPED = [EnvironmentStatus.STOPPING, EnvironmentStatus.STOPPED]
+
+
+def test_one_that_is_being_stopped_is_shown_so_to_everybody(world: World) -> None:
+    shared = world.ended(world.share().id)
+    world.engine.hang("stop")
+    asked = world.submit(world.api().stop(shared.id))
+    world.hangs_in("stop")
+
+    [listed] = world.run(world.api().list())
+    for seen in (listed, world.get(shared.id, token=True)):
+        assert seen.environment is not None and seen.result is not None
+        assert seen.environment.status is EnvironmentStatus.STOPPING
+        assert seen.result.url is None  # nobody is led to what goes
+    assert _told(world, shared.id) == [EnvironmentStatus.STOPPING]
+    with pytest.raises(errors.WrongState):
+        world.run(world.api().start(shared.id))
+
+    world.engine.release("stop")
+    stopped = asked.result(10)
+    assert stopped.environment is not None
+    assert stopped.environment.status is EnvironmentStatus.STOPPED
+    assert _told(world, shared.id) == STOPPED
+
+
+def test_one_that_could_not_be_stopped_runs_on(world: World) -> None:
+    shared = world.ended(world.share().id)
+    world.engine.fail_next("stop", errors.EngineFailed(action="stop", reason="busy"))
+
+    with pytest.raises(errors.EngineFailed):
+        world.run(world.api().stop(shared.id))
+
+    seen = world.get(shared.id)
+    assert seen.environment is not None
+    assert seen.environment.status is EnvironmentStatus.RUNNING
+    assert _told(world, shared.id) == [EnvironmentStatus.STOPPING, EnvironmentStatus.RUNNING]
 
 
 def _told(world: World, migration: str) -> list[EnvironmentStatus | None]:
@@ -169,10 +208,10 @@ def test_one_that_is_started_says_when_it_answers(world: World) -> None:
     assert started.environment is not None
     assert started.environment.status is EnvironmentStatus.STARTING
     time.sleep(1)
-    assert _told(world, shared.id) == [EnvironmentStatus.STOPPED, EnvironmentStatus.STARTING]
+    assert _told(world, shared.id) == [*STOPPED, EnvironmentStatus.STARTING]
 
     world.engine.answer(shared.id)
-    assert eventually(lambda: len(_told(world, shared.id)) == 3, 3)
+    assert eventually(lambda: len(_told(world, shared.id)) == 4, 3)
     assert _told(world, shared.id)[-1] is EnvironmentStatus.RUNNING
 
 
@@ -183,7 +222,7 @@ def test_one_that_answers_at_once_says_so_once(world: World) -> None:
     world.run(world.api().start(shared.id))
     time.sleep(1.2)  # twice as long as until it would be looked at again
 
-    assert _told(world, shared.id) == [EnvironmentStatus.STOPPED, EnvironmentStatus.RUNNING]
+    assert _told(world, shared.id) == [*STOPPED, EnvironmentStatus.RUNNING]
 
 
 def test_one_that_is_stopped_while_it_starts_is_stopped_once(world: World) -> None:
@@ -195,11 +234,7 @@ def test_one_that_is_stopped_while_it_starts_is_stopped_once(world: World) -> No
     world.run(world.api().stop(shared.id))
     time.sleep(1.2)
 
-    assert [status.value for status in _told(world, shared.id) if status] == [
-        "stopped",
-        "starting",
-        "stopped",
-    ]
+    assert _told(world, shared.id) == [*STOPPED, EnvironmentStatus.STARTING, *STOPPED]
 
 
 def test_nothing_is_said_of_one_after_its_deletion(world: World) -> None:
@@ -279,17 +314,75 @@ def test_events_are_told_at_once(world: World) -> None:
 
 def test_what_nobody_accounts_for_is_swept(world: World) -> None:
     kept = world.ended(world.share().id)
+    assert world.run(world.api().orphans()) == []
+    (world.project / "Dockerfile").write_text("FROM base\nRUN pip install jupyterlab more\n")
     lost = world.ended(world.share().id)
     assert world.service is not None
     world.service.store.remove(lost.id)
 
     orphans = world.run(world.api().orphans())
-    assert {o.migration for o in orphans} == {lost.id} and len(orphans) == 3
+    assert kept.result is not None and lost.result is not None
+    assert [o.migration for o in orphans if o.kind != "image"] == [lost.id] * 3
+    assert [o.name for o in orphans if o.kind == "image"] == [lost.result.image.reference]
     assert world.run(world.api(BERT).orphans()) == []
-    assert len(world.run(world.api().sweep())) == 3
+    assert len(world.run(world.api().sweep())) == 4
 
     assert world.run(world.api().orphans()) == []
     assert world.engine.environments() == [kept.id] and len(world.engine.volumes()) == 2
+    assert list(world.engine.images().values()) == [[kept.result.image.reference]]
+    # An image that lost its name is known by its id.
+    world.engine.untag(kept.result.image.reference)
+    assert world.run(world.api().orphans()) == []
+    world.service.store.remove(kept.id)
+    swept = world.run(world.api().sweep())
+    assert kept.result.image.digest in [o.name for o in swept] and world.engine.objects() == []
+
+
+def test_a_share_whose_record_was_lost_is_taken_back(world: World) -> None:
+    world.engine.notebook = "ada's"
+    made = world.ended(world.share().id)
+    token = world.get(made.id, token=True).result
+    gone = world.ended(world.share().id)
+    world.run(world.api().stop(gone.id))
+    world.stop()
+    shutil.rmtree(world.data_dir)  # what a container takes along
+    world.data_dir.mkdir()
+    world.engine.tells = ""
+    world.start()
+    assert world.run(world.api().list()) == []
+    # Whoever sweeps does not lose what is in use.
+    assert all(o.adoptable for o in world.run(world.api().orphans()))
+    assert world.run(world.api().sweep()) == [] and len(world.engine.volumes()) == 4
+    assert world.run(world.api(BERT).adopt()) == []
+
+    taken = world.run(world.api().adopt())
+
+    assert {m.id for m in taken} == {made.id, gone.id} and all(m.adopted for m in taken)
+    assert world.run(world.api().adopt()) == world.run(world.api().orphans()) == []
+    back = world.get(made.id, token=True)
+    assert back.name == made.name and back.state is MigrationState.SUCCEEDED
+    assert back.result is not None and made.result is not None and token is not None
+    assert [v.name for v in back.result.volumes] == [v.name for v in made.result.volumes]
+    assert back.result.evidence.files_equal == 0
+    # A token that nobody told is not made up.
+    assert back.result.url is not None and "token" not in back.result.url
+    assert world.run(world.api().start(gone.id)).environment is not None
+    world.run(world.api().delete(made.id))
+    world.run(world.api().delete(gone.id))
+    assert world.engine.objects() == []
+
+
+def test_a_token_that_an_environment_tells_is_kept(world: World) -> None:
+    world.engine.notebook = "ada's"
+    made = world.ended(world.share().id)
+    assert world.service is not None
+    world.service.store.remove(made.id)
+    world.service.kit.forget_files(made.id)
+
+    world.run(world.api().adopt())
+
+    result = world.get(made.id, token=True).result
+    assert result is not None and str(result.url).endswith(f"?token={world.engine.tells}")
 
 
 def test_a_plan_touches_nothing(world: World) -> None:
@@ -306,26 +399,69 @@ def test_a_project_that_is_not_there_is_said_at_once(world: World) -> None:
     assert world.run(world.api().list()) == []
 
 
-@pytest.mark.parametrize(
-    ("asked", "code"),
-    [({"version": "no-such-branch"}, "no_such_version"), ({"data": ["/no/such"]}, "no_such_path")],
-)
-def test_what_cant_be_found_ends_a_share_with_its_own_code(
-    world: World, asked: dict[str, Any], code: str
+def test_what_was_mistyped_leaves_no_record(world: World) -> None:
+    file = world.project / "train.py"
+    for asked, code in (
+        ({"version": "no-such-branch"}, "no_such_version"),
+        ({"data": ["/no/such"]}, "no_such_path"),
+        ({"data": [str(world.data), str(file)]}, "no_such_path"),
+        ({"data": [str(world.data), str(world.data)]}, "invalid_request"),
+        ({"data": ["/etc"]}, "path_not_allowed"),
+    ):
+        with pytest.raises(errors.SecxopsError) as caught:
+            world.share(**asked)
+        assert caught.value.code == code
+    assert world.engine.objects() == [] and world.run(world.api().list()) == []
+
+
+def test_a_share_has_the_name_that_its_plan_has_shown(world: World) -> None:
+    for _ in range(3):
+        shown = world.run(world.api().plan(world.request())).name
+        shared = world.ended(world.share().id)
+        assert shared.plan is not None
+        assert shown == shared.name == shared.plan.name
+    assert shown.endswith("-3")
+    again = world.run(world.api().plan(world.request(name=shown)))
+    assert (again.name, again.refusals) == (shown, []), "who asks for a name gets it"
+    world.engine.hang("build")
+    busy = world.share(name=shown)
+    refused = world.run(world.api().plan(world.request(name=shown)))
+    assert [item.code for item in refused.refusals] == ["already_sharing"]
+    world.engine.release("build")
+    world.ended(busy.id)
+
+
+def test_doctor_tells_of_service_engine_and_store(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared = world.ended(world.share(**asked).id)
-
-    assert shared.state is MigrationState.FAILED
-    assert shared.error is not None and shared.error.code == code
-    assert world.engine.objects() == []
-
-
-def test_doctor_tells_of_service_engine_and_store(world: World) -> None:
+    monkeypatch.setattr(runtime, "_mounts", lambda: "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
+    monkeypatch.setattr(runtime, "_contained", lambda: False)
     report = world.run(world.api().doctor())
 
     assert report.service["pid"] == os.getpid()
     assert report.service["data"] == str(world.data_dir)
     assert {c.name: c.state for c in report.checks} == {"engine": "ok", "store": "ok"}
+    assert str(world.data_dir) in report.checks[-1].message
+
+
+def test_doctor_warns_of_a_record_that_may_be_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "_contained", lambda: True)
+    for type_, root, said in (
+        ("overlay", "/", "the container's own layer"),
+        ("ext4", "/pods/u/volumes/kubernetes.io~empty-dir/home", "an emptyDir"),
+        ("tmpfs", "/", "in memory"),
+        ("nfs4", "/", "a network file system"),
+    ):
+        point = "/" if type_ == "overlay" else world.data_dir
+        mounts = f"22 1 0:50 / / rw - ext4 sda1 rw\n23 22 0:51 {root} {point} rw - {type_} x rw\n"
+        monkeypatch.setattr(runtime, "_mounts", lambda mounts=mounts: mounts)
+
+        (check,) = (c for c in world.run(world.api().doctor()).checks if c.name == "store")
+
+        assert (check.state, said in check.message) == ("warning", True), type_
+        assert "SECXOPS_DATA_DIR" in check.hint
 
 
 def test_an_engine_that_is_away_hides_no_record(world: World) -> None:
@@ -368,3 +504,51 @@ def test_the_list_waits_for_no_second_look_and_tells_what_it_saw(world: World) -
     [after] = world.run(world.api().list())
     assert after.environment is not None
     assert after.environment.status is EnvironmentStatus.GONE
+
+
+def test_documents_with_unsaved_changes_are_named(world: World) -> None:
+    """Those among what is shared, wherever a link leads; a commit has nothing of what is edited now."""
+    (world.folder / "notes.ipynb").write_text("{}")
+    (world.folder / "by-link").symlink_to(world.project)
+    here = [
+        str(world.folder / "notes.ipynb"),
+        str(world.project / "train.py"),
+        str(world.folder / "by-link" / "new.py"),
+        str(world.data / "a.csv"),
+        str(world.project),
+        "/proc/self/fd/../\udcff",
+    ]
+
+    def warned(**more: Any) -> list[Any]:
+        plan = world.run(world.api().plan(world.request(**more)))
+        return [w.params for w in plan.warnings if w.code == "unsaved_documents"]
+
+    [said] = warned(unsaved=here[:-1])
+    assert said["which"] == [1, 2, 3]
+    assert said["paths"] == ["detector/train.py", "detector/new.py", "domains/a.csv"]
+    assert warned() == warned(unsaved=here[:1]) == []
+
+
+def test_the_copy_opens_at_the_document_that_was_in_front(world: World) -> None:
+    """It has to have arrived; whatever its name holds, the address leads to it and nowhere else."""
+    name = "100% ?#&. é.ipynb"
+    (world.project / "a b").mkdir()
+    (world.project / "a b" / name).write_text("{}")
+    (world.project / ".env").write_text("TOKEN=hunter2hunter2")
+
+    def shared(front: str) -> Migration:
+        return world.ended(world.share(front=front).id)
+
+    made = shared(str(world.project / "a b" / name))
+    assert made.result is not None
+    assert made.result.front == f"a b/{name}"
+    opened = "/lab/tree/a%20b/100%25%20%3F%23%26.%20%C3%A9.ipynb"
+    assert made.result.url is not None and made.result.url.endswith(opened)
+    again = world.get(made.id, token=True).result
+    assert again is not None and again.url is not None
+    assert again.url.partition("?")[0].endswith(opened) and again.url.count("?token=") == 1
+
+    for gone in (world.project / ".env", world.project / "nothing.ipynb", world.folder / "x"):
+        other = shared(str(gone)).result
+        assert other is not None and other.front is None
+        assert other.url is not None and other.url.endswith("/lab")

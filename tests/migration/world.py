@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from doubles import DirectoryEngine
+import sqlalchemy as sa
 
+from jupyter_secxops_migrate.engines.directory import DirectoryEngine
 from jupyter_secxops_migrate.migration.service import MigrationService, OwnerApi
 from jupyter_secxops_migrate.model import Event, Migration, ShareRequest
+from jupyter_secxops_migrate.operations.store import Store
 from jupyter_secxops_migrate.placement.policy import ResourcePolicy
 
 T = TypeVar("T")
@@ -31,6 +34,17 @@ def eventually(happened: Callable[[], T], seconds: float = SECONDS) -> T:
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.01)
     return found
+
+
+def never_on_a_loop(store: Store) -> None:
+    """Fail every question to the store that would hold an event loop up."""
+
+    def asked(*told: Any) -> None:
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            raise AssertionError(f"asked on an event loop: {told[2]}")
+
+    sa.event.listen(store.engine, "before_cursor_execute", asked)
 
 
 class World:
@@ -55,6 +69,7 @@ class World:
         self.service = MigrationService(
             self.data_dir, self.engine, ResourcePolicy(), workers=self.workers
         )
+        never_on_a_loop(self.service.store)
         self.run(self.service.start())
 
     def stop(self) -> None:

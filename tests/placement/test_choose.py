@@ -307,6 +307,16 @@ def test_image_warm_names_a_bounded_number_of_nodes() -> None:
         ("localhost/base:1", "localhost/base:1"),
         ("reg:5000/a", "reg:5000/a:latest"),
         ("quay.io/a/b@sha256:0", "quay.io/a/b@sha256:0"),
+        ("index.docker.io/python:3", "docker.io/library/python:3"),
+        ("index.docker.io/a/b", "docker.io/a/b:latest"),
+        ("REGISTRY/b:1", "REGISTRY/b:1"),
+        # Cases of distribution/reference (Apache-2.0), chosen.
+        ("test.com", "docker.io/library/test.com:latest"),
+        ("test:5000", "docker.io/library/test:5000"),
+        ("192.168.1.1/repo", "192.168.1.1/repo:latest"),
+        ("[2001:db8::1]/repo", "[2001:db8::1]/repo:latest"),
+        ("[::1]:5000/repo:tag", "[::1]:5000/repo:tag"),
+        ("foo/foo_bar.com:8080", "docker.io/foo/foo_bar.com:8080"),
     ],
 )
 def test_images_are_named_as_kubelets_name_them(image: str, full: str) -> None:

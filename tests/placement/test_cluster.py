@@ -19,9 +19,10 @@ from jupyter_secxops_migrate.placement.nodes import (
     Term,
     Toleration,
     Volume,
+    with_pods,
 )
 from jupyter_secxops_migrate.placement.policy import GIB, Decision, Needs, ResourcePolicy
-from jupyter_secxops_migrate.placement.requests import Resources
+from jupyter_secxops_migrate.placement.requests import PodRecord, Resources
 
 GPU = "nvidia.com/gpu"
 FITS = Needs(cpu=1, memory=2 * GIB)
@@ -44,7 +45,7 @@ def node(
 def bound_to(name: str) -> Volume:
     """A volume that one node reaches, as those of local disks are."""
     here = Requirement(HOSTNAME, "In", (f"{name}.example.org",))
-    return Volume("pv-7", (Term((here,), ()),))
+    return Volume("pv-7", (Term((here,), ()),), "home")
 
 
 def cluster(nodes: Sequence[Node] | None, **more) -> Cluster:
@@ -70,7 +71,7 @@ def codes(decision: Decision) -> list[str]:
 def test_what_fits_beside_its_source_stays_there_pinned_by_the_nodes_label():
     found = decided(cluster([node("a", used=4), node("b")]), FITS)
     assert (found.route, found.node, found.fits) == (Route.STAY, "a", True)
-    assert said(found) == ["Here, on node a: 3 CPU and 4 GB of memory are free."]
+    assert said(found) == ["Here, on node a: 3 CPUs and 4 GB of memory are free."]
     # On some clouds the label is not the node's name.
     assert found.terms == {"nodeSelector": {HOSTNAME: "a.example.org"}}
 
@@ -104,7 +105,7 @@ def test_what_lacks_memory_there_moves_to_where_the_scheduler_says():
     assert (found.route, found.node, found.fits) == (Route.MOVE, "b", True)
     assert said(found) == [
         "It does not fit on node a: memory: 6 GB asked, 4 GB free.",
-        "It moves: it fits on 1 of 3 nodes, and by spread will be on b.",
+        "It moves: it fits on 1 of 3 nodes, and the strategy spread will probably put it on b.",
     ]
     # It is not pinned: the strategy's terms are wishes.
     assert found.terms["nodeSelector"] == {}
@@ -154,7 +155,7 @@ def test_nodes_that_are_kept_for_gpus_are_open_to_who_asks_for_one(effect: str):
 def test_it_moves_once_the_scheduler_found_no_room_where_it_was_to_stay():
     found = decided(cluster([node("a"), node("b")]), FITS, stay=False)
     assert (found.route, codes(found)) == (Route.MOVE, ["stay_failed", "moves"])
-    assert said(found)[0] == "The scheduler found no room for it on node a any more."
+    assert said(found)[0] == "The scheduler no longer found room for it on node a."
 
 
 def test_it_moves_when_the_sources_node_is_gone():
@@ -187,8 +188,10 @@ def test_what_is_bound_to_a_full_node_is_refused():
     """The copies of its volumes are there, and no other node reaches them."""
     nodes = [node("a", used=7), node("b")]
     found = decided(cluster(nodes, volumes=[bound_to("a")]), LARGE)
-    [refusal] = found.refusals
+    refusal, bound = found.refusals
     assert (refusal.code, refusal.params["node"]) == ("no_node_fits", "a")
+    # The volume that alone keeps it there is named.
+    assert (bound.code, bound.params) == ("volume_bound", {"nodes": "b", "claim": "home"})
     # With room there it stays, as any other.
     assert decided(cluster([node("a"), node("b")], volumes=[bound_to("a")]), LARGE).node == "a"
 
@@ -196,8 +199,8 @@ def test_what_is_bound_to_a_full_node_is_refused():
 def test_what_is_bound_to_another_node_is_refused_where_that_one_is_full():
     nodes = [node("a"), node("b", used=7)]
     found = decided(cluster(nodes, volumes=[bound_to("b")]), LARGE)
-    assert said(found) == ["It does not fit on node a: volume pv-7."]
-    [refusal] = found.refusals
+    assert said(found) == ["It does not fit on node a: volume pv-7 (claim home)."]
+    refusal, _ = found.refusals
     assert refusal.params["lacks"] == "memory: 6 GB asked, 1 GB free"
 
 
@@ -215,7 +218,7 @@ def test_what_fits_only_on_a_node_that_is_away_can_wait_for_it():
     assert isinstance(refusal, errors.NodeUnreachable)
     assert refusal.params["node"] == "b"
     # Who can't wait is told what would help.
-    assert refusal.message.endswith("(c lacks: memory: 6 GB asked, 5 GB free).")
+    assert refusal.message.endswith("(the closest is c, memory: 6 GB asked, 5 GB free).")
     # Its source's before others.
     nodes = [node("b", taints=AWAY), node("a", taints=AWAY)]
     assert decided(cluster(nodes), FITS).refusals[0].params["node"] == "a"
@@ -233,7 +236,72 @@ def test_a_node_that_is_away_and_too_small_is_not_waited_for():
 
 def test_a_cluster_without_nodes_is_refused_in_words():
     [refusal] = decided(cluster([]), FITS).refusals
-    assert "the cluster's 0 nodes" in refusal.message
+    assert refusal.message.endswith("(0 in the cluster). The closest is none (no node is there).")
+
+
+# --------------------------------------------------------------------------- the share's own Jobs
+
+ONE = Resources(10, 64 * 2**20, 0, 1)
+
+
+def test_jobs_of_which_not_even_one_fits_beside_the_source_are_refused_by_what_they_lack():
+    full = replace(node("a"), used=Resources(3995, 0, 0, 1))
+    found = decided(cluster([full, node("b")], beside=ONE), FITS)
+    assert found.route is Route.MOVE
+    [refusal] = found.refusals
+    assert (refusal.code, refusal.params) == (
+        "no_room_for_jobs",
+        {"node": "a", "lacks": "cpu: 10m asked, 5m free"},
+    )
+    # With room for one they run one after the other.
+    nearly = replace(full, used=Resources(3950, 0, 0, 1))
+    assert decided(cluster([nearly, node("b")], beside=ONE), FITS).fits
+    assert decided(cluster([full, node("b")]), FITS).fits  # all is copied already
+
+
+def test_jobs_whose_volumes_all_nodes_reach_go_where_there_is_room():
+    full = replace(node("a"), used=Resources(4000, 0, 0, 1))
+    assert decided(cluster([full, node("b")], beside=ONE, roams=True), FITS).fits
+    [refusal] = decided(
+        cluster(
+            [full, node("b", labels={"zone": "2"})], beside=ONE, roams=True, selector={"zone": "1"}
+        ),
+        FITS,
+    ).refusals[1:]
+    assert refusal.code == "no_room_for_jobs"
+
+
+def test_jobs_need_a_node_that_takes_pods():
+    cordoned = node("a", unschedulable=True)
+    [refusal] = decided(cluster([cordoned, node("b")], beside=ONE), FITS).refusals
+    assert (refusal.code, refusal.params["lacks"]) == ("no_room_for_jobs", "cordoned")
+    [refusal] = decided(cluster([node("a", taints=AWAY), node("b")], beside=ONE), FITS).refusals
+    assert isinstance(refusal, errors.NodeUnreachable)
+
+
+def test_jobs_of_other_shares_take_no_room_that_is_not_free_again():
+    jobs = [
+        PodRecord("x", f"job-{n}", "a", Resources(1000, 2 * GIB, 0, 1), passing=True)
+        for n in range(4)
+    ]
+    other = PodRecord("x", "other", "a", Resources(1000, GIB, 0, 1))
+    [counted] = with_pods([replace(node("a"), used=None)], [*jobs, other])
+    assert counted.used == Resources(1000, GIB, 0, 1)
+
+
+# --------------------------------------------------------------------------- the image's way
+
+
+def test_a_plan_says_whether_the_image_is_pushed_and_where():
+    def way(needs: Needs = FITS, **more) -> list[str]:
+        return said(decided(cluster([node("a"), node("b", gpu=1)], **more), needs))[1:]
+
+    pushed = ["Its image will be pushed to r.example.org/shares."]
+    there = {"beside": ONE, "registry": "r.example.org/shares"}
+    assert way(**there) == pushed
+    assert way(**there, keeps_images=True) == ["Its image stays on node a and is not pushed."]
+    assert way(replace(FITS, gpu=1), **there, keeps_images=True)[-1:] == pushed
+    assert way(beside=ONE) == []
 
 
 # --------------------------------------------------------------------------- what the source brings
@@ -263,7 +331,7 @@ def test_without_a_sight_of_nodes_it_stays_if_the_scheduler_agrees():
     assert (found.route, found.node) == (Route.STAY, "a")
     assert said(found) == [
         "Here, on node a, if the scheduler agrees: its room can't be seen.",
-        "This account may not see nodes, pods of the cluster: the scheduler decides.",
+        "This account may not see nodes, pods of the cluster, so the scheduler decides.",
     ]
     assert found.terms == {"nodeSelector": {HOSTNAME: "a"}}
 
@@ -274,7 +342,7 @@ def test_without_a_sight_of_nodes_nobody_can_say_where_it_moves():
     assert codes(found) == ["gpu_asked", "moves_unseen", "unseen"]
     again = decided(cluster(None), FITS, stay=False)
     assert codes(again) == ["stay_failed", "moves_unseen", "unseen"]
-    assert said(again)[1] == "It moves to a node that the scheduler chooses by spread."
+    assert said(again)[1] == "It moves to a node that the scheduler chooses by the strategy spread."
 
 
 def test_without_a_sight_of_pods_no_room_is_promised():

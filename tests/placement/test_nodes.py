@@ -220,6 +220,8 @@ def test_a_node_selector_wants_all_of_its_labels() -> None:
         ("zone", "NotIn", ["z1"], False),
         ("zone", "NotIn", ["z2"], True),
         ("none", "NotIn", ["z1"], True),
+        ("none", "NotIn", [], False),
+        ("none", "NotIn", ["{{.bad-value.}}"], False),
         ("zone", "Exists", [], True),
         ("none", "Exists", [], False),
         ("zone", "DoesNotExist", [], False),

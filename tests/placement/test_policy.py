@@ -64,7 +64,7 @@ def test_what_is_short_is_refused_and_shared_cpu_is_warned_about(change, refusal
 
 def test_the_sentence_has_numbers_a_person_reads():
     found = ResourcePolicy().decide(Needs(cpu=2, memory=12 * GIB), NODE)
-    assert found.refusals[0].message == "lab-3 has 8.8 GB of memory free and 12 GB are asked for."
+    assert found.refusals[0].message == "The share asks for 12 GB of memory; lab-3 has 8.8 GB free."
 
 
 def test_headroom_is_kept_free():

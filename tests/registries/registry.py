@@ -33,8 +33,14 @@ class Registry:
         """Whether images can be deleted."""
         self.readable = False
         """Whether anybody may read."""
+        self.identity = ""
+        """The identity token that it takes for a token of its own, besides the password."""
+        self.forms: list[dict[str, str]] = []
+        """What was sent to it for a token."""
         self.storage = ""
         """Another address, to which it sends whoever wants a blob."""
+        self.challenge = ""
+        """What it says instead of its own challenge, a header a line, if not empty."""
         self.body = b""
         """What it answers with instead of all else, if not empty."""
         self.page = 100
@@ -65,14 +71,19 @@ class Registry:
     async def answer(self, request: web.Request) -> web.Response:
         given = request.headers.get("Authorization", "")
         self.asked.append((request.method, request.path, given))
+        if request.path == "/token" and request.method == "POST":
+            return self._exchanged({k: str(v) for k, v in (await request.post()).items()})
         if request.path == "/token":
             return self._token(request, given)
         if self.readable and request.method == "GET":
             return self._inside(request)
         scope = f"repository:{request.match_info['name']}:pull,push"
         if self.bearer and given != f"Bearer {scope}":
-            challenge = f'Bearer realm="https://{self.address}/token",service="r",scope="{scope}"'
-            return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+            written = self.challenge or 'Bearer realm="https://{0}/token",service="r",scope="{1}"'
+            refused = web.Response(status=401)
+            for challenge in written.format(self.address, scope).split("\n"):
+                refused.headers.add("WWW-Authenticate", challenge)
+            return refused
         if not self.bearer and given != self._basic():
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="r"'})
         return self._inside(request)
@@ -81,6 +92,12 @@ class Registry:
         if given != self._basic() or request.query["service"] != "r":
             return web.Response(status=401)
         return web.json_response({"token": request.query["scope"]})
+
+    def _exchanged(self, form: dict[str, str]) -> web.Response:
+        self.forms.append(form)
+        if (form.get("grant_type"), form.get("refresh_token")) != ("refresh_token", self.identity):
+            return web.Response(status=401)
+        return web.json_response({"access_token": form["scope"], "expires_in": 300})
 
     def _basic(self) -> str:
         return f"Basic {base64.b64encode(f'{self.user}:{self.password}'.encode()).decode()}"
@@ -163,7 +180,7 @@ async def serving(registry: Registry, folder: Path) -> AsyncIterator[Registry]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
     application = web.Application()
-    application.router.add_get("/token", registry.answer)
+    application.router.add_route("*", "/token", registry.answer)
     for path in (
         "/v2/{name:.+}/{kind:tags}/{rest:list}",
         "/v2/{name:.+}/blobs/{kind:uploads}/{rest:.*}",

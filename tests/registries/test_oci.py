@@ -10,7 +10,9 @@ import pytest
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.registries import OciRegistry
-from jupyter_secxops_migrate.registries.oci import credentials, split
+from jupyter_secxops_migrate.registries.challenge import challenges
+from jupyter_secxops_migrate.registries.dockerconfig import IDENTITY_TOKEN
+from jupyter_secxops_migrate.registries.oci import split
 
 from .registry import Registry, digest_of, serving
 
@@ -192,6 +194,52 @@ def test_nor_is_where_it_keeps_its_blobs(tmp_path: Path, bearer: bool) -> None:
     asyncio.run(go())
 
 
+def test_who_it_sends_us_to_is_not_signed_in_to(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with (
+            serving(Registry(bearer=True), tmp_path / "storage") as storage,
+            serving(Registry(), tmp_path / "registry") as there,
+        ):
+            there.put(NAME, "1")
+            there.storage = storage.address
+            registry = OciRegistry(there.address, "me", "secret", there.ca + storage.ca)
+            with pytest.raises(errors.RegistryFailed, match="it answered 401"):
+                await registry.find(f"{registry.reference(NAME)}:1")
+            await registry.close()
+            assert storage.asked and {given for _, _, given in storage.asked} == {""}
+            assert "/token" not in [path for _, path, _ in storage.asked]
+
+    asyncio.run(go())
+
+
+def test_an_identity_token_is_exchanged(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with serving(Registry(bearer=True), tmp_path) as there:
+            there.put(NAME, "1")
+            there.identity = "eyJ"
+            registry = OciRegistry(there.address, IDENTITY_TOKEN, "eyJ", there.ca)
+            assert await registry.find(f"{registry.reference(NAME)}:1")
+            await registry.close()
+            assert {form["service"] for form in there.forms} == {"r"}
+            assert there.forms[0]["scope"] == f"repository:{NAME}:pull,push"
+            # It is no password, and in no address.
+            assert not [given for _, _, given in there.asked if given.startswith("Basic")]
+
+    asyncio.run(go())
+
+
+def test_a_wrong_identity_token_is_told_and_not_shown(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with serving(Registry(bearer=True), tmp_path) as there:
+            registry = OciRegistry(there.address, IDENTITY_TOKEN, "eyJ", there.ca)
+            with pytest.raises(errors.RegistryFailed, match="it answered 401") as caught:
+                await registry.try_push(registry.reference(NAME))
+            await registry.close()
+            assert "eyJ" not in str(caught.value)
+
+    asyncio.run(go())
+
+
 @pytest.mark.parametrize("ca", ["none", "-----BEGIN CERTIFICATE-----\nx\n", "ö"])
 def test_an_authority_without_certificates_is_told(ca: str) -> None:
     with pytest.raises(errors.RegistryFailed, match="PEM"):
@@ -217,14 +265,46 @@ def test_a_reference_is_taken_apart() -> None:
     assert split("r:5000/a/b") == ("r:5000", "a/b", "latest")
     assert split("r/a@sha256:0") == ("r", "a", "sha256:0")
     assert split("r/a:1@sha256:0") == ("r", "a", "sha256:0")
+    assert split("[::1]:5000/a:1") == ("[::1]:5000", "a", "1")
+    assert split("[2001:db8::1]/a") == ("[2001:db8::1]", "a", "latest")
 
 
-def test_credentials_are_those_of_the_host() -> None:
-    auths = {
-        "r.example": {"username": "a", "password": "b:c"},
-        "https://s.example/v2/": {"auth": "YTpiOmM="},
-    }
-    assert credentials({"auths": auths}, "r.example") == ("a", "b:c")
-    assert credentials({"auths": auths}, "s.example") == ("a", "b:c")
-    assert credentials({"auths": auths}, "example") == ("", "")
-    assert credentials({}, "r.example") == ("", "")
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        'Basic realm="x"\nBearer {}',
+        'Bearer {}\nBasic realm="x"',
+        'Bearer {}, Basic realm="x"',
+        'Basic realm="x, y", Bearer {}',
+    ],
+)
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        'realm="https://{0}/token",service="r",scope="{1}"',
+        'REALM="https://{0}/token" , Service="r", scope="{1}"',
+        'realm=https://{0}/token,service=r,scope="{1}"',
+        'realm="https://{0}/token?service=r",scope="{1}",error="insufficient_scope"',
+        'realm="https://{0}/token",service="\\r",scope="{1}",empty=""',
+    ],
+)
+def test_a_token_is_asked_for_however_the_challenge_is_written(
+    tmp_path: Path, challenge: str, parameters: str
+) -> None:
+    async def scene(there: Registry, registry: OciRegistry) -> None:
+        there.challenge = challenge.format(parameters)
+        digest = there.put(NAME, "1")
+
+        found = await registry.find(f"{registry.reference('secxops/a/project')}:1")
+
+        assert found is not None and found.digest == digest
+
+    play(tmp_path, scene, Registry(bearer=True))
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", 'Basic realm="x', "Bearer realm", "a" * 60_000 + '"', '"' * 60_000]
+)
+def test_a_challenge_that_makes_no_sense_is_none(header: str) -> None:
+    assert not any(parameters.get("realm") for _, parameters in challenges([header]))

@@ -75,7 +75,9 @@ class Person:
         return process
 
     def service_pid(self) -> int:
-        return int(self.run("doctor", "--json").json["service"]["pid"])
+        """The process of the service that they last had; it may have ended."""
+        record = Path(self.env["SECXOPS_DATA_DIR"], "service.json")
+        return int(json.loads(record.read_text())["pid"])
 
     def kill_service(self) -> None:
         """Kill the service without a chance to clean up."""
@@ -137,6 +139,10 @@ class Leftovers:
     def of(self, migration: str) -> list[str]:
         return self.containers(migration) + self.volumes(migration)
 
+    def unnamed(self) -> set[str]:
+        """The images without a name that are part of no other: the end of a build that failed."""
+        return {row["Id"] for row in self.client.api.images(filters={"dangling": True})}
+
     def dangling(self) -> set[str]:
         return {c.id for c in self.client.containers.list(all=True, filters={"status": "exited"})}
 
@@ -151,14 +157,21 @@ def engine_objects() -> Iterator[Leftovers]:
 @pytest.fixture
 def person(tmp_path: Path) -> Iterator[Person]:
     """A person; at the end everything that they shared is deleted and their service ended."""
-    home = tmp_path / "home"
+    with somebody(tmp_path) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def somebody(folder: Path) -> Iterator[Person]:
+    """A person with a home in a folder, until everything that they shared is deleted."""
+    home = folder / "home"
     home.mkdir()
     made = Person(
         home,
         {
             **os.environ,
             "HOME": str(home),
-            "SECXOPS_DATA_DIR": str(tmp_path / "state"),
+            "SECXOPS_DATA_DIR": str(folder / "state"),
             "JUPYTER_NO_CONFIG": "1",
         },
     )
@@ -167,10 +180,12 @@ def person(tmp_path: Path) -> Iterator[Person]:
         if process.poll() is None:
             process.kill()
         process.communicate()
+    if not Path(made.env["SECXOPS_DATA_DIR"]).exists():
+        return
     done = made.run("list", "--json")
     for migration in json.loads(done.out) if done.code == 0 else []:
         made.run("delete", migration["id"], "--yes")
-    with contextlib.suppress(AssertionError, ProcessLookupError):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         pid = made.service_pid()
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + 10
@@ -204,11 +219,16 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path, lab_image: str) -> Project:
     """A project whose image builds in a second, with a little code."""
-    made = Project(tmp_path / "detector")
+    return small_project(tmp_path, lab_image)
+
+
+def small_project(folder: Path, image: str) -> Project:
+    """A project whose image builds in a second, with a little code."""
+    made = Project(folder / "detector")
     made.path.mkdir()
     made.write(
         "Dockerfile",
-        f"FROM {lab_image}\nRUN echo ready > /tmp/ready\nWORKDIR /home/jovyan/detector\n",
+        f"FROM {image}\nRUN echo ready > /tmp/ready\nWORKDIR /home/jovyan/detector\n",
     )
     made.write("train.py", "print('training')\n")
     made.write(
@@ -221,7 +241,11 @@ def project(tmp_path: Path, lab_image: str) -> Project:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Two hundred files of data, among them awkward ones."""
-    folder = tmp_path / "domains"
+    return awkward_data(tmp_path / "domains")
+
+
+def awkward_data(folder: Path) -> Path:
+    """Two hundred files of data, among them awkward ones."""
     for n in range(200):
         file = folder / f"{n % 7}" / f"{n:03d}.csv"
         file.parent.mkdir(parents=True, exist_ok=True)

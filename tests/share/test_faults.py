@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.base import (
+from jupyter_secxops_migrate.engines.docker import DockerEngine
+from jupyter_secxops_migrate.engines.orders import (
     BuildOrder,
     BuildResult,
     CopyOrder,
@@ -22,7 +23,6 @@ from jupyter_secxops_migrate.engines.base import (
     SourcePlace,
     result_of,
 )
-from jupyter_secxops_migrate.engines.docker import DockerEngine
 from jupyter_secxops_migrate.environment.context import BuildContext
 
 from .conftest import Person, Project

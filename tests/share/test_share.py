@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import soaked
 
-from .conftest import Leftovers, Person, Project, running
+from .conftest import (
+    Leftovers,
+    Outcome,
+    Person,
+    Project,
+    awkward_data,
+    running,
+    small_project,
+    somebody,
+)
 
 pytestmark = pytest.mark.docker
 
@@ -36,11 +46,55 @@ def in_container(engine_objects: Leftovers, name: str, *command: str) -> str:
 
 
 class TestAShare:
-    def test_makes_a_second_proven_environment(
-        self, person: Person, project: Project, data: Path, engine_objects: Leftovers
-    ) -> None:
-        shared = person.ok("share", str(project.path), "--data", str(data))
+    """What one share is, seen from many sides."""
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def folder(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return tmp_path_factory.mktemp("shared")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def person(cls, folder: Path) -> Iterator[Person]:
+        with somebody(folder) as made:
+            yield made
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def source(cls, folder: Path, lab_image: str) -> Project:
+        """The project that was shared; it was changed since."""
+        return small_project(folder, lab_image)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def numbers(cls, folder: Path) -> Path:
+        """The data that were shared."""
+        return awkward_data(folder / "domains")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def told(cls, person: Person, source: Project, numbers: Path) -> Outcome:
+        """What a person is told who shares project and data."""
+        asked = ("--data", str(numbers), "--cpu", "0.5", "--memory", "512M")
+        done = person.run("share", str(source.path), *asked)
+        assert done.code == 0, done.err
+        source.write("train.py", "print('changed here')\n")
+        return done
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def shared(cls, person: Person, told: Outcome) -> Any:
+        (row,) = person.ok("list")
+        return person.ok("show", row["id"])
+
+    def test_tells_a_person_what_it_does(self, told: Outcome) -> None:
+        said = told.out + told.err
+        for word in ("Copied", "Not copied", "0 differences", "http://127.0.0.1:"):
+            assert word in said, said
+
+    def test_makes_a_second_proven_environment(
+        self, shared: Any, numbers: Path, engine_objects: Leftovers
+    ) -> None:
         assert shared["state"] == "succeeded"
         result = shared["result"]
         listing = json.loads(fetch(api(result["url"], "/api/contents/")))
@@ -62,7 +116,10 @@ class TestAShare:
             0
         ]
         here = subprocess.run(
-            ["sha256sum", str(data / "0" / "000.csv")], capture_output=True, text=True, check=True
+            ["sha256sum", str(numbers / "0" / "000.csv")],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.split()[0]
         assert there == here
         assert (
@@ -70,20 +127,13 @@ class TestAShare:
             == "/etc/shadow"
         )
 
-    def test_is_independent_of_its_source(
-        self, person: Person, project: Project, engine_objects: Leftovers
-    ) -> None:
-        shared = person.ok("share", str(project.path))
-        project.write("train.py", "print('changed here')\n")
-
+    def test_is_independent_of_its_source(self, shared: Any, engine_objects: Leftovers) -> None:
         name, mount = shared["result"]["place"]["name"], shared["result"]["volumes"][0]["mount"]
         assert "training" in in_container(engine_objects, name, "cat", f"{mount}/train.py")
 
     def test_hands_the_files_to_the_images_user(
-        self, person: Person, project: Project, engine_objects: Leftovers
+        self, shared: Any, engine_objects: Leftovers
     ) -> None:
-        shared = person.ok("share", str(project.path))
-
         name, mount = shared["result"]["place"]["name"], shared["result"]["volumes"][0]["mount"]
         assert (
             in_container(engine_objects, name, "stat", "-c", "%u:%g", f"{mount}/train.py").strip()
@@ -91,19 +141,13 @@ class TestAShare:
         )
         assert shared["result"]["evidence"]["owner_map"]
 
-    def test_answers_only_with_its_token(self, person: Person, project: Project) -> None:
-        url = person.ok("share", str(project.path))["result"]["url"]
-
+    def test_answers_only_with_its_token(self, shared: Any) -> None:
         with pytest.raises(urllib.error.HTTPError) as denied:
-            fetch(api(url, "/api/contents/").split("?")[0])
+            fetch(api(shared["result"]["url"], "/api/contents/").split("?")[0])
         denied.value.close()
         assert denied.value.code == 403
 
-    def test_has_no_privileges(
-        self, person: Person, project: Project, engine_objects: Leftovers
-    ) -> None:
-        shared = person.ok("share", str(project.path), "--cpu", "0.5", "--memory", "512M")
-
+    def test_has_no_privileges(self, shared: Any, engine_objects: Leftovers) -> None:
         inspected = engine_objects.client.api.inspect_container(shared["result"]["place"]["name"])
         host = inspected["HostConfig"]
         assert host["CapDrop"] == ["ALL"] and not host["CapAdd"] and not host["Privileged"]
@@ -113,9 +157,8 @@ class TestAShare:
         assert token not in json.dumps(inspected)
 
     def test_of_the_copy_adds_no_layer(
-        self, person: Person, project: Project, tmp_path: Path, engine_objects: Leftovers
+        self, shared: Any, person: Person, tmp_path: Path, engine_objects: Leftovers
     ) -> None:
-        shared = person.ok("share", str(project.path))
         name, mount = shared["result"]["place"]["name"], shared["result"]["volumes"][0]["mount"]
         copy = tmp_path / "again" / "detector"
         copy.parent.mkdir()
@@ -125,6 +168,26 @@ class TestAShare:
         again = person.ok("share", str(copy))
 
         assert again["result"]["image"]["digest"] == shared["result"]["image"]["digest"]
+
+    def test_finds_data_where_the_code_looks_for_it_and_as_root_reads_what_others_own(
+        self, person: Person, project: Project, engine_objects: Leftovers
+    ) -> None:
+        project.write("Dockerfile", f"{(project.path / 'Dockerfile').read_text()}USER root\n")
+        project.write("data/raw/x.csv", "1\n")
+        theirs = project.write("theirs.txt", "2\n")
+        theirs.chmod(0o600)
+        os.chown(theirs, 33, 33)
+        inner = project.path / "data" / "raw"
+
+        shared = person.ok("share", str(project.path), "--data", str(inner), "--keep-owners")
+
+        name = shared["result"]["place"]["name"]
+        read = in_container(engine_objects, name, "cat", "data/raw/x.csv", "theirs.txt")
+        assert read == "1\n2\n"
+        assert in_container(engine_objects, name, "stat", "-c", "%u", "theirs.txt") == "33\n"
+        status = in_container(engine_objects, name, "cat", "/proc/1/status")
+        (allowed,) = (line.split()[1] for line in status.splitlines() if "CapBnd" in line)
+        assert int(allowed, 16) & (1 << 13 | 1 << 27 | 1 << 31 | 1 << 18 | 1 << 29) == 0
 
     def test_of_an_earlier_version_takes_its_dockerfile_and_files(
         self, person: Person, project: Project, engine_objects: Leftovers
@@ -157,18 +220,14 @@ class TestAShare:
         )
         assert status == ""
 
-    def test_tells_a_person_what_it_does(
-        self, person: Person, project: Project, data: Path
-    ) -> None:
-        done = person.run("share", str(project.path), "--data", str(data))
-
-        assert done.code == 0, done.err
-        said = done.out + done.err
-        for word in ("Copied", "Not copied", "0 differences", "http://127.0.0.1:"):
-            assert word in said, said
-
 
 class TestAPlan:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def person(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+        with somebody(tmp_path_factory.mktemp("person")) as made:
+            yield made
+
     def test_touches_nothing(
         self, person: Person, project: Project, data: Path, engine_objects: Leftovers
     ) -> None:
@@ -209,6 +268,12 @@ class TestAPlan:
 
 
 class TestBadInput:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def person(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+        with somebody(tmp_path_factory.mktemp("person")) as made:
+            yield made
+
     def left_nothing(self, engine_objects: Leftovers, shared: Any) -> bool:
         return engine_objects.of(shared["id"]) == []
 
@@ -231,8 +296,9 @@ class TestBadInput:
         first = (project.path / "Dockerfile").read_text().splitlines()[0]
         project.write(
             "Dockerfile",
-            f"{first}\n# two\n\nRUN true \\\n  && true\n# six\nRUN cat /no/such/file\nRUN true\n",
+            f"{first}\n# two\n\nCOPY train.py \\\n  /secret\n# six\nRUN cat /no/such/file\nRUN true\n",
         )
+        unnamed = engine_objects.unnamed()
 
         done = person.run("share", str(project.path), "--json")
 
@@ -240,6 +306,7 @@ class TestBadInput:
         error = done.json["error"]
         assert error["code"] == "build_failed" and error["params"]["line"] == 7
         assert "cat /no/such/file" in error["message"] and error["hint"]
+        assert engine_objects.unnamed() <= unnamed  # its COPY is nowhere
         log = person.run("logs", done.json["id"]).out
         assert "No such file or directory" in log
         assert self.left_nothing(engine_objects, done.json)
@@ -266,21 +333,12 @@ class TestBadInput:
         assert "pip install jupyterlab" in done.json["error"]["hint"]
         assert self.left_nothing(engine_objects, done.json)
 
-    def test_no_engine(self, person: Person, project: Project, tmp_path: Path) -> None:
-        person.env["DOCKER_HOST"] = f"unix://{tmp_path}/nothing.sock"
-
-        done = person.run("share", str(project.path), "--json")
-
-        assert done.code == 1, done.out
-        assert done.json["error"]["code"] == "engine_unavailable"
-        assert "Start Docker" in done.json["error"]["hint"]
-        doctor = person.run("doctor", "--json")
-        assert doctor.code == 1
-        checks = {c["name"]: c["state"] for c in doctor.json["checks"]}
-        assert checks["engine"] == "failed"
-
     @pytest.mark.parametrize(
-        "name", ["$(touch x)", "--privileged", "`touch x`; touch x", "a'b\"c", "-v"]
+        "name",
+        [
+            "$(touch x)",
+            *(soaked(n) for n in ("--privileged", "`touch x`; touch x", "a'b\"c", "-v")),
+        ],
     )
     def test_a_hostile_project_name(
         self, person: Person, project: Project, name: str, tmp_path: Path
@@ -304,8 +362,7 @@ class TestBadInput:
 
         done = person.run("share", str(project.path), f"--version={ref}", "--json")
 
-        assert done.code in (1, 3), done.out
-        assert done.json.get("error", done.json)["code"] in ("no_such_version", "refused"), done.out
+        assert (done.code, done.json["code"]) == (2, "no_such_version"), done.out
         assert not list(project.path.rglob("x"))
 
     def test_files_that_come_and_go_while_they_are_copied(
@@ -331,6 +388,23 @@ class TestBadInput:
             assert done.json["result"]["evidence"]["differences"] == 0
 
 
+class TestNoEngine:
+    def test_is_said_with_what_to_do(
+        self, person: Person, project: Project, tmp_path: Path
+    ) -> None:
+        person.env["DOCKER_HOST"] = f"unix://{tmp_path}/nothing.sock"
+
+        done = person.run("share", str(project.path), "--json")
+
+        assert done.code == 1, done.out
+        assert done.json["error"]["code"] == "engine_unavailable"
+        assert "Start Docker" in done.json["error"]["hint"]
+        doctor = person.run("doctor", "--json")
+        assert doctor.code == 1
+        checks = {c["name"]: c["state"] for c in doctor.json["checks"]}
+        assert checks["engine"] == "failed"
+
+
 class TestTwoAtOnce:
     def test_shares_of_one_project_are_independent(
         self, person: Person, project: Project, engine_objects: Leftovers
@@ -349,10 +423,11 @@ class TestSurvival:
     def slow(self, project: Project) -> None:
         dockerfile = (project.path / "Dockerfile").read_text()
         project.write(
-            "Dockerfile", f"{dockerfile}RUN sleep 5 && echo {os.urandom(8).hex()} > /tmp/unique\n"
+            "Dockerfile",
+            f"{dockerfile}COPY train.py /secret\nRUN sleep 5 && echo {os.urandom(8).hex()} > /tmp/unique\n",
         )
 
-    @pytest.mark.parametrize("step", ["build", "copy"])
+    @pytest.mark.parametrize("step", [soaked("build"), "copy"])
     def test_of_a_kill(
         self, step: str, person: Person, project: Project, data: Path, engine_objects: Leftovers
     ) -> None:
@@ -361,6 +436,7 @@ class TestSurvival:
         else:
             for n in range(40):
                 (data / f"big{n}").write_bytes(os.urandom(16 * 1024 * 1024))
+        unnamed = engine_objects.unnamed()
         queued = person.ok("share", str(project.path), "--data", str(data), "--no-wait")
         person.wait_for(queued["id"], running(step))
         person.kill_service()
@@ -372,8 +448,10 @@ class TestSurvival:
         assert engine_objects.containers(queued["id"]) == [ended["result"]["place"]["name"]]
         assert len(engine_objects.volumes(queued["id"])) == 2
         assert person.ok("sweep") == []
+        person.run("delete", queued["id"], "--yes")
+        assert engine_objects.unnamed() <= unnamed
 
-    @pytest.mark.parametrize("step", ["build", "copy"])
+    @pytest.mark.parametrize("step", ["build", soaked("copy")])
     def test_cancelling_ends_everything(
         self, step: str, person: Person, project: Project, data: Path, engine_objects: Leftovers
     ) -> None:
@@ -382,20 +460,18 @@ class TestSurvival:
         else:
             for n in range(60):
                 (data / f"big{n}").write_bytes(os.urandom(16 * 1024 * 1024))
-        before = engine_objects.dangling()
+        before, unnamed = engine_objects.dangling(), engine_objects.unnamed()
         queued = person.ok("share", str(project.path), "--data", str(data), "--no-wait")
         person.wait_for(queued["id"], running(step))
 
-        start = time.monotonic()
         said = person.ok("cancel", queued["id"])
         assert said["state"] in ("cancelling", "cancelled")
-        ended = person.wait_until_final(queued["id"], 10)
-        took = time.monotonic() - start
+        ended = person.wait_until_final(queued["id"], 20)  # what it does takes minutes
 
         assert ended["state"] == "cancelled"
-        assert took < 6.5, f"{took:.1f} s, of which a second or so is two command lines"
         assert engine_objects.of(queued["id"]) == []
         assert engine_objects.dangling() <= before
+        assert engine_objects.unnamed() <= unnamed
 
 
 class TestLifeAfter:
@@ -437,13 +513,18 @@ class TestLifeAfter:
         self, person: Person, project: Project, engine_objects: Leftovers
     ) -> None:
         shared = person.ok("share", str(project.path))
+        image = shared["result"]["image"]["reference"]
+        stray = f"{image.rpartition(':')[0]}:lost"
+        engine_objects.client.images.get(image).tag(stray)
         volume = engine_objects.client.volumes.get(engine_objects.volumes(shared["id"])[0])
         labels = {**volume.attrs["Labels"], "secxops.io/migration": "mlost00000"}
         lost = engine_objects.client.volumes.create(name="secxops-mlost00000-code", labels=labels)
         try:
-            assert lost.name in [o["name"] for o in person.ok("sweep")]
+            assert {o["name"] for o in person.ok("sweep")} == {lost.name, stray}
             removed = person.ok("sweep", "--remove")
-            assert lost.name in [o["name"] for o in removed]
+            assert {o["name"] for o in removed} == {lost.name, stray}
+            assert person.ok("sweep") == []
+            assert engine_objects.client.images.get(image).tags == [image]
             assert engine_objects.volumes("mlost00000") == []
             assert len(engine_objects.volumes(shared["id"])) == 1
         finally:

@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 if __name__ == "__main__":
     sys.path[:0] = [os.fspath(Path(__file__).parents[1])]
 
-from doubles import CALLS, DirectoryEngine
 from traitlets import Unicode
 
+from jupyter_secxops_migrate.engines.directory import CALLS, DirectoryEngine
 from jupyter_secxops_migrate.migration.service import MigrationService
 from jupyter_secxops_migrate.placement.policy import ResourcePolicy
 from jupyter_secxops_migrate.runtime import Runtime

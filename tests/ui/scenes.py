@@ -18,7 +18,7 @@ from web.memory import MemoryApi, MemoryService
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.copying.reasons import REASONS
-from jupyter_secxops_migrate.migration.plan import finding, reason
+from jupyter_secxops_migrate.migration.plan import reason
 from jupyter_secxops_migrate.model import (
     CopiedItem,
     Environment,
@@ -46,6 +46,7 @@ from jupyter_secxops_migrate.model import (
     VolumeResult,
     utcnow,
 )
+from jupyter_secxops_migrate.operations.record import finding
 from jupyter_secxops_migrate.runtime import Runtime
 from jupyter_secxops_migrate.serve import HostedService, SecxopsService
 
@@ -68,7 +69,12 @@ ALL_BUT_PUSH = [name for name in StepName if name is not StepName.PUSH]
 def not_copied() -> list[NotCopiedItem]:
     """One row of each kind."""
     rows = [
-        NotCopiedItem(name=f"folder/of/{code}", reason=sentence, code=code)
+        NotCopiedItem(
+            name=f"folder/of/{code}",
+            reason=sentence,
+            code=code,
+            keep=f"/folder/of/{code}" if code == "settings_file" else None,
+        )
         for code, sentence in REASONS.items()
     ]
     rows += [
@@ -138,6 +144,25 @@ def plan(name: str, project: str, refusals: Sequence[Finding] = ()) -> Plan:
             finding(errors.CpuOvercommitted(node=NODE, free="5.5", asked="8")),
             reason("remote_add", line=9, url="https://example.org/" + "models/" * 8 + "v3.bin"),
             reason("whole_home", path="/home/jovyan"),
+            reason(
+                "unsaved_documents",
+                count=2,
+                first="detector/explore.ipynb",
+                paths=["detector/explore.ipynb", "detector/train.py"],
+                which=[],
+            ),
+            reason(
+                "links_dangle",
+                folder="detector",
+                count=3,
+                first="models",
+                target=DATA,
+                paths=["models"],
+                take=f"--data {DATA}",
+                data=[DATA],
+                mounts={},
+            ),
+            reason("owners_kept", folder="raw", count=7, first="a.csv", paths=["a.csv"]),
         ],
         refusals=list(refusals),
         version=VERSION,
@@ -204,6 +229,24 @@ PROOF = MigrationResult(
         ),
     ],
     evidence=Evidence(files_equal=6522, image_running="sha256:3f" + "0" * 60 + "9c"),
+)
+
+
+PARTIAL = PROOF.model_copy(
+    update={
+        "evidence": Evidence(
+            files_left=6531,
+            files_equal=6522,
+            left_out=[
+                NotCopiedItem(name=".ssh", reason=REASONS[code], code=code, files=files)
+                for code, files in (("owner_keys", 7), ("socket", 2))
+            ],
+            changed=[
+                NotCopiedItem(name="run.py", reason=REASONS["setuid"], code="setuid", files=1204)
+            ],
+            image_running="sha256:3f" + "0" * 60 + "9c",
+        )
+    }
 )
 
 
@@ -294,13 +337,28 @@ def of_each(owner: str) -> list[Migration]:
         share(8, "cancelled", MigrationState.CANCELLED, owner),
         share(
             9,
+            "some-left-out",
+            MigrationState.SUCCEEDED,
+            owner,
+            result=PARTIAL,
+            environment=LaunchedEnvironment(status=EnvironmentStatus.RUNNING),
+        ),
+        share(
+            10,
             "starting-up",
             MigrationState.SUCCEEDED,
             owner,
             **lived(EnvironmentStatus.STARTING),
         ),
-        share(10, "stopped", MigrationState.SUCCEEDED, owner, **lived(EnvironmentStatus.STOPPED)),
-        share(11, "gone", MigrationState.SUCCEEDED, owner, **lived(EnvironmentStatus.GONE)),
+        share(
+            11,
+            "being-stopped",
+            MigrationState.SUCCEEDED,
+            owner,
+            **lived(EnvironmentStatus.STOPPING),
+        ),
+        share(12, "stopped", MigrationState.SUCCEEDED, owner, **lived(EnvironmentStatus.STOPPED)),
+        share(13, "gone", MigrationState.SUCCEEDED, owner, **lived(EnvironmentStatus.GONE)),
     ]
 
 

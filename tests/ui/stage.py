@@ -27,10 +27,10 @@ SERVICE = (
     "from ui.scenes import SceneHost; "
     "from jupyter_secxops_migrate.serve import main; main(application=SceneHost)"
 )
-THEMES = ("JupyterLab Light", "JupyterLab Dark")
-TITLE = {"en": "Share environment", "zh_CN": "环境迁移"}
-SHARE = {"en": "Share environment…", "zh_CN": "迁移环境…"}
-PLAN = {"en": "What will happen", "zh_CN": "迁移方案"}
+LIGHT, DARK = ("JupyterLab Light", "JupyterLab Dark")
+TITLE = {"en": "Share environment", "zh_CN": "共享环境"}
+SHARE = {"en": "Share environment…", "zh_CN": "共享环境…"}
+PLAN = {"en": "What will happen", "zh_CN": "共享方案"}
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Stage:
         """Choose what is in the list of shares from the next load of a page on."""
         (self.data / "scene").write_text(name)
 
-    def choose(self, theme: str = THEMES[0], language: str = "en") -> None:
+    def choose(self, theme: str = LIGHT, language: str = "en") -> None:
         """Choose theme and language, as a person does in JupyterLab's settings."""
         self.language = language
         self.lab.choose(theme, language)

@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 
 from .conftest import Panel
 
-pytestmark = [pytest.mark.docker, pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.docker, pytest.mark.browser, pytest.mark.timeout(600), pytest.mark.soak]
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "demo.py"
 # So that the next run finds the layers of the sample's image.

@@ -53,7 +53,7 @@ def test_not_a_word_stays_english(browser: Browser, stage: Stage) -> None:  # no
     names = sorted((one.name for one in scenes.of_each("")), key=len, reverse=True)
     context = browser.new_context(locale="en-US")
     # A name is what it is, even where it is a word.
-    named = "copy 已在迁移中（m1）。"
+    named = "copy 已在共享中（m1）。"
     left = []
     seen = set()
     for state, scene in states(stage, context.new_page()):
@@ -70,7 +70,7 @@ def test_not_a_word_stays_english(browser: Browser, stage: Stage) -> None:  # no
     # Plurals, dates and numbers too.
     assert "6,522 个文件一致" in seen
     assert any(text.startswith("2026年11月23日") for text in seen)
-    assert any("将迁移文件的当前状态" in text and "1,204 个文件已修改" in text for text in seen)
+    assert any("将共享文件的当前状态" in text and "1,204 个文件已修改" in text for text in seen)
 
 
 def test_english_is_what_the_sources_say(page: Page, stage: Stage) -> None:  # noqa: F811
@@ -86,12 +86,12 @@ def test_menus_palette_and_status_bar_too(page: Page, stage: Stage) -> None:  # 
     stage.choose(language="zh_CN")
     stage.scene("each")
     scene = stage.open(page)
-    expect(page.get_by_role("button", name="3 个迁移正在进行")).to_be_visible()
+    expect(page.get_by_role("button", name="3 个共享正在进行")).to_be_visible()
     page.get_by_role("menuitem", name="文件", exact=True).click()
-    expect(page.get_by_role("menuitem", name="迁移环境…")).to_be_visible()
+    expect(page.get_by_role("menuitem", name="共享环境…")).to_be_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("Control+Shift+c")
-    page.keyboard.type("迁移记录")
+    page.keyboard.type("显示我的共享")
     page.keyboard.press("Enter")
     expect(scene.region.get_by_role("button", name=SHARE["zh_CN"])).to_be_visible()
     scene.region.get_by_role("button", name="cancelled", exact=True).click()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,59 @@ def test_only_a_stub_is_loaded_before_the_panel_is_opened(page: Page, stage: Sta
     assert asked[0] == "|" and len(asked) > 1
 
 
+THEIRS = """
+let shared;
+(window._JUPYTERLAB ??= {}).theirs = {
+    init: scope => { shared = scope; },
+    get: async () => {
+        const [ours] = Object.values(shared['@jupyter-secxops/migrate']);
+        const { ISharing } = (await ours.get())();
+        const activate = (app, sharing) => { window.sharing = sharing; };
+        const plugin = { id: 'theirs:plugin', autoStart: true, requires: [ISharing], activate };
+        return () => ({ __esModule: true, default: plugin });
+    }
+};
+"""
+"""An extension that somebody else made, as JupyterLab loads it; it uses our token."""
+
+ENDED = """async () => {
+    const shares = await window.sharing.shares();
+    while (shares.items === null) {
+        await new Promise(resolve => shares.changed.connect(resolve));
+    }
+    return shares.items.map(one => one.state);
+}"""
+
+
 @pytest.mark.browser
+def test_another_extension_follows_the_shares_and_opens_the_form(page: Page, stage: Stage) -> None:  # noqa: F811
+    """By a token that costs nothing until it is used."""
+    folder = stage.lab.root / "labextensions" / "theirs"
+    (folder / "static").mkdir(parents=True)
+    (folder / "static" / "remoteEntry.js").write_text(THEIRS)
+    build = {"load": "static/remoteEntry.js", "extension": "./extension"}
+    about = {"name": "theirs", "version": "1.0.0", "jupyterlab": {"_build": build}}
+    (folder / "package.json").write_text(json.dumps(about))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    stage.scene("many")
+    stage.choose()
+
+    def use_it() -> None:
+        page.wait_for_function("window.sharing")
+        assert not [url for url in asked if "/secxops/api/" in url]
+        assert len(page.evaluate(ENDED)) == MANY
+        page.evaluate("window.sharing.open()")
+
+    try:
+        scene = stage.open(page, before=use_it)
+        expect(scene.button("Share")).to_be_visible()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.browser
+@pytest.mark.soak  # by the clock, which says little on a busy machine
 def test_a_thousand_shares_scroll_without_stutter(page: Page, stage: Stage) -> None:  # noqa: F811
     """Hardly a frame is late while the whole list passes by and one share tells how far it is."""
     stage.scene("many")

@@ -20,6 +20,7 @@ from jupyter_secxops_migrate.errors import (
 )
 from jupyter_secxops_migrate.model import (
     Check,
+    CopiedItem,
     Environment,
     EnvironmentStatus,
     Event,
@@ -29,6 +30,7 @@ from jupyter_secxops_migrate.model import (
     Migration,
     MigrationResult,
     MigrationState,
+    NotCopiedItem,
     Orphan,
     Plan,
     PodSource,
@@ -36,6 +38,7 @@ from jupyter_secxops_migrate.model import (
     Route,
     ServiceReport,
     ShareRequest,
+    SourceChanges,
     Step,
     StepName,
     StepState,
@@ -43,6 +46,28 @@ from jupyter_secxops_migrate.model import (
 )
 
 TOKEN = "token-of-the-environment"
+
+STRANGE = "<img src=x onerror=alert(1)> [red]$x_1$ \x1b[31m\u202etxt.exe"
+"""A file's name that is read as HTML, markup, mathematics, a terminal's colours and backwards, or as text."""
+
+
+def full_plan(plan: Plan) -> Plan:
+    """Return a plan with something in each part."""
+    long = f"/home/jovyan/{'deep/' * 30}end.csv"
+    return plan.model_copy(
+        update={
+            "version": ProjectVersion(commit="3f2c1a9" * 5, branch="main"),
+            "reasons": [Finding(code="fits", message="Here, on node here: 2 CPUs are free.")],
+            "copied": [
+                CopiedItem(role="code", name="project", source="/p", mount="/work/p", files=312, bytes=5000),
+                CopiedItem(role="data", name=STRANGE, source=long, mount=long, files=1, bytes=7),
+            ],
+            "not_copied": [NotCopiedItem(name=STRANGE, reason="keys of its owner", files=2, bytes=9)],
+            "changed": [NotCopiedItem(name=long, reason="without its set-user-id bit")],
+            "warnings": [Finding(code="w", message=f"Mind {STRANGE}", hint="Look at it.")],
+            "refusals": [Finding(code="r", message="There is no room.", hint="Ask for less.")],
+        }
+    )  # fmt: skip
 
 
 class MemoryService:
@@ -153,7 +178,12 @@ class MemoryApi:
         )
 
     async def plan(self, request: ShareRequest) -> Plan:
-        return Plan(name=request.name or "share", route=Route.STAY, node="here")
+        warnings = [
+            Finding(code="unsaved_documents", message=f"{path} is shared as saved.")
+            for path in request.unsaved
+        ]
+        found = Plan(name=request.name or "share", route=Route.STAY, node="here", warnings=warnings)
+        return full_plan(found) if found.name.startswith("full-") else found
 
     async def share(self, request: ShareRequest, idempotency_key: str | None = None) -> Migration:
         service = self.service
@@ -179,12 +209,17 @@ class MemoryApi:
         service.launch(migration)
         return migration
 
-    async def get(self, migration_id: str, *, token: bool = False) -> Migration:
+    async def get(
+        self, migration_id: str, *, token: bool = False, changes: bool = False
+    ) -> Migration:
         found = self._own(migration_id)
         if token and found.result is not None and found.result.url is not None:
             found = found.model_copy(deep=True)
             assert found.result is not None
             found.result.url = f"{found.result.url}?token={TOKEN}"
+        if changes and found.result is not None:
+            changed = SourceChanges(files=3, first=["project/train.py"])
+            found = found.model_copy(update={"changes": changed})
         return found
 
     async def list(
@@ -265,6 +300,9 @@ class MemoryApi:
 
     async def orphans(self) -> Sequence[Orphan]:
         return list(self.service.orphans.get(self.owner, []))
+
+    async def adopt(self) -> Sequence[Migration]:
+        return []
 
     async def sweep(self) -> Sequence[Orphan]:
         return self.service.orphans.pop(self.owner, [])

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import pytest
 import schemathesis
+from effort import examples
 from hypothesis import HealthCheck, Phase, settings
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -76,6 +77,9 @@ def test_every_field_of_a_model_is_in_the_contract_as_it_is(name: str) -> None:
     if name == "ShareRequest":
         # Its fields are narrower in words (patterns) than in types; schemathesis compares them.
         return
+    if name == "Step":
+        # Other kinds of operations have steps of their own; what routes there are show those of shares.
+        made["properties"]["name"] = made["properties"]["name"]["anyOf"][0]
     for field, schema in made["properties"].items():
         assert written(said["properties"][field]) == written(schema), field
 
@@ -154,7 +158,7 @@ loaded = schemathesis.openapi.from_dict(document, config=config())
 
 @loaded.parametrize()
 @settings(
-    max_examples=25,
+    max_examples=examples(25),
     deadline=None,
     derandomize=True,
     database=None,

@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from jupyter_secxops_migrate.errors import SecxopsError
+from jupyter_secxops_migrate.fields import WANTED
+from jupyter_secxops_migrate.model import ShareRequest
 from jupyter_secxops_migrate.web import statuses
 
 from .contract import operations
@@ -117,6 +119,29 @@ def test_a_malformed_body_is_400(alice: httpx.Client, path: str, body: bytes, fi
     assert set(response.json()) == ERROR
     assert response.json()["code"] == "invalid_request"
     assert field in response.json()["params"]["fields"][0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"memory": -5}, "memory has to be a size from 64M to 1024T, such as 512M or 2G"),
+        ({"cpu": "two"}, "cpu has to be a number of CPUs from 0.01 to 4096, such as 2 or 0.5"),
+        ({"gpu": 1.5}, "gpu has to be a whole number of GPUs from 0 to 64"),
+        ({"data": "/d"}, "data has to be paths of folders, at most 32"),
+        ({"data": ["/d", 3]}, "data.1 has to be paths of folders, at most 32"),
+        ({"colour": 1}, "there is no field colour"),
+        ({"source": {"pod": "A"}}, "source.pod has to be a running pod's name"),
+    ],
+)
+def test_a_wrong_field_is_told_what_it_has_to_be(
+    alice: httpx.Client, wrong: dict[str, object], said: str
+) -> None:
+    answer = alice.post("plans", json={"project": "/p", **wrong}).json()
+    assert answer["message"].startswith(f"The request is not valid: {said}")
+
+
+def test_each_field_of_a_request_has_its_words() -> None:
+    assert set(WANTED) == set(ShareRequest.model_fields)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
@@ -227,7 +252,7 @@ def test_an_id_that_can_be_none_is_not_there(alice: httpx.Client, migration: str
     [
         ("PUT", "migrations/m1", "GET, DELETE"),
         ("GET", "plans", "POST"),
-        ("POST", "orphans", "GET, DELETE"),
+        ("PUT", "orphans", "GET, POST, DELETE"),
         ("DELETE", "migrations", "GET, POST"),
         ("OPTIONS", "migrations", "GET, POST"),
         ("TRACE", "doctor", "GET"),

@@ -16,8 +16,9 @@ from typing import Any
 import docker
 
 from ... import errors
-from ..base import BuildOrder, LogLine, Progress
 from ..buildkit import BuildKitOutput, Vertex
+from ..orders import BuildOrder, LogLine, Progress
+from ..output import LONGEST_LINE
 from .build import body
 from .connection import StreamingClient
 
@@ -37,7 +38,7 @@ class EngineOutput(BuildKitOutput):
         """
         if "error" in message:
             yield from self.rest()
-            yield LogLine(str(message["error"]))
+            yield LogLine(str(message["error"])[:LONGEST_LINE])
             raise self.failure(str(message["error"]))
         if message.get("id") == "moby.buildkit.trace":
             yield from self._trace(base64.b64decode(message["aux"]))
@@ -72,6 +73,10 @@ def run_buildkit(
     output = EngineOutput(order)
     client.builder = "2"
     yield from _pull(client, order.bases)
+    for image in order.bases:
+        with contextlib.suppress(docker.errors.APIError):
+            found = client.inspect_image(image)  # type: ignore[no-untyped-call]
+            output.brings(image, (found.get("Config") or {}).get("OnBuild") or ())
     try:
         for message in client.build(
             fileobj=body(order.context(), client),  # type: ignore[arg-type]
@@ -84,6 +89,7 @@ def run_buildkit(
             network_mode=None if network in ("bridge", "default") else network,
         ):
             yield from output.read(message)
+        yield from output.rest()
     except docker.errors.APIError as error:
         raise output.failure(str(error.explanation)) from error
     if not output.image:

@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..base import BuildOrder
+from ..orders import BuildOrder
 
 BUNDLE = "/etc/ssl/certs/secxops-ca.pem"
 _SENT_BUNDLE = ".secxops-ca.pem"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+import socket
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, ParamSpec, TypeVar
 
 import docker
@@ -13,13 +16,20 @@ from docker.types import CancellableStream
 from docker.utils import parse_host
 
 from ... import errors
-from ..base import DISK_FULL, without_passwords
+from ...threads import Threads
+from ..output import DISK_FULL, without_passwords
+from . import accounts
 from .streams import stream
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 TIMEOUT = 60
+"""Seconds without a byte from the engine after which it counts as gone."""
+CALL_SECONDS = 60.0
+LONG_CALL_SECONDS = 600.0
+_SHORT_CALLS = 16
+_LONG_CALLS = 8
 
 
 class StreamingClient(docker.APIClient):
@@ -28,17 +38,30 @@ class StreamingClient(docker.APIClient):
     broken = False
     builder = "1"
     """Which of the engine's builders `build` is for: ``1`` is the classic one, ``2`` BuildKit."""
+    ends_by_itself = False
+    """Whether what it reads ends soon once the other side sees that nobody waits for it any more."""
     _answer: requests.Response | None = None
 
     def _post(self, url: str, **kwargs: Any) -> requests.Response:
         if url.endswith("/build"):
             kwargs["params"]["version"] = self.builder  # docker-py does not know of it
-        self._answer = super()._post(url, **kwargs)  # type: ignore[misc]
-        return self._answer
+        return self._kept(super()._post(url, **kwargs), kwargs)  # type: ignore[misc]
 
     def _get(self, url: str, **kwargs: Any) -> requests.Response:
-        self._answer = super()._get(url, **kwargs)  # type: ignore[misc]
-        return self._answer
+        return self._kept(super()._get(url, **kwargs), kwargs)  # type: ignore[misc]
+
+    def _kept(self, answer: requests.Response, options: Mapping[str, Any]) -> requests.Response:
+        """Keep the answer that is a stream; one that is asked for beside it is read at once."""
+        if options.get("stream"):
+            self._answer = answer
+            if self.broken:  # meanwhile
+                self.break_off()
+        return answer
+
+    def clock(self) -> float:
+        """Return the time where the engine is, in seconds since 1970; whole ones."""
+        said = super()._get(self._url("/_ping")).headers.get("Date")  # type: ignore[misc,attr-defined]
+        return parsedate_to_datetime(said).timestamp() if said else int(time.time())
 
     def close(self) -> None:
         """Close the connection, also of an answer that was not read to its end."""
@@ -47,10 +70,19 @@ class StreamingClient(docker.APIClient):
         super().close()
 
     def break_off(self) -> None:
-        """Shut the connection down; whoever reads from it gets an end or an error."""
+        """Shut the connection down; whoever reads from it gets an end or an error.
+
+        Of what ends by itself the rest can still be read: only our side is shut down.
+        """
         self.broken = True
-        if self._answer is not None:
-            with contextlib.suppress(OSError, AttributeError, docker.errors.DockerException):
+        if self._answer is None:
+            return
+        with contextlib.suppress(OSError, AttributeError, docker.errors.DockerException):
+            if self.ends_by_itself:
+                reader = self._get_raw_response_socket(self._answer)  # type: ignore[attr-defined]
+                # Not as TLS would: its end would take what is still to be read along.
+                socket.socket.shutdown(getattr(reader, "_sock", reader), socket.SHUT_WR)
+            else:
                 CancellableStream(iter(()), self._answer).close()
 
 
@@ -66,9 +98,19 @@ class Connection:
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
         self._api: docker.APIClient | None = None
+        # What runs a project's image, or removes gigabytes, must not hold up a look at a container.
+        self._short = Threads("docker", _SHORT_CALLS)
+        self._long = Threads("docker-long", _LONG_CALLS)
 
     def _new(self, kind: type[docker.APIClient] = docker.APIClient, **options: Any) -> Any:
-        return kind(base_url=self.endpoint, version="auto", timeout=TIMEOUT, **options)
+        try:
+            client = kind(base_url=self.endpoint, version="auto", timeout=TIMEOUT, **options)
+        except (docker.errors.InvalidConfigFile, AttributeError, TypeError, ValueError):
+            # Some of a malformed Docker configuration docker-py can't do without.
+            if (problem := accounts.problem()) is not None:
+                raise problem from None
+            raise
+        return accounts.with_accounts(client)
 
     def api(self) -> docker.APIClient:
         """Return the shared client; connects on first use (blocking)."""
@@ -77,13 +119,20 @@ class Connection:
         return self._api
 
     def close(self) -> None:
-        """Close the shared client."""
+        """Close the shared client; calls that are under way are not waited for."""
+        self._short.close()
+        self._long.close()
         if self._api is not None:
             self._api.close()
             self._api = None
 
     async def call(
-        self, action: str, function: Callable[[docker.APIClient], T], *, absent: T | None = None
+        self,
+        action: str,
+        function: Callable[[docker.APIClient], T],
+        *,
+        absent: T | None = None,
+        long: bool = False,
     ) -> T:
         """Run a blocking call in a thread.
 
@@ -96,6 +145,14 @@ class Connection:
         absent
             What to return when Docker says that the object is not there; without it that is an
             error like others.
+        long
+            Whether it may take more than a moment; such calls hold up no short one.
+
+        Raises
+        ------
+        errors.EngineFailed
+            It could not do it, or took longer than a call may: an engine that gives a byte now and then
+            holds nobody up. The thread is free once the engine is done, or its connection ends.
         """
 
         def work() -> T:
@@ -107,11 +164,16 @@ class Connection:
                         raise
                     return absent
 
-        return await asyncio.to_thread(work)
+        threads, seconds = (self._long, LONG_CALL_SECONDS) if long else (self._short, CALL_SECONDS)
+        try:
+            return await asyncio.wait_for(threads.run(work), seconds)
+        except asyncio.TimeoutError:
+            reason = f"it did not answer within {seconds:.0f} seconds"
+            raise errors.EngineFailed(action=action, reason=reason) from None
 
     async def stream(
         self, action: str, items: Callable[[StreamingClient], Iterator[T]]
-    ) -> AsyncIterator[T]:
+    ) -> AsyncGenerator[T]:
         """Yield what a blocking call yields, on a connection of its own."""
         made: list[StreamingClient] = []
 
@@ -128,8 +190,9 @@ class Connection:
             for client in made:
                 client.break_off()
 
-        async for item in stream(read, close):
-            yield item
+        async with contextlib.aclosing(stream(read, close)) as found:
+            async for item in found:
+                yield item
 
     @contextlib.contextmanager
     def translated(self, action: str) -> Iterator[None]:
@@ -163,6 +226,15 @@ def translate(error: docker.errors.APIError, action: str) -> errors.SecxopsError
     if DISK_FULL in reason.lower():
         return errors.DiskFull(step=action)
     return errors.EngineFailed(action=action, reason=reason[:500])
+
+
+def product(api: docker.APIClient) -> str:
+    """Return what answers, and its version: ``Docker 28.2.2``, ``Podman 4.3.1``."""
+    found = api.version()
+    for part in found.get("Components") or ():
+        if part.get("Name") == "Podman Engine":
+            return f"Podman {part.get('Version') or found['Version']}"
+    return f"Docker {found['Version']}"
 
 
 def default_endpoint(value: str) -> str:

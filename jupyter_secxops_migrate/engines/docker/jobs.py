@@ -23,7 +23,8 @@ from docker.types import Mount
 
 from ... import errors
 from ...copying.report import MEMORY
-from ..base import LogLine, Measure, Progress
+from ..orders import LogLine, Measure, Progress
+from ..output import LONGEST_LINE, LONGEST_SAID, Lines
 from .connection import StreamingClient
 
 WORK = "/work"
@@ -69,7 +70,7 @@ def run_job(
             said = json.loads(line)
             kind = said["type"]
         except (ValueError, TypeError, KeyError):
-            yield LogLine(line)
+            yield LogLine(line[:LONGEST_LINE])
             continue
         if kind == "progress":
             yield Measure(
@@ -185,13 +186,10 @@ class _Chunks(io.RawIOBase):
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    rest = b""
+    lines = Lines(LONGEST_SAID)
     for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line.decode("utf-8", "replace")
-    if rest:
-        yield rest.decode("utf-8", "replace")
+        yield from lines.feed(chunk)
+    yield from lines.rest()
 
 
 def _error(said: Mapping[str, Any]) -> errors.SecxopsError:

@@ -13,7 +13,7 @@ from typing import Any
 import docker
 
 from ... import errors
-from ..base import SourcePlace
+from ..orders import SourcePlace
 
 _ID = re.compile(r"[0-9a-f]{64}")
 
@@ -31,6 +31,12 @@ def own_container(api: docker.APIClient) -> Mapping[str, Any] | None:
             if _is_us(found):
                 return found
     return None
+
+
+def is_neighbour(api: docker.APIClient) -> bool:
+    """Whether this process runs in a container with a network of its own (blocking)."""
+    own = own_container(api)
+    return own is not None and own["HostConfig"]["NetworkMode"] != "host"
 
 
 def _candidates() -> Iterator[str]:

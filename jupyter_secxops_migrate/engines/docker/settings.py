@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from traitlets import Dict, Enum, Float, Integer, Unicode, default
+from traitlets import Dict, Enum, Float, Integer, List, Unicode, default
 from traitlets.config import Configurable
 
 from ... import errors
-
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "FTP_PROXY", "ALL_PROXY")
+from ...proxies import PROXIES
 
 
 class DockerSettings(Configurable):
@@ -63,6 +62,12 @@ class DockerSettings(Configurable):
         1024**3, help="How much memory each process of a copy may use, in bytes."
     ).tag(config=True)
     pids_limit = Integer(4096, help="How many processes an environment may have.").tag(config=True)
+    root_capabilities = List(
+        Unicode(),
+        ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"],
+        help="What environments may do whose image runs as root: what Docker gives by default, without "
+        "AUDIT_WRITE, MKNOD, NET_RAW, SETFCAP and SYS_CHROOT. Others may do nothing of it.",
+    ).tag(config=True)  # fmt: skip
     launch_timeout = Float(
         120.0, help="How long JupyterLab may take to answer after its start, in seconds."
     ).tag(config=True)
@@ -80,8 +85,7 @@ class DockerSettings(Configurable):
 
     @default("proxies")
     def _proxies(self) -> dict[str, str]:
-        names = [n for p in _PROXIES for n in (p, p.lower())]
-        return {name: os.environ[name] for name in names if os.environ.get(name)}
+        return {name: os.environ[name] for name in PROXIES if os.environ.get(name)}
 
     @default("package_index")
     def _package_index(self) -> str:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
 _LIMIT = 200
+_END_SECONDS = 30.0
+"""How long the end of what was shut down is waited for: the classic builder first ends the `COPY` it is in."""
 
 
-async def stream(items: Callable[[], Iterator[T]], close: Callable[[], None]) -> AsyncIterator[T]:
+async def stream(items: Callable[[], Iterator[T]], close: Callable[[], None]) -> AsyncGenerator[T]:
     """Yield what the blocking iterator yields.
 
     Parameters
@@ -65,4 +67,4 @@ async def stream(items: Callable[[], Iterator[T]], close: Callable[[], None]) ->
         gone.set()
         if thread.is_alive():
             close()
-            await asyncio.shield(asyncio.to_thread(thread.join, 5))
+            await asyncio.shield(asyncio.to_thread(thread.join, _END_SECONDS))

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from importlib.abc import Traversable
 from importlib.resources import files
 
-from ..base import MANAGED_BY, MANAGER, ROLE, BuildOrder
+from ..names import MANAGED_BY, MANAGER, ROLE
+from ..orders import BuildOrder
 
 HOME = "/opt/secxops"
 REQUIREMENTS = ("blake3>=1.0", "pygit2>=1.16")
@@ -18,7 +19,7 @@ _PACKAGE = "jupyter_secxops_migrate"
 
 def _sources() -> Iterator[tuple[str, bytes]]:
     package = files(_PACKAGE)
-    for name in ("__init__.py", "errors.py"):
+    for name in ("__init__.py", "errors.py", "printable.py"):
         yield f"{_PACKAGE}/{name}", (package / name).read_bytes()
     yield from _folder(package / "copying", f"{_PACKAGE}/copying")
 

@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ... import errors
-from ..base import BuildOrder, LogLine, Names, Progress, PushOrder, labels, without_passwords
+from ...copying.identity import inode_only
 from ..buildkit import BuildKitOutput, Vertex
+from ..names import Names, labels
+from ..orders import BuildOrder, LogLine, Progress, PushOrder
+from ..output import without_passwords
+from .confines import proxies
 from .connection import Connection, Json
-from .jobs import WORK, Job, JobResult, source_mount
+from .job import WORK, Job, source_mount
 from .place import SourcePod
+from .said import JobResult
 from .settings import KubernetesSettings
 
 # How long one that was evicted or is being replaced takes.
 BUILDER_SECONDS = 20
+# A build follows its plan at once.
+LISTED_SECONDS = 3
 # What gRPC says of a builder that went away; its own errors have other codes.
 _BUILDER_LOST = ("code = Unavailable", "code = Canceled", "connection error:")
 _OUT_OF_REACH = re.compile(
@@ -33,8 +41,12 @@ _OUT_OF_REACH = re.compile(
 _ASKED = re.compile(r'failed to do request: \w+ "https?://([^/"\s]+)/v2/')
 _CERTIFICATES = "/run/secxops/builder"
 _CREDENTIALS = "/run/secxops/registry"
+_PROXY = "SOURCE_"
+"""How the source's proxies are called in a build's Job, which itself asks the builder through none."""
 CACHE = "cache"
 """The tag of a repository's layer cache; those of images have a digest in them."""
+NODE_STORE = "secxops.io/node-store"
+"""Label of builders' pods, ``true`` on those that leave images in their node's own store."""
 NO_REGISTRY = "localhost"
 """The host in the names of images that stay on their node where no registry is set."""
 
@@ -45,6 +57,7 @@ class Builders:
     def __init__(self, api: Connection, settings: KubernetesSettings) -> None:
         self.api = api
         self.settings = settings
+        self._seen: tuple[float, Sequence[Json]] = (-LISTED_SECONDS, ())
 
     async def wait(self, node: str) -> str:
         """Return where the builder of a node listens, once the one that is being started does.
@@ -72,31 +85,59 @@ class Builders:
         errors.BuilderMissing
             None is ready there.
         """
-        for address in (await self._ready(fieldSelector=f"spec.nodeName={node}")).values():
-            return address
+        when, seen = self._seen
+        found = _ready(seen) if self._now() - when < LISTED_SECONDS else {}
+        if node not in found:
+            found = _ready(await self._listed(fieldSelector=f"spec.nodeName={node}"))
+        if node in found:
+            return f"tcp://{found[node]}:{self.settings.builder_port}"
+        raise errors.BuilderMissing(node=node, namespace=self.settings.builder_namespace)
+
+    async def labels(self, node: str) -> Mapping[str, str]:
+        """Return the labels of a node's builder, ready or about to be.
+
+        Raises
+        ------
+        errors.BuilderMissing
+            None is there, nor on its way.
+        """
+        listed = await self._listed()
+        self._seen = self._now(), listed
+        for pod in listed:
+            spec = pod["spec"]
+            # A DaemonSet's pod names its node by affinity until the scheduler has had it.
+            if spec.get("nodeName") == node or (
+                not spec.get("nodeName") and node in json.dumps(spec.get("affinity") or {})
+            ):
+                return pod["metadata"].get("labels") or {}
         raise errors.BuilderMissing(node=node, namespace=self.settings.builder_namespace)
 
     async def nodes(self) -> list[str]:
         """Return the names of the nodes on which a builder is ready."""
-        return sorted(await self._ready())
+        return sorted(_ready(await self._listed()))
 
-    async def _ready(self, **query: str) -> Mapping[str, str]:
-        """Return where the builders that are ready listen, by node."""
-        found = {}
-        for pod in await self.api.list(
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _listed(self, **query: str) -> Sequence[Json]:
+        return await self.api.list(
             f"/api/v1/namespaces/{self.settings.builder_namespace}/pods",
             labelSelector=self.settings.builder_selector,
             **query,
-        ):
-            ready = any(
-                row["type"] == "Ready" and row["status"] == "True"
-                for row in pod["status"].get("conditions") or ()
-            )
-            if ready and pod["status"].get("podIP"):
-                address = pod["status"]["podIP"]
-                host = f"[{address}]" if ":" in address else address
-                found[pod["spec"]["nodeName"]] = f"tcp://{host}:{self.settings.builder_port}"
-        return found
+        )
+
+
+def _ready(pods: Sequence[Json]) -> Mapping[str, str]:
+    """Return the hosts of the builders that are ready, by node."""
+    found = {}
+    for pod in pods:
+        ready = any(
+            row["type"] == "Ready" and row["status"] == "True"
+            for row in pod["status"].get("conditions") or ()
+        )
+        if ready and (address := pod["status"].get("podIP")):
+            found[pod["spec"]["nodeName"]] = f"[{address}]" if ":" in address else address
+    return found
 
 
 def build_job(
@@ -119,14 +160,22 @@ def build_job(
         arguments.append("--here")
     if settings.registry_address:
         arguments.append("--push")
+    arguments += [f"--keep={path}" for path in order.keep]
+    if order.path != order.dockerfile:
+        arguments.append(f"--path={order.path}")
     if order.commit:
         arguments += ["--commit", order.commit]
+    if order.identity:
+        arguments += ["--identity", inode_only(order.identity)]
     if settings.build_cache and settings.registry_address:
         arguments += ["--cache", f"{repository}:{CACHE}"]
     for name, value in settings.arguments().items():
         arguments += ["--arg", f"{name}={value}"]
     for name, value in order.labels.items():
         arguments += ["--label", f"{name}={value}"]
+    given = [row for row in proxies(source.container) if row["name"] not in settings.arguments()]
+    for row in given:
+        arguments += ["--arg-from", f"{row['name']}={_PROXY}{row['name']}"]
     project = {"claimName": order.place.source, "readOnly": True}
     volumes, mounts = _secrets(settings)
     return Job(
@@ -136,15 +185,12 @@ def build_job(
         arguments=arguments,
         volumes=[{"name": "source", "persistentVolumeClaim": project}, *volumes],
         mounts=[source_mount(order.place), *mounts],
-        node=source.hostname,
-        tolerations=source.tolerations,
-        # As the source itself, so that it reads what the source reads.
-        user=source.user or 1000,
-        group=source.group,
-        groups=source.groups,
+        source=source,
+        place="here",
         files={"Dockerfile": work / "Dockerfile"},
         results={"context.json": work / "context.json"},
         environment={"DOCKER_CONFIG": _CREDENTIALS},
+        variables=[{**row, "name": _PROXY + row["name"]} for row in given],
         seconds=settings.build_seconds,
     )
 
@@ -164,8 +210,7 @@ def push_job(
         ],
         volumes=volumes,
         mounts=mounts,
-        tolerations=source.tolerations,
-        user=source.user or 1000,
+        source=source,
         environment={"DOCKER_CONFIG": _CREDENTIALS},
         seconds=settings.build_seconds,
     )
@@ -259,7 +304,7 @@ async def read_build(
                 output = BuildKitOutput(order)  # what failed before is not what fails now
                 yield _again(said)
             if said.get("image"):
-                order.named(str(said["image"]))
+                await asyncio.to_thread(order.named, str(said["image"]), True)
             for found in _status(output, said.get("status") or {}):
                 if isinstance(found, LogLine):
                     yield LogLine(without_passwords(found.text))

@@ -8,15 +8,17 @@ made, or comes back empty or short, is thrown away: its name goes to a fresh cla
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 
 from ... import errors
-from ..base import CopyOrder, Progress
+from ..orders import CopyOrder, Progress
 from .connection import Connection, Json
-from .jobs import Job, JobResult, Jobs
+from .job import Job
+from .jobs import Jobs
 from .namespace import Namespace
+from .said import JobResult
 from .settings import KubernetesSettings
 from .storage import Sight, class_of_copy
 
@@ -36,6 +38,9 @@ _OTHERWISE = (
     errors.VerifyFailed,
 )
 """What a copy into a fresh claim may not meet."""
+
+
+_TRIES = 3
 
 
 class NotCloned(Exception):
@@ -65,7 +70,7 @@ def why_not(
     for wrong, reason in (
         (order.commit is not None, "the files of a version are asked for, not those there"),
         (order.place.subpath, "the folder is not the whole claim"),
-        (order.exclude, "parts of it are left out"),
+        (order.exclude or order.mount_points, "parts of it are left out"),
         (not given or storage_class != given, "the copy gets another storage class"),
         (not driver, "its volume is not made by a CSI driver"),
         (driver not in drivers, f"the driver {driver} is not known to clone"),
@@ -97,44 +102,64 @@ class Clones:
         self.sight = sight
         self.settings = settings
 
-    async def why_not(self, order: CopyOrder, claim: Json, name: str) -> str | None:
-        """Say why the claim ``name`` is to be filled by a copy, None if by a clone.
+    async def claim(
+        self, order: CopyOrder, source: Json, clone: Json, plain: Callable[[str], Json]
+    ) -> tuple[Json, str | None]:
+        """Make the claim of a copy and return it, with the reason where a copy is to fill it and no clone.
 
         What an interrupted call began is gone on with.
+
+        Parameters
+        ----------
+        source
+            The claim that is copied.
+        clone, plain
+            The new claim as a clone; without content, by the reason for that.
         """
-        path = await self.space.path("claim", name)
-        there = await self.api.get(path)
-        if there is not None and there["metadata"].get("deletionTimestamp"):
-            await self._gone(path)
-            return "a clone was given up before"
-        if there is not None:
-            marks = there["metadata"].get("annotations") or {}
-            return None if is_clone(there) else str(marks.get(WHY) or "a copy was begun before")
+        why = await self._why_not(order, source)
+        path = await self.space.path("claim")
+        for _ in range(_TRIES):
+            body = clone_of(clone, order.place.source) if why is None else plain(why)
+            try:
+                made = await self.api.create(path, body, f"make a claim for {order.key}")
+            except _OTHERWISE as error:
+                if why is not None:
+                    raise
+                why = f"no clone was made ({_reason(error)})"
+                continue
+            if not made["metadata"].get("deletionTimestamp"):
+                marks = made["metadata"].get("annotations") or {}
+                told = str(marks.get(WHY) or "a copy was begun before")
+                return made, None if is_clone(made) else told
+            await self._gone(f"{path}/{body['metadata']['name']}")
+            why = "a clone was given up before"
+        raise errors.EngineFailed(action="make a claim", reason="the one before does not go")
+
+    async def _why_not(self, order: CopyOrder, claim: Json) -> str | None:
+        """Say why a claim is to be filled by a copy, None if by a clone."""
         volume = None
         try:
             if bound := claim["spec"].get("volumeName"):
-                volume = await self.api.get(f"/api/v1/persistentvolumes/{bound}")
+                volume = await self.sight.recent.get(f"/api/v1/persistentvolumes/{bound}")
         except errors.ClusterForbidden:
             return "this account may not see which driver made its volume"
         wanted = class_of_copy(claim, self.settings)
         return why_not(order, claim, volume, wanted, self.settings.cloning_drivers)
 
     async def fill(
-        self, body: Json, source: str, job: Job, checking: Job, jobs: Jobs
+        self, made: Json, job: Job, checking: Job, jobs: Jobs
     ) -> AsyncIterator[Progress | JobResult]:
-        """Make the claim ``body`` as a clone of ``source``, or adopt it, and run the copying Job on it.
+        """Run the copying Job on a claim that is a clone.
 
         Raises
         ------
         NotCloned
             Claim and Job are gone again.
         """
-        name = body["metadata"]["name"]
-        claims = await self.space.path("claim")
+        path = await self.space.path("claim", made["metadata"]["name"])
         try:
-            made = await self.api.create(claims, clone_of(body, source), f"clone {source}")
             if await self._binds_by_itself(made):
-                await self._bound(f"{claims}/{name}")
+                await self._bound(path)
             since = datetime.fromisoformat(
                 made["metadata"]["creationTimestamp"].replace("Z", "+00:00")
             )
@@ -142,13 +167,13 @@ class Clones:
             async for item in jobs.run(replace(job, arguments=[told, *job.arguments])):
                 yield item
         except _OTHERWISE as error:
-            now = await self.api.get(f"{claims}/{name}")
+            now = await self.api.get(path)
             bound = ((now or {}).get("status") or {}).get("phase") == "Bound"
-            reason = str(error.params.get("reason") or error.message).rstrip(".")
+            reason = _reason(error)
             for using in (job, checking):
                 await jobs.remove(using.name)
-            await self.api.delete(f"{claims}/{name}")
-            await self._gone(f"{claims}/{name}")
+            await self.api.delete(path)
+            await self._gone(path)
             raise NotCloned(reason if bound else f"no clone was made ({reason})") from error
 
     async def _binds_by_itself(self, claim: Json) -> bool:
@@ -179,3 +204,7 @@ class Clones:
                 return
             await asyncio.sleep(0.25)
         raise errors.EngineFailed(action="remove a clone", reason="something still uses it")
+
+
+def _reason(error: errors.SecxopsError) -> str:
+    return str(error.params.get("reason") or error.message).rstrip(".")

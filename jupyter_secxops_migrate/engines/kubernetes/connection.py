@@ -24,6 +24,9 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
 from ... import errors
+from .. import health
+from ..health import Answer
+from ..output import LAST_BYTES, LONGEST_SAID, Lines
 
 Json = dict[str, Any]
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -33,11 +36,14 @@ _ANSWER = aiohttp.ClientTimeout(total=60, sock_connect=10)
 WATCH_SECONDS = 300
 # Nobody tells of a lost connection: but a watch has a bookmark each minute, and an end.
 _WATCH = aiohttp.ClientTimeout(total=WATCH_SECONDS + 30, sock_connect=10, sock_read=90)
+_CREATE_TRIES = 3
 _AGAIN = (0.2, 0.5, 1, 2, 4)
 # A stream that has been silent for as long is asked for anew: nobody tells of a lost connection.
 _FOLLOW = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300)
 # Until a WebSocket is open: a node that lost its power or its network refuses nothing.
 _SOCKET_SECONDS = 30
+# A pod's whole answer, through API server and kubelet.
+_ANSWER_SECONDS = 10
 # An API server that has just started may know neither roles nor accounts yet.
 _SETTLE_SECONDS = 10
 
@@ -75,8 +81,10 @@ class Connection:
 
         Raises
         ------
+        errors.AccountMissing
+            There is nothing to sign in with.
         errors.ClusterUnavailable
-            There is no way to sign in, or it does not work.
+            It does not work.
         """
         async with self._opening:
             if self._api is None:
@@ -88,6 +96,13 @@ class Connection:
 
     async def _sign_in(self) -> tuple[Configuration, str]:
         """Return where and as whom to ask, and the namespace."""
+        if not self._account and not self._kubeconfig and not _kubeconfigs():
+            raise errors.AccountMissing(
+                reason="this pod has no token of a service account, as it or its account says "
+                "automountServiceAccountToken: false"
+                if "KUBERNETES_SERVICE_HOST" in os.environ
+                else "there is no kubeconfig"
+            )
         found = Configuration()
         found.connection_pool_maxsize = 200
         try:
@@ -255,30 +270,61 @@ class Connection:
         """Return an object, None when it is absent."""
         return await self.call("GET", path, **query)
 
-    async def create(self, path: str, body: Json, action: str = "") -> Json:
-        """Create an object, or return the one of its name that is there (made by an earlier call)."""
+    async def create(self, path: str, body: Json, action: str = "", *, read: bool = True) -> Json:
+        """Create an object, or return the one of its name that is there (made by an earlier call).
+
+        Without ``read`` that one is not asked for, as this account may not read it: ``body`` is returned.
+        """
+        for _ in range(_CREATE_TRIES):
+            found = await self.make(path, body, action)
+            if found is None and not read:
+                return body
+            found = found or await self.get(f"{path}/{body['metadata']['name']}")
+            if found is not None:
+                return found
+        reason = "one of its name comes and goes"
+        raise errors.ClusterRefused(action=action or f"create {body['kind']}", reason=reason)
+
+    async def make(self, path: str, body: Json, action: str = "") -> Json | None:
+        """Create an object; return None where one of its name is there."""
         response = await self.send("POST", path, body)
         async with response:
             text = await self._read(response)
             if response.status == 409 and b'"AlreadyExists"' in text:
-                there = await self.get(f"{path}/{body['metadata']['name']}")
-                if there is not None:
-                    return there
+                return None
             if response.status >= 400:
                 raise self._failure(response.status, text, action or f"create {body['kind']}")
             return self._object(text)
 
-    async def delete(self, path: str, *, grace: int | None = None, version: str = "") -> None:
+    async def delete(
+        self, path: str, *, grace: int | None = None, version: str = "", owned_first: bool = False
+    ) -> None:
         """Delete an object and, in the background, what it owns; absent is success.
 
-        ``grace`` is in seconds; ``version`` deletes only the object of that resourceVersion.
+        ``grace`` is in seconds; ``version`` deletes only the object of that resourceVersion. With
+        ``owned_first`` the object stays until what it owns is gone.
         """
-        body: Json = {"propagationPolicy": "Background"}
+        body: Json = {"propagationPolicy": "Foreground" if owned_first else "Background"}
         if grace is not None:
             body["gracePeriodSeconds"] = grace
         if version:
             body["preconditions"] = {"resourceVersion": version}
         await self.call("DELETE", path, body, action="remove what is left")
+
+    async def delete_all(self, path: str, selector: str) -> None:
+        """Delete the objects with some labels and, in the background, what they own.
+
+        Where this account may only delete them one by one, that is done.
+        """
+        body = {"propagationPolicy": "Background"}
+        action = "remove what is left"
+        try:
+            await self.call("DELETE", path, body, action=action, labelSelector=selector)
+        except errors.ClusterForbidden:
+            names = [
+                row["metadata"]["name"] for row in await self.list(path, labelSelector=selector)
+            ]
+            await asyncio.gather(*(self.delete(f"{path}/{name}") for name in names))
 
     async def pages(self, path: str, **query: Any) -> AsyncIterator[Json]:
         """Yield the pages of a list; each has ``items`` and ``metadata``."""
@@ -301,7 +347,8 @@ class Connection:
     ) -> AsyncGenerator[tuple[str, Json], None]:
         """Yield ``ADDED``, ``MODIFIED``, ``DELETED`` or ``BOOKMARK`` with the object, until it ends.
 
-        Or until nothing was heard for longer than a watch is silent.
+        Or until nothing was heard for longer than a watch is silent. Without a ``version`` it begins with
+        each object that is there as ``ADDED``.
 
         Raises
         ------
@@ -392,14 +439,13 @@ class Connection:
                 if response.status == 500:
                     raise errors.NodeUnreachable(node=node, reason=_message(text))
                 raise self._failure(response.status, text, "read a Job's log")
-            rest = b""
+            lines = Lines(LONGEST_SAID)
             with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
                 async for chunk in response.content.iter_any():
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in lines:
-                        yield line.decode("utf-8", "replace")
-                if rest:
-                    yield rest.decode("utf-8", "replace")
+                    for line in lines.feed(chunk):
+                        yield line
+                for line in lines.rest():
+                    yield line
 
     async def insist_on_node(self, namespace: str, pod: str, container: str, node: str) -> None:
         """Fail unless the kubelet of a pod's node answers.
@@ -423,6 +469,7 @@ class Connection:
             f"/api/v1/namespaces/{namespace}/pods/{pod}/log",
             container=container,
             tailLines=lines,
+            limitBytes=LAST_BYTES,
         )
         async with response:
             if response.status >= 400:
@@ -534,15 +581,13 @@ class Connection:
             await socket.close()
 
     async def ask(
-        self, namespace: str, pod: str, port: int, path: str, headers: Mapping[str, str]
-    ) -> int:
-        """Send an HTTP GET to a pod through the API server; return its status, 0 without an answer.
+        self, namespace: str, pod: str, port: int, path: str, token: str | None = None
+    ) -> Answer | None:
+        """Send an HTTP GET to a pod through the API server; None where it can't be connected to.
 
         Goes through ``portforward``: the API server's ``proxy`` would take the Authorization header
         for itself, and a token in a URL would be in its log.
         """
-        wanted = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        request = f"GET {path} HTTP/1.0\r\nHost: localhost\r\n{wanted}\r\n".encode()
         try:
             socket = await self.socket(
                 f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward",
@@ -550,32 +595,44 @@ class Connection:
                 ports=port,
             )
         except (errors.EngineFailed, errors.ClusterRefused, errors.NodeUnreachable):
-            return 0
-        answer = b""
+            return None
         try:
-            await socket.send_bytes(b"\0" + request)
-            while b"\r\n" not in answer:
-                message = await socket.receive(timeout=10)
-                if message.type is not aiohttp.WSMsgType.BINARY:
-                    return 0
-                # Both channels begin with the port's number, two bytes.
-                if message.data[0] == 0 and len(message.data) > 3:
-                    answer += message.data[1:]
-                elif message.data[0] == 1 and len(message.data) > 3:
-                    return 0
-        except (asyncio.TimeoutError, TimeoutError, aiohttp.ClientError, ConnectionError):
-            return 0
+            await socket.send_bytes(b"\0" + health.request(path, port, token))
+            return await asyncio.wait_for(_forwarded(socket), _ANSWER_SECONDS)
+        except (asyncio.TimeoutError, TimeoutError):
+            return Answer()
+        except (aiohttp.ClientError, ConnectionError):
+            return None
         finally:
             await socket.close()
-        words = answer.split(b"\r\n", 1)[0].split()
-        return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+
+
+async def _forwarded(socket: aiohttp.ClientWebSocketResponse[bool]) -> Answer | None:
+    """Read what comes back through ``portforward``; None where the kubelet could not connect."""
+    data, begun = b"", set()
+    while not health.complete(data):
+        message = await socket.receive()
+        if message.type is not aiohttp.WSMsgType.BINARY:
+            break
+        channel, said = message.data[0], message.data[1:]
+        if channel not in begun:
+            begun.add(channel)  # both, of the answer and of errors, begin with the port's number
+        elif channel == 0:
+            data += said
+        elif said:
+            return None
+    return health.read(data) if data else None
 
 
 def _in_a_pod() -> bool:
     """Whether the service account of a pod is to be used: only without a kubeconfig."""
+    return not _kubeconfigs() and (SERVICE_ACCOUNT / "token").exists()
+
+
+def _kubeconfigs() -> list[str]:
+    """Return the kubeconfigs that are there where none is named."""
     given = os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config"
-    there = any(Path(name).exists() for name in str(given).split(os.pathsep) if name)
-    return not there and (SERVICE_ACCOUNT / "token").exists()
+    return [name for name in str(given).split(os.pathsep) if name and Path(name).exists()]
 
 
 def _certificate(found: Configuration) -> bytes:
@@ -618,6 +675,9 @@ def failure(status: int, text: bytes, action: str) -> errors.SecxopsError:
             return errors.QuotaExceeded(action=action, reason=message)
         if "violates PodSecurity" in message:
             return errors.PodSecurityForbids(action=action, reason=message)
+        if " is forbidden: " in message and "cannot " not in message:
+            # Not RBAC's word: an admission check, such as that of a LimitRange.
+            return errors.ClusterRefused(action=action, reason=message)
         return errors.ClusterForbidden(action=action, reason=message or f"status {status}")
     if status in (400, 404, 405, 409, 413, 422):
         return errors.ClusterRefused(action=action, reason=message or f"status {status}")

@@ -7,39 +7,41 @@ rests on those before it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from ... import errors
 from ...model import Check
 from ...registries import Registry
 from ...registries.oci import split
-from ..base import labels
-from . import jobs
+from ..names import labels
 from .build import Builders
 from .connection import Connection
+from .job import COPY_RIGHTS, Job, manifest
 from .namespace import Namespace
 from .place import SourcePod
+from .pods import try_pod
 from .settings import KubernetesSettings
+from .trial import missing, needed_secrets
 
 Rights = Mapping[tuple[str, str], Sequence[str]]
 """Verbs by API group and resource, subresources after a slash."""
 
 IN_NAMESPACE: Rights = {
-    ("", "pods"): ("get", "list", "watch", "create", "patch", "delete"),
+    ("", "pods"): ("get", "list", "watch", "create", "delete"),
     ("", "pods/log"): ("get",),
     ("", "pods/exec"): ("get", "create"),
     ("", "pods/portforward"): ("get", "create"),
     ("", "persistentvolumeclaims"): ("get", "list", "create", "patch", "delete"),
-    ("", "secrets"): ("get", "list", "create", "delete"),
-    ("", "services"): ("get", "list", "watch", "create", "delete"),
-    ("", "configmaps"): ("get",),
+    ("", "secrets"): ("create",),
+    ("", "services"): ("get", "list", "watch", "create", "patch", "delete"),
     ("", "resourcequotas"): ("list",),
-    ("batch", "jobs"): ("get", "list", "create", "delete"),
-    ("networking.k8s.io", "networkpolicies"): ("get", "list", "create", "delete"),
+    ("batch", "jobs"): ("get", "list", "create", "delete", "deletecollection"),
+    ("networking.k8s.io", "networkpolicies"): ("create",),
 }
-"""What a share uses in its own namespace."""
+"""What a share uses in its own namespace, besides reading the secrets and the configmap of the settings."""
 
-FOR_LINKS: Rights = {("networking.k8s.io", "ingresses"): ("get", "list", "create", "delete")}
+FOR_LINKS: Rights = {("networking.k8s.io", "ingresses"): ("create",)}
 """Besides, where environments are reached through an Ingress."""
 
 OF_CLUSTER: Rights = {
@@ -51,7 +53,6 @@ OF_CLUSTER: Rights = {
 """What a plan sees of the cluster; without these it leaves the place to the scheduler."""
 
 _GUIDE = "the operators' guide (Kubernetes)"
-_TLS = ("ca.crt", "tls.crt", "tls.key")
 
 
 async def examine(
@@ -63,7 +64,8 @@ async def examine(
 ) -> list[Check]:
     """Check that the cluster answers and has what a share needs; never raises.
 
-    ``source`` finds the pod that is shared, None where each share names its own.
+    ``source`` finds the pod that is shared, None where each share names its own; ``registry`` returns one
+    with the account that its secret has now, as the next build will have it.
     """
     doctor = _Doctor(api, space, settings, source, registry)
     try:
@@ -113,8 +115,16 @@ class _Doctor:
 
     async def rights(self) -> AsyncIterator[Check]:
         namespace = await self.space.name()
-        wanted = {**IN_NAMESPACE, **(FOR_LINKS if self.settings.link else {})}
-        if lacking := await self._lacking(wanted, namespace):
+        settings = self.settings
+        wanted = {**IN_NAMESPACE, **(FOR_LINKS if settings.link else {})}
+        lacking = await self._lacking(wanted, namespace)
+        read = {"secrets": needed_secrets(settings)}
+        if settings.registry_ca:
+            read["configmaps"] = {settings.registry_ca: ()}
+        for resource, names in read.items():
+            for name in names:
+                lacking += await self._lacking({("", resource): ("get",)}, namespace, name)
+        if lacking:
             yield Check(
                 name="rights",
                 state="failed",
@@ -143,23 +153,10 @@ class _Doctor:
         yield _ok("source", f"The notebook is {source.name} on {source.node}.")
 
     async def secrets(self) -> AsyncIterator[Check]:
-        settings = self.settings
-        wanted: dict[str, Sequence[str]] = {settings.builder_secret: _TLS}
-        for name in filter(None, (settings.pull_secret, settings.registry_secret)):
-            wanted[name] = (".dockerconfigjson",)
-        for name, keys in wanted.items():
-            found = await self.api.get(await self.space.path("secret", name))
-            missing = [key for key in keys if key not in ((found or {}).get("data") or {})]
-            if found is None or missing:
-                what = "is not there" if found is None else f"has no {', '.join(missing)}"
-                yield Check(
-                    name="secrets",
-                    state="failed",
-                    message=f"The secret {name} {what}.",
-                    hint=f"Ask your admin to make it, as in {_GUIDE}.",
-                )
-                return
-        yield _ok("secrets", f"{', '.join(wanted)} are there.")
+        for error in await missing(self.api, self.space, self.settings):
+            yield Check(name="secrets", state="failed", message=error.message, hint=error.hint)
+            return
+        yield _ok("secrets", f"{', '.join(needed_secrets(self.settings))} are there.")
 
     async def tools_image(self) -> AsyncIterator[Check]:
         image, name = self.settings.tools_image, "tools image"
@@ -169,8 +166,9 @@ class _Doctor:
             return
         address = self.settings.registry_address
         if address and split(address)[0] == split(image)[0]:
-            registry = await self.registry()
-            if await registry.find(image) is None:
+            async with _closing(await self.registry()) as registry:
+                there = await registry.find(image)
+            if there is None:
                 message = f"The registry has no {image}."
                 yield Check(name=name, state="failed", message=message, hint=hint)
                 return
@@ -186,15 +184,15 @@ class _Doctor:
 
     async def jobs(self) -> AsyncIterator[Check]:
         """Try the pod of a copy, which needs more than any other of ours."""
-        job = jobs.Job(
+        job = Job(
             name="secxops-doctor",
             labels=labels("doctor", "job"),
             module="copying.__main__",
             arguments=(),
-            rights=jobs.COPY_RIGHTS,
+            rights=COPY_RIGHTS,
         )
         pods = await self.space.path("pod")
-        await jobs.try_pod(self.api, pods, jobs.manifest(job, self.settings))
+        await try_pod(self.api, pods, manifest(job, self.settings))
         yield _ok("jobs", "The namespace lets Jobs run that copy.")
 
     async def builder(self) -> AsyncIterator[Check]:
@@ -219,18 +217,19 @@ class _Doctor:
                 hint="Set KubernetesEngine.registry_address.",
             )
             return
-        registry = await self.registry()
-        # Many let anybody read: only a push shows whether the password is good.
-        await registry.try_push(registry.reference("secxops/doctor"))
+        async with _closing(await self.registry()) as registry:
+            # Many let anybody read: only a push shows whether the password is good.
+            await registry.try_push(registry.reference("secxops/doctor"))
         yield _ok("registry", f"{self.settings.registry_address} answers and lets us push.")
 
-    async def _lacking(self, wanted: Rights, namespace: str) -> Sequence[str]:
+    async def _lacking(self, wanted: Rights, namespace: str, object_name: str = "") -> list[str]:
         """Return what this account may not do, as ``verb resource``; empty ``namespace``: in all."""
 
         async def may(group: str, resource: str, verb: str) -> bool:
             name, _, part = resource.partition("/")
             asked = {
                 "namespace": namespace,
+                "name": object_name,
                 "group": group,
                 "resource": name,
                 "subresource": part,
@@ -254,7 +253,18 @@ class _Doctor:
         for (_, resource, verb), granted in zip(rows, allowed, strict=True):
             if not granted:
                 lacking.setdefault(resource, []).append(verb)
-        return [f"{'/'.join(verbs)} {resource}" for resource, verbs in lacking.items()]
+        return [
+            f"{'/'.join(verbs)} {resource} {object_name}".rstrip()
+            for resource, verbs in lacking.items()
+        ]
+
+
+@contextlib.asynccontextmanager
+async def _closing(registry: Registry) -> AsyncIterator[Registry]:
+    try:
+        yield registry
+    finally:
+        await registry.close()
 
 
 def _ok(name: str, message: str) -> Check:

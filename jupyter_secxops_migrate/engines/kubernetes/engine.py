@@ -3,45 +3,56 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import copy
+import itertools
 import json
 import logging
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ... import errors
-from ...copying.reasons import code_of
-from ...model import Check, NotCopiedItem, Orphan, PodSource
+from ...copying.identity import inode_only
+from ...model import Check, Orphan, PodSource
 from ...placement.cluster import Cluster, source_selector
 from ...placement.nodes import Node, Volume, needs_of_pod, with_pods
-from ...placement.requests import record_of
+from ...placement.requests import record_of, resources
 from ...placement.strategies import full_name
 from ...registries import Registry
-from ...registries.oci import credentials, split
-from ..base import (
+from ...registries.oci import split
+from ...runtime import lasting_name
+from ..names import (
     MANAGED_BY,
     MANAGER,
     MIGRATION,
     OWNER,
-    PROBE,
     ROLE,
+    Names,
+    images_of,
+    labels,
+    owner_hash,
+)
+from ..orders import (
+    ALWAYS_BUILDKIT,
+    NESTED,
     BuildOrder,
     BuildResult,
+    BuildTrace,
     CopyOrder,
     CopyResult,
     ImageInfo,
     ImageProbe,
+    InsideOrder,
+    Launched,
     LaunchOrder,
     LogLine,
     LookOrder,
     Measure,
-    Names,
     Observation,
     OwnOrder,
     Progress,
@@ -49,40 +60,53 @@ from ..base import (
     PushResult,
     SourceEnvironment,
     SourcePlace,
+    TrialOrder,
     VerifyOrder,
     VerifyResult,
     VolumeCheck,
-    labels,
-    owner_hash,
-    probe_of,
+    VolumeSeen,
 )
+from ..probing import probe_words
+from ..report import copy_result
 from ..streams import side_by_side
-from . import objects
-from .build import CACHE, NO_REGISTRY, Builders, build_job, push_job, read_build, read_push
+from . import confines, objects
+from .adopt import identity_of, is_twin, launched_of, token_of
+from .build import (
+    CACHE,
+    NO_REGISTRY,
+    NODE_STORE,
+    Builders,
+    build_job,
+    push_job,
+    read_build,
+    read_push,
+)
 from .clone import WHY, Clones, NotCloned
 from .connection import Connection, Json
 from .doctor import examine
-from .jobs import (
-    COPY_RIGHTS,
-    WORK,
-    Job,
-    JobResult,
-    Jobs,
-    insist_on_node,
-    source_mount,
-    wait_for_pod,
-)
+from .inside import look_inside
+from .job import COPY_RIGHTS, WORK, Job, source_mount
+from .jobs import Jobs
 from .launcher import Launcher, by_digest
-from .look import FOUND, HOME, look_job
+from .look import FOUND, WHO, look_job, read_user
 from .namespace import KINDS, Namespace
-from .place import SourcePod, environment, locate, source_pod
+from .ours import is_same
+from .own import own
+from .place import SourcePod, User, environment, locate, source_pod
+from .pods import insist_on_node, own_container, wait_for_pod
+from .probe import Looks
+from .recent import STEP_SECONDS, Recent
+from .registry import Registries
+from .room import Room
+from .said import JobResult
 from .settings import KubernetesSettings
-from .storage import Sight, class_of_copy
+from .storage import Sight, class_of_copy, size_of_copy
+from .trial import Trial
 from .watched import Watched
 
 log = logging.getLogger(__name__)
-_HOME_SECONDS = 5
-_PATH_BYTES = 4096
+_USER_SECONDS = 5
+_MOST_SAID = 8192
 
 
 class KubernetesEngine(KubernetesSettings):
@@ -92,7 +116,6 @@ class KubernetesEngine(KubernetesSettings):
     """
 
     name = "kubernetes"
-    reads_projects = True
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -100,13 +123,19 @@ class KubernetesEngine(KubernetesSettings):
         self._asked: PodSource | None = None
         # What follows is shared with the engines of `at`, so it is changed and never set anew.
         self._releasing: set[asyncio.Task[None]] = set()
-        self._registries: dict[str, Registry] = {}
-        self._homes: dict[tuple[str, str], str] = {}
+        self._own = own()
+        self._users: dict[tuple[str, str], User | None] = {}
         self._probed: dict[tuple[str, int | None], ImageProbe] = {}
         self._all_nodes = Watched(self._api, "/api/v1/nodes", Node.from_json)
         self._all_pods = Watched(self._api, "/api/v1/pods", record_of)
+        self._recent = Recent(self._api)
         self._space = Namespace(self._api, self)
-        self._sight = Sight(self._api, self._space, self)
+        self._registries = Registries(self._api, self._space, self)
+        self._builders = Builders(self._api, self)
+        self._room = Room(self._api, self._space, self._all_nodes, self._all_pods, self)
+        self._space.room = self._room
+        self._trial = Trial(self._api, self._space, self._registries, self)
+        self._sight = Sight(self._api, self._recent, self._space, self)
         self._clones = Clones(self._api, self._space, self._sight, self)
         launcher: Any = self.launcher_class
         self._launcher: Launcher = launcher(self._space, self)
@@ -116,10 +145,9 @@ class KubernetesEngine(KubernetesSettings):
         for task in self._releasing:
             task.cancel()
         await asyncio.gather(*self._releasing, return_exceptions=True)
-        for watched in (self._all_nodes, self._all_pods, self._launcher):
+        for watched in (self._all_nodes, self._all_pods, self._space.ours, self._launcher):
             await watched.close()
-        for registry in self._registries.values():
-            await registry.close()
+        await self._registries.close()
         await self._api.close()
 
     def at(self, source: PodSource | None) -> KubernetesEngine:
@@ -133,38 +161,63 @@ class KubernetesEngine(KubernetesSettings):
     @property
     def outside(self) -> bool:
         """Whether the source is another pod than the one in which the service runs."""
-        own = _own_pod()
-        return (
-            self._asked is not None or not own or bool(self.source_pod and self.source_pod != own)
-        )
+        if self._asked is not None or not self._own.hostname:
+            return True
+        return bool(self.source_pod) and not self._own.may_be(self.source_pod)
 
     # ------------------------------------------------------------------ surroundings
 
     async def _jobs(self) -> Jobs:
-        return Jobs(self._api, self, await self._space.name(), self._releasing)
+        return Jobs(self._space, await self._space.name(), self._releasing)
 
     async def doctor(self) -> list[Check]:
         """Check that the cluster answers and has what a share needs; never raises."""
-        source = self._source if self.source_pod or _own_pod() else None
-        return await examine(self._api, self._space, self, source, self.registry)
+        source = self._source if self.source_pod or self._own.hostname else None
+        return await examine(self._api, self._space, self, source, self._registries.fresh)
 
-    async def _source(self) -> SourcePod:
+    async def _source(self, within: float | None = None) -> SourcePod:
+        """Return the source, as it was ``within`` so many seconds where a share goes on with what it planned."""
         asked = self._asked
-        name = asked.pod if asked else self.source_pod or _own_pod()
-        if not name:
+        container = (asked.container or "") if asked else self.source_container
+        name = asked.pod if asked else self.source_pod
+        if name:
+            pod = await self._pod(name, within)
+            return source_pod(pod, container, None if self.outside else self._own)
+        if not self._own.hostname:
             raise errors.SourceUnusable(
                 pod="?", reason="none is named, and this service runs in none itself"
             )
+        return source_pod(await self._own_pod(within), container, self._own)
+
+    async def _pod(self, name: str, within: float | None = None) -> Json:
         path = await self._space.path("pod", name)
-        pod = await self._api.get(path, action=f"see the pod {name}")
+        pod = await self._recent.get(path, action=f"see the pod {name}", within=within)
         if pod is None:
             space = await self._space.name()
             raise errors.SourceUnusable(pod=name, reason=f"it is not there, in namespace {space}")
-        return source_pod(pod, (asked.container or "") if asked else self.source_container)
+        return pod
 
-    async def _pinned(self) -> SourcePod:
+    async def _own_pod(self, within: float | None = None) -> Json:
+        """Return the pod in which this process runs: by its host's name, else by what else is known."""
+        name = self._own.hostname
+        path = await self._space.path("pod", name)
+        there = await self._recent.get(path, action=f"see the pod {name}", within=within)
+        if there is not None and self._own.is_pod(there):
+            return there
+        pods = await self._api.list(await self._space.path("pod"))
+        found = [pod for pod in pods if self._own.is_pod(pod)]
+        if len(found) != 1:
+            space = await self._space.name()
+            raise errors.SourceUnusable(
+                pod=name,
+                reason=f"{len(found)} pods of namespace {space} may be the one with that host name",
+            )
+        return found[0]
+
+    async def _pinned(self, within: float | None = None) -> SourcePod:
         """Return the source as Jobs are pinned to its node, whose label on some clouds is not its name."""
-        source = await self._source()
+        source = await self._source(within)
+        source = replace(source, found=await self._user(source))
         try:
             node = await self._all_nodes.get(source.node)
         except errors.ClusterForbidden:
@@ -184,65 +237,101 @@ class KubernetesEngine(KubernetesSettings):
         source = await self._pinned()
         for path in (order.project, *order.data):
             locate(source, PurePosixPath(path))
-        home, jobs = await asyncio.gather(self._home(source), self._jobs())
+        jobs = await self._jobs()
         with tempfile.TemporaryDirectory() as folder:
             results = Path(folder) / FOUND
-            job = look_job(order, self, source, home, results)
+            job = look_job(order, self, source, results)
             try:
                 async for _ in jobs.run(job):
                     pass
             finally:
+                self._space.ours.jobs.pop(job.name, None)
                 # Should it stay all the same, its time is short.
                 with contextlib.suppress(errors.SecxopsError):
                     await self._api.delete(f"{jobs.path}/{job.name}")
             found: Mapping[str, Any] = json.loads(results.read_bytes())
             return found
 
-    async def _home(self, source: SourcePod) -> str:
-        """Return the home folder of the source's user, ``/`` where nothing says it.
+    async def _user(self, source: SourcePod) -> User | None:
+        """Find out who runs the source's programs, None where nothing says it.
 
         Often only the image says it, which the pod's object does not show: a shell is asked then.
         """
+        if source.user is not None and (source.home or not self.outside):
+            return None  # the pod's object says all that is needed
+        if not self.outside and self._own.container([source.container]) is not None:
+            return User(os.getuid(), os.getgid(), os.getgroups())
         key = (source.pod["metadata"]["uid"], source.container["name"])
-        if key not in self._homes:
-            told = source.home
-            if not told:
-                with contextlib.suppress(errors.SecxopsError, asyncio.TimeoutError, TimeoutError):
-                    told = await asyncio.wait_for(self._told_home(source), _HOME_SECONDS)
-            self._homes[key] = told if _is_path(told) else "/"
-        return self._homes[key]
+        if key not in self._users:
+            found = None
+            with contextlib.suppress(errors.SecxopsError, asyncio.TimeoutError, TimeoutError):
+                found = await asyncio.wait_for(self._told(source), _USER_SECONDS)
+            self._users[key] = found
+        return self._users[key]
 
-    async def _told_home(self, source: SourcePod) -> str:
-        command = ["/bin/sh", "-c", HOME]
-        told = self._api.execute(
-            await self._space.name(), source.name, source.container["name"], command
-        )
+    async def _told(self, source: SourcePod) -> User | None:
+        command = ["/bin/sh", "-c", WHO]
+        said = await self._said(source.name, source.container["name"], command)
+        return read_user(said.decode("utf-8", "replace"))
+
+    async def _said(self, pod: str, container: str, command: Sequence[str]) -> bytes:
+        """Return what a command in a container prints; nothing where that is far too much."""
+        told = self._api.execute(await self._space.name(), pod, container, command)
         said = b""
         async with contextlib.aclosing(told):
             async for chunk in told:
                 said += chunk
-                if len(said) > _PATH_BYTES:
-                    return ""
-        return said.decode("utf-8", "replace")
+                if len(said) > _MOST_SAID:
+                    return b""
+        return said
 
-    async def capacity(self, volumes: Sequence[str]) -> Cluster:
+    async def capacity(self, volumes: Sequence[str], sizes: Sequence[int | None] = ()) -> Cluster:
         """Observe the cluster as far as this account may, as the scheduler counts it."""
         source, nodes, bound = await asyncio.gather(
             self._source(), self._nodes(), self._bound(volumes)
         )
-        # Copies that are there already need no new claims.
+        # Copies that are there already need no new claims, and no Jobs.
         mounted = {claim for claim, _ in source.claims()}
-        storage = await self._sight.observe([name for name in volumes if name in mounted])
+        new = [
+            (name, size) for name, size in itertools.zip_longest(volumes, sizes) if name in mounted
+        ]
+        storage = await self._sight.observe([name for name, _ in new], [size for _, size in new])
+        beside = resources({**self.job_requests, "pods": "1"}) if new else None
+        keeps, missing = await self._builder_seen(source) if new else (False, None)
         spec = source.pod["spec"]
         return Cluster(
             source.node,
             nodes,
             bound,
-            needs_of_pod({"spec": {**spec, "tolerations": source.tolerations}}).tolerations,
+            needs_of_pod({"spec": {"tolerations": confines.tolerations(source.pod)}}).tolerations,
             source_selector(spec),
+            confines.required_affinity(source.pod),
+            resources(spec.get("overhead") or {}),
             gpu_resource=self.gpu_resource,
             storage=storage,
+            beside=beside,
+            roams=bound is not None
+            and len(bound) == len(set(volumes))
+            and all(volume.shared for volume in bound),
+            registry=self.registry_address,
+            keeps_images=keeps,
+            builder_missing=missing,
         )
+
+    async def _builder_seen(self, source: SourcePod) -> tuple[bool, errors.BuilderMissing | None]:
+        """Say whether the builder of the source's node leaves images there, and what is wrong without one."""
+        try:
+            marks = await self._builders.labels(source.node)
+        except errors.ClusterForbidden:
+            return False, None
+        except errors.BuilderMissing as error:
+            return False, error
+        return marks.get(NODE_STORE) == "true", None
+
+    async def try_out(self, order: TrialOrder) -> Sequence[errors.SecxopsError]:
+        """Have the API server and the registry judge what a share would make."""
+        pinned = await self._pinned()
+        return await self._trial.refusals(order, pinned, await self._jobs())
 
     async def _nodes(self) -> Sequence[Node] | None:
         """Return all nodes with the sums of their pods, None if they may not be listed."""
@@ -260,12 +349,12 @@ class KubernetesEngine(KubernetesSettings):
         found = []
         try:
             for name in dict.fromkeys(claims):
-                claim = await self._api.get(await self._space.path("claim", name))
+                claim = await self._recent.get(await self._space.path("claim", name))
                 spec = (claim or {}).get("spec") or {}
                 given = str(spec.get("storageClassName") or "")
                 if not spec.get("volumeName") or self.storage_classes.get(given, given) != given:
                     continue
-                volume = await self._api.get(f"/api/v1/persistentvolumes/{spec['volumeName']}")
+                volume = await self._recent.get(f"/api/v1/persistentvolumes/{spec['volumeName']}")
                 if volume is not None:
                     found.append(Volume.from_json(volume))
         except errors.ClusterForbidden:
@@ -273,8 +362,8 @@ class KubernetesEngine(KubernetesSettings):
         return found
 
     async def features(self) -> frozenset[str]:
-        """Say what the builder can do."""
-        found = frozenset({"buildkit", "syntax-1.4"})
+        """Say what the builder and the nodes can do."""
+        found = frozenset({"buildkit", ALWAYS_BUILDKIT, "syntax-1.4", NESTED})
         return found | {"push"} if self.registry_address else found
 
     # ------------------------------------------------------------------ images
@@ -287,51 +376,7 @@ class KubernetesEngine(KubernetesSettings):
         errors.RegistryFailed
             None is set, or its secret or configmap is not there or unusable.
         """
-        address = self.registry_address
-        if address not in self._registries:
-            if not address:
-                raise self._registry_unusable("none is set (KubernetesEngine.registry_address)")
-            user, password = await self._credentials()
-            ca = await self._registry_authority()
-            make: Any = self.registry_class
-            self._registries[address] = make(address, user, password, ca, self._credentials)
-        return self._registries[address]
-
-    async def _credentials(self) -> tuple[str, str]:
-        """Return user and password for the registry as its secret has them now; empty without one."""
-        secret = self.registry_secret or self.pull_secret
-        if not secret:
-            return "", ""
-        found = await self._api.get(await self._space.path("secret", secret))
-        if found is None:
-            raise self._registry_unusable(f"there is no secret {secret}")
-        try:
-            config = json.loads(base64.b64decode(found["data"][".dockerconfigjson"]))
-            return credentials(config, split(self.registry_address)[0])
-        except (KeyError, ValueError, AttributeError):
-            raise self._registry_unusable(
-                f"the secret {secret} has no Docker configuration with auths"
-            ) from None
-
-    async def _registry_authority(self) -> str:
-        """Return the certificates that the registry's is signed with; empty for a public one."""
-        name = self.registry_ca
-        if not name:
-            return ""
-        namespace = await self._space.name()
-        found = await self._api.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
-        ca = str(((found or {}).get("data") or {}).get("ca.crt") or "")
-        if not ca:
-            what = f"there is no configmap {name}" if found is None else f"{name} has no ca.crt"
-            raise self._registry_unusable(what)
-        return ca
-
-    def _registry_unusable(self, reason: str) -> errors.RegistryFailed:
-        found = errors.RegistryFailed(
-            registry=self.registry_address or "the registry", action="be used", reason=reason
-        )
-        found.again = False
-        return found
+        return await self._registries.get()
 
     async def image(self, reference: str) -> ImageInfo | None:
         """Say whether the source's node has an image; more than that a node does not tell."""
@@ -346,7 +391,7 @@ class KubernetesEngine(KubernetesSettings):
     async def _builder(self, source: SourcePod, node: str) -> str:
         """Return where a node's builder listens."""
         try:
-            return await Builders(self._api, self).wait(node)
+            return await self._builders.wait(node)
         except errors.BuilderMissing:
             # Where the node itself is away, it is not the builder that is missing.
             await insist_on_node(self._api, source.pod)
@@ -358,7 +403,7 @@ class KubernetesEngine(KubernetesSettings):
         The image goes into that node's own store where its builder can do that and the image may stay
         there, else to the registry.
         """
-        source = await self._pinned()
+        source = await self._pinned(STEP_SECONDS)
         registry = None
         repository = f"{NO_REGISTRY}/{order.repository}"
         if order.push or self.registry_address:
@@ -370,6 +415,8 @@ class KubernetesEngine(KubernetesSettings):
             work = Path(folder)
             (work / "Dockerfile").write_bytes(order.text)
             job = build_job(order, self, source, address, repository, work)
+            if await self._sight.everywhere(order.place.source if order.place else ""):
+                job = replace(job, place="near")
             jobs = await self._jobs()
             async for item in read_build(order, jobs.run(job), self.registry_address):
                 if not isinstance(item, JobResult):
@@ -380,7 +427,13 @@ class KubernetesEngine(KubernetesSettings):
                     info = await self._pushed(registry, f"{repository}@{item.fields['digest']}")
                 else:
                     told = ("digest", "size", "user", "workdir", "layers")
-                    info = ImageInfo(**{key: item.fields[key] for key in told})
+                    info = ImageInfo(
+                        **{key: item.fields[key] for key in told},
+                        # A tools image of an earlier version has no word of them.
+                        volumes=tuple(item.fields.get("volumes") or ()),
+                        entrypoint=_words(item.fields.get("entrypoint")),
+                        command=_words(item.fields.get("command")),
+                    )
                 yield BuildResult(item.fields["image"], info, item.fields["pushed"], sent)
 
     async def push(self, order: PushOrder) -> AsyncIterator[Progress | PushResult]:
@@ -388,7 +441,7 @@ class KubernetesEngine(KubernetesSettings):
         registry = await self.registry()
         repository = order.reference.rpartition(":")[0]
         await registry.prepare(repository)
-        source = await self._source()
+        source = await self._source(STEP_SECONDS)
         address = await self._builder(source, order.node)
         job = push_job(order, self, source, address)
         jobs = await self._jobs()
@@ -422,13 +475,16 @@ class KubernetesEngine(KubernetesSettings):
             user=config.get("User") or "",
             workdir=config.get("WorkingDir") or "",
             layers=found.layers,
+            volumes=tuple(config.get("Volumes") or ()),
+            entrypoint=_words(config.get("Entrypoint")),
+            command=_words(config.get("Cmd")),
         )
 
     async def probe(
         self,
         migration: str,
         owner: str,
-        image: str,
+        image: ImageInfo,
         reference: str,
         terms: Mapping[str, Any],
         *,
@@ -438,33 +494,35 @@ class KubernetesEngine(KubernetesSettings):
 
         One digest always answers the same, so it is not asked again.
         """
-        source = await self._source()
-        known = self._probed.get((image, source.user))
+        source = await self._source(STEP_SECONDS)
+        known = self._probed.get((image.digest, source.user))
         if known is not None:
             return known
         name = Names(migration).job("probe")
         path = await self._space.path("pod")
+        looks = Looks(image)
         body = objects.probe(
             name,
             labels(owner, "job", migration),
-            by_digest(reference, image),
-            PROBE,
+            by_digest(reference, image.digest),
+            probe_words(looks.named),
             self,
             pushed=pushed,
             terms=terms,
-            user=source.user,
-            tolerations=source.tolerations,
+            source=source,
+            through=looks.through,
         )
-        await self._space.remove_pod(name)  # what a killed service left
-        await self._api.create(path, body, "run the image once")
+        make = partial(self._api.make, path, body, "run the image once")
+        made = await self._room.within_quota(make)
+        if made is None:
+            await self._space.remove_pod(name)  # what a killed service left
+            made = await self._room.within_quota(partial(self._api.create, *make.args))
         try:
-            async for pod in wait_for_pod(
-                self._api, path, f"{MIGRATION}={migration},{ROLE}=job", self, name
-            ):
+            async for pod in wait_for_pod(self._space, partial(is_same, made), name):
                 if pod["status"].get("phase") in ("Succeeded", "Failed"):
                     break
-            found = probe_of(await self._api.tail(await self._space.name(), name, "job"))
-            self._probed[image, source.user] = found
+            found = await looks.read(self._api, await self._space.name(), path, name)
+            self._probed[image.digest, source.user] = found
             return found
         finally:
             await self._api.delete(f"{path}/{name}", grace=0)
@@ -473,23 +531,20 @@ class KubernetesEngine(KubernetesSettings):
 
     async def copy(self, order: CopyOrder) -> AsyncIterator[Progress | CopyResult]:
         """Copy one folder into a new claim, in a Job on the source's node; a clone is its head start."""
-        source = await self._pinned()
+        source = await self._pinned(STEP_SECONDS)
         names = Names(order.migration)
         marks = labels(order.owner, order.role, order.migration)
         volume = names.volume(order.key)
         claims = await self._space.path("claim")
-        there = await self._api.get(f"{claims}/{order.place.source}")
+        there = await self._recent.get(f"{claims}/{order.place.source}")
         if there is None:
             raise errors.CopyFailed(
                 path=order.place.mount or "", reason=f"the claim {order.place.source} is not there"
             )
-        body = objects.claim(volume, marks, there, class_of_copy(there, self))
-        arguments = [
-            *("--manifest", f"{WORK}/manifest", "--json"),
-            *(f"--exclude={path}" for path in order.exclude),
-        ]
-        if order.commit:
-            arguments.append(f"--commit={order.commit}")
+        storage_class = class_of_copy(there, self)
+        # Each pod may have its own mount of a claim, with another device number.
+        order = replace(order, identity=inode_only(order.identity))
+        arguments = ["--manifest", f"{WORK}/manifest", "--json", *order.options()]
         job = Job(
             name=names.job(f"copy-{order.key}"),
             labels=labels(order.owner, "job", order.migration),
@@ -500,8 +555,8 @@ class KubernetesEngine(KubernetesSettings):
                 source_mount(order.place),
                 {"name": "destination", "mountPath": "/destination"},
             ],
-            node=source.hostname,
-            tolerations=source.tolerations,
+            source=source,
+            place="here",
             rights=COPY_RIGHTS,
             results={
                 "manifest": order.manifest,
@@ -514,16 +569,27 @@ class KubernetesEngine(KubernetesSettings):
         check = VolumeCheck(volume, order.manifest)
         checking = self._check(order.migration, order.owner, check, source)
         fields: Mapping[str, Any] = {}
-        why = await self._clones.why_not(order, there, volume)
+        waits = False
+
+        def plain(why: str) -> Json:
+            size = size_of_copy(there, order.size, self)
+            found = objects.claim(volume, marks, there, storage_class, size)
+            found["metadata"]["annotations"] = {WHY: why}
+            return found
+
+        # A clone has to be as large as its source.
+        body = objects.claim(volume, marks, there, storage_class)
+        made, why = await self._clones.claim(order, there, body, plain)
         if why is None:
             try:
-                async for item in self._clones.fill(body, order.place.source, job, checking, jobs):
+                async for item in self._clones.fill(made, job, checking, jobs):
                     if isinstance(item, JobResult):
                         fields = item.fields
                     else:
                         yield item
             except NotCloned as error:
                 why = str(error)
+                await self._api.create(claims, plain(why), f"make a claim for {order.key}")
         if why is None:
             yield LogLine(
                 f"{order.key}: the storage cloned {order.place.source}; {fields['kept']} of its "
@@ -531,38 +597,28 @@ class KubernetesEngine(KubernetesSettings):
             )
         else:
             yield LogLine(f"{order.key}: copied file by file and not cloned: {why}.")
-            body["metadata"]["annotations"] = {WHY: why}
-            await self._api.create(claims, body, f"make a claim for {order.key}")
+            if await self._sight.everywhere(order.place.source):
+                job = replace(job, place="near")
             # The volume is this copy's alone: nobody has come for the result of what lies there.
             afresh = replace(job, arguments=["--afresh", *job.arguments])
-            waiting = False
+            begun = False
             async for item in jobs.run(afresh):
                 if isinstance(item, JobResult):
                     fields = item.fields
                     continue
-                if not waiting:  # the claim is bound to where the copy runs
-                    waiting = await jobs.try_to_start(checking)
+                if not begun:  # the claim is bound to where the copy runs
+                    begun = True
+                    waits = await jobs.try_to_start(checking)
                 yield item
-        await jobs.try_to_start(checking)
-        uid, gid = fields["owner"]
-        yield CopyResult(
-            volume,
-            fields["files"],
-            fields["bytes"],
-            fields["digest"],
-            (uid, gid),
-            [NotCopiedItem(**row, code=code_of(row["reason"])) for row in fields["skipped"]],
-            "clone" if why is None else "copy",
-            why or "",
-        )
+        if not waits:
+            await jobs.try_to_start(checking)
+        yield copy_result(volume, fields, "clone" if why is None else "copy", why or "")
 
     async def own(self, order: OwnOrder) -> AsyncIterator[Progress | VerifyResult]:
         """Hand the copied files to the image's user, in the Jobs that wait to check them."""
         jobs = await self._jobs()
-        source = await self._pinned()
-        before, after = (f"{u}:{g}" for u, g in (order.before, order.after))
-        arguments = [*("--manifest", f"{WORK}/manifest", "--json"), "--before", before]
-        arguments += ["--after", after, "--", "/volume"]
+        source = await self._pinned(STEP_SECONDS)
+        arguments = ["--manifest", f"{WORK}/manifest", "--json", *order.options(), "--", "/volume"]
         streams = [
             jobs.run_first(
                 self._check(order.migration, order.owner, check, source),
@@ -578,7 +634,7 @@ class KubernetesEngine(KubernetesSettings):
     async def verify(self, order: VerifyOrder) -> AsyncIterator[Progress | VerifyResult]:
         """Check volumes against their manifests; the claims of those that are equal say so."""
         jobs = await self._jobs()
-        source = await self._pinned()
+        source = await self._pinned(STEP_SECONDS)
         streams = [
             jobs.run(self._check(order.migration, order.owner, check, source))
             for check in order.volumes
@@ -586,12 +642,11 @@ class KubernetesEngine(KubernetesSettings):
         async for item in _summed(streams):
             yield item
         for check in order.volumes:
-            await self._api.call(
-                "PATCH",
-                await self._space.path("claim", check.volume),
-                {"metadata": {"labels": {"secxops.io/state": "verified"}}},
-                action="mark a claim as verified",
-            )
+            path = await self._space.path("claim", check.volume)
+            told = {"metadata": {"labels": {"secxops.io/state": "verified"}}}
+            now = await self._api.call("PATCH", path, told, action="mark a claim as verified")
+            if now is not None:
+                self._recent.put(path, now)  # where it may be is asked next
 
     def _check(self, migration: str, owner: str, check: VolumeCheck, source: SourcePod) -> Job:
         """Return the Job that checks a volume by its manifest, read-only at ``/check``.
@@ -610,26 +665,26 @@ class KubernetesEngine(KubernetesSettings):
                 {"name": "volume", "mountPath": "/volume"},
                 {"name": "volume", "mountPath": "/check", "readOnly": True},
             ],
-            near=source.hostname,
-            tolerations=source.tolerations,
+            source=source,
+            place="near",
             rights=COPY_RIGHTS,
             files={"manifest": check.manifest, "manifest.meta": _meta(check)},
             seconds=self.job_seconds,
         )
 
-    def read_volume(self, migration: str, owner: str, volume: str) -> Iterator[bytes]:
-        """Not needed: builds read the volume themselves (`BuildOrder.place`)."""
-        raise NotImplementedError
-
     # ------------------------------------------------------------------ the environment
 
     async def launch(self, order: LaunchOrder) -> Observation:
         """Start the environment and wait until JupyterLab answers."""
-        return await self._launcher.launch(order, await self._source())
+        return await self._launcher.launch(order, await self._source(STEP_SECONDS))
 
     async def inspect(self, migration: str, *, fresh: bool = True) -> Observation:
         """Look at the launched environment; without ``fresh`` as the last change told."""
         return await self._launcher.inspect(migration, fresh=fresh)
+
+    async def look_inside(self, order: InsideOrder) -> Sequence[VolumeSeen]:
+        """Look from inside the environment, as its own user, at what was copied."""
+        return await look_inside(self._space, order)
 
     async def stop(self, migration: str) -> None:
         """Stop the environment; absent is success."""
@@ -641,19 +696,25 @@ class KubernetesEngine(KubernetesSettings):
 
     async def end_jobs(self, migration: str) -> None:
         """End and remove the migration's Jobs."""
-        marks = f"{MIGRATION}={migration},{ROLE}=job"
-        await self._space.remove_all(marks, ("job", "pod"), wait=False)
+        await (await self._jobs()).end(migration)
 
-    async def delete(
-        self, migration: str, image: str | None = None, *, pushed: bool = True
+    async def delete(self, migration: str) -> None:
+        """Remove environment, Jobs and claims."""
+        self._space.ours.forget(migration)
+        await self._space.remove_all(f"{MIGRATION}={migration}", KINDS)
+
+    async def remove_image(
+        self, reference: str, *, pushed: bool = True, layers: bool = True
     ) -> None:
-        """Remove environment, Jobs and claims; and ``image`` from the registry.
+        """Remove an image from the registry.
 
         What only a node has, its kubelet removes when it needs the room: nobody else can.
         """
-        await self._space.remove_all(f"{MIGRATION}={migration}", self._space.kinds)
-        if image and pushed and self.registry_address:
-            await self._forget(image)
+        if pushed and self.registry_address:
+            await self._forget(reference)
+
+    async def clear_build(self, trace: BuildTrace, spare: Collection[str] = ()) -> None:
+        """Nothing: BuildKit makes no images on the way, and takes its Job's end for the build's."""
 
     async def _forget(self, image: str) -> None:
         """Remove an image from the registry, and the layer cache with its repository's last image.
@@ -667,15 +728,81 @@ class KubernetesEngine(KubernetesSettings):
             return
         registry = await self.registry()
         await registry.delete(image)
-        repository = image.rpartition(":")[0]
+        host, repository, _ = split(image)
+        repository = f"{host}/{repository}"
         if set(await registry.tags(repository)) == {CACHE}:
             await registry.delete(f"{repository}:{CACHE}")
 
+    async def identity(self) -> str:
+        """Return what stands for this notebook on the cluster; empty outside of pods, unless it is set."""
+        namespace = await self._space.name()
+        if self.notebook:
+            return identity_of(namespace, self.notebook, "")
+        if not self._own.hostname:
+            return ""
+        own = source_pod(await self._own_pod(), own=self._own)
+        mounted = sorted((claim, str(m.get("subPath") or "")) for claim, m in own.claims())
+        with contextlib.suppress(errors.NotOnClaim):
+            place = locate(own, PurePosixPath(Path.home()))
+            mounted = [(place.source, place.subpath)]
+        told = []
+        for name, folder in mounted:
+            claim = await self._api.get(await self._space.path("claim", name))
+            told += [((claim or {}).get("metadata") or {}).get("uid", ""), folder]
+        return identity_of(namespace, lasting_name(own.name), "\n".join(told))
+
+    async def _insist_on_no_twin(self) -> None:
+        """Make sure that what is this notebook's is no other running pod's.
+
+        Raises
+        ------
+        errors.SourceUnusable
+            Another pod of the same Deployment, say, has made some of it, and knows it.
+        """
+        if self.notebook or not self._own.hostname:
+            return
+        own = await self._own_pod()
+        name = own["metadata"]["name"]
+        if lasting_name(name) == name:
+            return
+        for pod in await self._api.list(await self._space.path("pod")):
+            if is_twin(pod, own):
+                raise errors.SourceUnusable(
+                    pod=name,
+                    reason=f"{pod['metadata']['name']} is another pod of the same notebook, and what either "
+                    "made can't be told apart (set KubernetesEngine.notebook in each)",
+                )
+
+    async def launched(self, owner: str) -> Sequence[Launched]:
+        """List this owner's environments, by what their Services keep of them."""
+        await self._insist_on_no_twin()
+        mine = f"{MANAGED_BY}={MANAGER},{OWNER}={owner_hash(owner)},{ROLE}=environment"
+        found = []
+        for service in await self._api.list(await self._space.path("service"), labelSelector=mine):
+            path = await self._space.path("pod", service["metadata"]["name"])
+            pod = await self._api.get(path)
+            one = launched_of(service, pod, images_of(owner))
+            if one is not None:
+                found.append(replace(one, token=await self._token(pod)))
+        return found
+
+    async def _token(self, pod: Json | None) -> str:
+        """Ask an environment for its token: nobody else may read its Secret. Empty if it does not tell."""
+        if pod is None:
+            return ""
+        command = ["cat", f"{objects.TOKEN_FOLDER}/token"]
+        name = pod["metadata"]["name"]
+        with contextlib.suppress(errors.SecxopsError, asyncio.TimeoutError, TimeoutError):
+            said = self._said(name, own_container(pod), command)
+            return token_of(await asyncio.wait_for(said, _USER_SECONDS))
+        return ""
+
     async def owned(self, owner: str) -> list[Orphan]:
         """List all objects of this owner that carry our labels."""
+        await self._insist_on_no_twin()
         mine = f"{MANAGED_BY}={MANAGER},{OWNER}={owner_hash(owner)}"
         found = []
-        for kind in self._space.kinds:
+        for kind in KINDS:
             for row in await self._api.list(await self._space.path(kind), labelSelector=mine):
                 marks = row["metadata"]["labels"]
                 found.append(
@@ -691,18 +818,13 @@ class KubernetesEngine(KubernetesSettings):
 
     async def remove(self, objects: Sequence[Orphan]) -> None:
         """Remove listed objects; absent is success."""
-        for found in sorted(objects, key=lambda o: list(KINDS).index(o.kind)):
+        for found in sorted(objects, key=lambda o: KINDS.index(o.kind)):
             await self._api.delete(await self._space.path(found.kind, found.name))
 
 
-def _own_pod() -> str:
-    """Return the name of the pod in which this process runs, empty outside of pods."""
-    return os.environ.get("HOSTNAME", "") if "KUBERNETES_SERVICE_HOST" in os.environ else ""
-
-
-def _is_path(text: str) -> bool:
-    """Whether a home that a pod told of is an absolute path, and not one that it refers to."""
-    return text.startswith("/") and text.isprintable() and "$(" not in text
+def _words(told: object) -> list[str]:
+    """Return a command of an image's configuration, whatever that has there."""
+    return [str(word) for word in told] if isinstance(told, list) else []
 
 
 async def _summed(

@@ -6,22 +6,26 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from ... import errors
 from ...model import EnvironmentStatus
 from ...registries.oci import split
-from ..base import MANAGED_BY, MANAGER, MIGRATION, ROLE, LaunchOrder, Names, Observation
+from ..health import STATUS, Answer, admits, elsewhere, launch_failed, refuses
+from ..names import MANAGED_BY, MANAGER, ROLE, Names
+from ..orders import LaunchOrder, Observation
 from . import objects
 from .connection import Connection, Json
-from .jobs import taken, wait_for_pod
 from .namespace import Namespace
+from .ours import is_same
 from .place import SourcePod
+from .pods import has_ended, own_container, own_status, taken, wait_for_pod
 from .settings import KubernetesSettings
 from .watched import Watched
+
+_LINES_LOOKED_AT = 500
 
 
 class Launcher(Protocol):
@@ -71,79 +75,89 @@ class PodLauncher:
         self._space = space
         self._settings = settings
         self._api: Connection = space.api
-        self._watched: dict[str, Watched[Json]] = {}
+        self._services: Watched[Json] | None = None
 
     async def close(self) -> None:
         """Let go of what is watched."""
-        for watched in self._watched.values():
-            await watched.close()
+        if self._services is not None:
+            await self._services.close()
 
     async def launch(self, order: LaunchOrder, source: SourcePod) -> Observation:
-        """Create and release the pod, with its Service, and wait until JupyterLab answers."""
+        """Create the pod, behind its Service, and wait until JupyterLab answers."""
         name = Names(order.migration).environment
-        body = objects.pod(
-            order,
-            self._settings,
-            by_digest(order.reference, order.image),
-            user=source.user,
-            tolerations=source.tolerations,
-        )
+        image = by_digest(order.reference, order.image)
+        body = objects.pod(order, self._settings, image, source)
+        service = await self._serve(body)
         made = {
-            "service": objects.service(body),
-            "policy": objects.policy(body),
+            "secret": objects.secret(order, body, service),
+            "policy": objects.policy(body, service),
         }
         if self._settings.link:
             host = self._link(name).partition("://")[2].partition("/")[0]
-            made["ingress"] = objects.ingress(body, host, self._settings.ingress_class)
-        # Of an earlier launch: the pod in it is another one.
-        secret = objects.secret(order, body)
-        await self._api.delete(await self._space.path("secret", name))
-        await self._api.create(
-            await self._space.path("secret"), secret, "make the environment's secret"
-        )
+            made["ingress"] = objects.ingress(body, host, self._settings.ingress_class, service)
         paths = {kind: await self._space.path(kind) for kind in made}
         await asyncio.gather(
             *(
-                self._api.create(paths[kind], thing, f"make the environment's {kind}")
+                self._api.create(paths[kind], thing, f"make the environment's {kind}", read=False)
                 for kind, thing in made.items()
             )
         )
-        await self._release(body)
-        return await self._wait_until_answers(order)
+        made = await self._release(body)
+        return await self._wait_until_answers(order, made)
 
-    async def _release(self, body: Json) -> None:
-        """Create the pod, unless it is there, and let the scheduler have it."""
-        name = body["metadata"]["name"]
-        pods = await self._space.path("pod")
-        there = await self._api.get(f"{pods}/{name}")
-        if there is not None and (
-            there["metadata"].get("deletionTimestamp")
-            or there["status"].get("phase") in ("Failed", "Succeeded")
-        ):
-            await self._space.remove_pod(name)
-        made = await self._api.create(pods, body, "start the environment")
-        if made["spec"].get("schedulingGates"):
+    async def _serve(self, body: Json) -> Json:
+        """Create the Service, or have the one of an interrupted launch keep this pod."""
+        wanted = objects.service(body)
+        path = await self._space.path("service")
+        found = await self._api.create(path, wanted, "make the environment's service")
+        annotations = wanted["metadata"]["annotations"]
+        if (found["metadata"].get("annotations") or {}).get(objects.POD) != annotations[
+            objects.POD
+        ]:
             await self._api.call(
                 "PATCH",
-                f"{pods}/{name}",
-                {"spec": {"schedulingGates": None}},
-                action="start the environment",
+                f"{path}/{wanted['metadata']['name']}",
+                {"metadata": {"annotations": annotations}},
+                action="keep the environment's pod",
             )
+        return found
 
-    async def _wait_until_answers(self, order: LaunchOrder) -> Observation:
-        name = Names(order.migration).environment
-        pods, namespace = await self._space.path("pod"), await self._space.name()
-        marks = f"{MIGRATION}={order.migration},{ROLE}=environment"
-        async for pod in wait_for_pod(self._api, pods, marks, self._settings, name):
+    async def _release(self, body: Json) -> Json:
+        """Create the pod and return it, or the one that is there and can still become the environment."""
+        name = body["metadata"]["name"]
+        pods = await self._space.path("pod")
+
+        async def make() -> Json:
+            return await self._api.create(pods, body, "start the environment")
+
+        room = self._space.room
+        made = await (make() if room is None else room.within_quota(make))
+        if has_ended(made):
+            await self._space.remove_pod(name)
+            made = await make()
+        return made
+
+    async def _wait_until_answers(self, order: LaunchOrder, made: Json) -> Observation:
+        try:
+            return await self._wait(order, made)
+        except errors.EngineTooSlow:
+            # It was waited for as long as that is done: its log may tell why in vain.
+            name, namespace = Names(order.migration).environment, await self._space.name()
+            log = await self._api.tail(namespace, name, "notebook", lines=_LINES_LOOKED_AT)
+            if reason := elsewhere(log):
+                raise launch_failed(order, log, reason) from None
+            raise
+
+    async def _wait(self, order: LaunchOrder, made: Json) -> Observation:
+        name, namespace = Names(order.migration).environment, await self._space.name()
+        async for pod in wait_for_pod(self._space, partial(is_same, made), name):
             if reason := taken(pod):
                 # Not its own end: starting it again is worth a try.
                 raise errors.EngineFailed(action=f"start {name}", reason=reason)
             if _ended(pod):
                 log = await self._api.tail(namespace, name, "notebook")
                 last = log.replace(order.token, "…").strip().splitlines()[-5:]
-                raise errors.LaunchFailed(
-                    reason=" / ".join(last) or "it ended at once", id=order.migration
-                )
+                raise launch_failed(order, log, " / ".join(last) or "it ended at once")
             if _ready(pod):
                 await self._insist_on_token(order, pod["spec"].get("nodeName") or "")
                 return self._observation(pod)
@@ -153,19 +167,17 @@ class PodLauncher:
         """Fail unless JupyterLab lets in who has the token, and nobody else."""
         name, namespace = Names(order.migration).environment, await self._space.name()
 
-        async def status(headers: Mapping[str, str]) -> int:
-            found = await self._api.ask(namespace, name, objects.PORT, "/api/status", headers)
-            if not found:
+        async def ask(token: str | None = None) -> Answer:
+            found = await self._api.ask(namespace, name, objects.PORT, STATUS, token)
+            if found is None:
                 # It is ready, so it is the way to it that is broken.
                 raise errors.NodeUnreachable(node=node, reason=f"{name} can't be connected to")
             return found
 
-        with_token = {"Authorization": f"token {order.token}"}
-        known, stranger = await asyncio.gather(status(with_token), status({}))
-        if (known, stranger) != (200, 403):
+        if not (refuses(await ask()) and admits(await ask(order.token))):
             raise errors.LaunchFailed(
-                reason="its JupyterLab does not go by the environment's own token: remove the token "
-                "from the image's Jupyter configuration",
+                reason="its JupyterLab does not go by the environment's own token: remove token and "
+                "password from the image's Jupyter configuration",
                 id=order.migration,
             )
 
@@ -184,9 +196,9 @@ class PodLauncher:
             for v in pod["spec"].get("volumes") or ()
             if "persistentVolumeClaim" in v
         }
-        container = pod["spec"]["containers"][0]
-        statuses = pod["status"].get("containerStatuses") or [{}]
-        image = str(statuses[0].get("imageID") or "").rpartition("@")[2]
+        container = _own(pod)
+        said = own_status(pod)
+        image = str(said.get("imageID") or "").rpartition("@")[2]
         url, connect = self._link(name), None
         if not self._settings.link:
             port = objects.PORT
@@ -206,7 +218,7 @@ class PodLauncher:
                 if m["name"] in claims
             },
             log=log,
-            restarts=int(statuses[0].get("restartCount") or 0),
+            restarts=int(said.get("restartCount") or 0),
         )
 
     async def inspect(self, migration: str, *, fresh: bool = True) -> Observation:
@@ -229,11 +241,14 @@ class PodLauncher:
 
     async def _told(self, kind: str, name: str) -> Json | None:
         """Return what is kept of an object of an environment, as the last change told."""
-        path, namespace = await self._space.path(kind), await self._space.name()
-        if kind not in self._watched:
-            marks = f"{MANAGED_BY}={MANAGER},{ROLE}=environment"
-            self._watched[kind] = Watched(self._api, path, _KEPT[kind], labelSelector=marks)
-        return await self._watched[kind].get(name, namespace)
+        namespace = await self._space.name()
+        if kind == "pod":
+            return await self._space.ours.pod(namespace, name)
+        if self._services is None:
+            path, marks = await self._space.path(kind), f"{MANAGED_BY}={MANAGER},{ROLE}=environment"
+            # Of Services, that they are there.
+            self._services = Watched(self._api, path, lambda _: {}, labelSelector=marks)
+        return await self._services.get(name, namespace)
 
     async def stop(self, migration: str) -> None:
         """Stop the environment; absent is success."""
@@ -242,10 +257,13 @@ class PodLauncher:
     async def start(self, migration: str) -> Observation:
         """Start a stopped environment again."""
         name = Names(migration).environment
-        secret = await self._get("secret", name)
-        if secret is None:
+        service = await self._get("service", name)
+        kept = ((service or {}).get("metadata", {}).get("annotations") or {}).get(objects.POD)
+        if kept is None:
             raise errors.EngineFailed(action="start the environment", reason="it is gone")
-        await self._release(json.loads(base64.b64decode(secret["data"]["pod"])))
+        body = json.loads(kept)
+        body["spec"].pop("schedulingGates", None)  # an earlier version's, which opened it
+        await self._release(body)
         return await self.inspect(migration)
 
 
@@ -255,27 +273,10 @@ def by_digest(reference: str, digest: str) -> str:
     return f"{host}/{repository}@{digest}"
 
 
-def _seen_of(pod: Json) -> Json:
-    """Keep of an environment's pod what `KubernetesEngine.inspect` tells of it."""
-    metadata, spec = pod["metadata"], pod["spec"]
-    keys = ("name", "namespace", "deletionTimestamp")
-    container = spec["containers"][0]
-    return {
-        "metadata": {key: metadata[key] for key in keys if key in metadata},
-        "spec": {
-            "nodeName": spec.get("nodeName"),
-            "volumes": spec.get("volumes"),
-            "containers": [{"volumeMounts": container.get("volumeMounts")}],
-        },
-        "status": {
-            key: (pod.get("status") or {}).get(key)
-            for key in ("phase", "conditions", "containerStatuses")
-        },
-    }
-
-
-_KEPT: Mapping[str, Callable[[Json], Json]] = {"pod": _seen_of, "service": lambda _: {}}
-"""What is kept of the objects of environments; of Services, that they are there."""
+def _own(pod: Json) -> Json:
+    """Return the container of an environment, which may have others beside it."""
+    name = own_container(pod)
+    return next(row for row in pod["spec"]["containers"] if row["name"] == name)
 
 
 def _ready(pod: Json) -> bool:
@@ -283,15 +284,14 @@ def _ready(pod: Json) -> bool:
     return any(
         row["type"] == "Ready" and row["status"] == "True"
         for row in pod["status"].get("conditions") or ()
-    ) or any(
-        row.get("started") and (row.get("state") or {}).get("running")
-        for row in pod["status"].get("containerStatuses") or ()
-    )
+    ) or bool((row := own_status(pod)).get("started") and (row.get("state") or {}).get("running"))
 
 
 def _ended(pod: Json) -> bool:
     """Whether the environment ended, or had to be started again: it does not run well."""
-    rows = pod["status"].get("containerStatuses") or ()
-    return pod["status"].get("phase") in ("Succeeded", "Failed") or any(
-        row.get("restartCount") or (row.get("lastState") or {}).get("terminated") for row in rows
+    row = own_status(pod)
+    return (
+        pod["status"].get("phase") in ("Succeeded", "Failed")
+        or bool(row.get("restartCount"))
+        or bool((row.get("lastState") or {}).get("terminated"))
     )

@@ -11,17 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..base import LookOrder, labels
-from .jobs import Job
-from .place import SourcePod
+from ..names import labels
+from ..orders import LookOrder
+from .job import Job
+from .place import SourcePod, User
 from .settings import KubernetesSettings
 
 WORK = "/run/secxops/look"
 """Not /work: the source may have a claim there."""
 
 FOUND = "survey.json"
-HOME = 'printf %s "$HOME"'
-"""What a shell of the source says of its home. Fixed text; nothing of a request is put into it."""
+WHO = 'id -u; id -g; id -G; printf %s "$HOME"'
+"""What a shell of the source says of its user. Fixed text; nothing of a request is put into it."""
 
 KEEP_SECONDS = 60
 
@@ -30,16 +31,19 @@ _TOOLS = tuple(map(PurePosixPath, ("/usr", "/bin", "/lib", "/lib64", "/etc", "/o
 
 
 def look_job(
-    order: LookOrder, settings: KubernetesSettings, source: SourcePod, home: str, results: Path
+    order: LookOrder, settings: KubernetesSettings, source: SourcePod, results: Path
 ) -> Job:
     """Return the Job that surveys a project, and puts what it finds into ``results``."""
     mounts = list(_mounts(source, (order.project, *order.data)))
     names = {claim: f"claim-{n}" for n, claim in enumerate(dict.fromkeys(c for c, _ in mounts))}
-    arguments = ["--work", WORK, "--home", home]
+    arguments = ["--work", WORK, "--home", home_of(source, order.project)]
     for mount in source.container.get("volumeMounts") or ():
         arguments += ["--mount", mount["mountPath"]]
     for name, value in settings.arguments().items():
         arguments += ["--arg", f"{name}={value}"]
+    arguments += [f"--keep={path}" for path in order.keep]
+    if order.dockerfile is not None:
+        arguments.append(f"--dockerfile={order.dockerfile}")
     if order.version is not None:
         arguments.append(f"--version={order.version}")
     return Job(
@@ -52,17 +56,41 @@ def look_job(
             for claim, name in names.items()
         ],
         mounts=[{**mount, "name": names[claim]} for claim, mount in mounts],
-        node=source.hostname,
-        tolerations=source.tolerations,
-        # As the source itself, so that it reads what the source reads.
-        user=source.user or 1000,
-        group=source.group,
-        groups=source.groups,
+        source=source,
+        place="here",
         work=WORK,
         results={FOUND: results},
         seconds=settings.job_seconds,
         keep=KEEP_SECONDS,
     )
+
+
+def home_of(source: SourcePod, asked: str) -> str:
+    """Return the home folder of the source's user: told, found, or else taken from the path asked for.
+
+    A stray mark in a home must not turn all of it into a project. So where nobody says which folder it is,
+    it is ``/home/NAME`` or ``/root``, else the innermost mount above the path.
+    """
+    told = source.home or (source.found.home if source.found is not None else "")
+    # Not one that the pod only refers to.
+    if told.startswith("/") and told.isprintable() and "$(" not in told:
+        return told
+    path = PurePosixPath(asked)
+    for depth, usual in ((3, "/home"), (2, "/root")):
+        if path.is_relative_to(usual) and len(path.parts) >= depth:
+            return str(PurePosixPath(*path.parts[:depth]))
+    mounts = (PurePosixPath(mount["mountPath"]) for _, mount in source.claims())
+    above = [mount for mount in mounts if mount in path.parents]
+    return str(max(above, key=lambda mount: len(mount.parts), default="/"))
+
+
+def read_user(said: str) -> User | None:
+    """Read what `WHO` printed; None where it says no user."""
+    try:
+        uid, gid, groups, home = said.split("\n", 3)
+        return User(int(uid), int(gid), [int(group) for group in groups.split()], home)
+    except ValueError:
+        return None
 
 
 def _mounts(source: SourcePod, wanted: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ... import errors
 from .connection import Connection
+from .ours import Ours
 from .settings import KubernetesSettings
 
-# What a migration makes, in the order of its removal: users before what they use.
-KINDS: Mapping[str, str] = {
+if TYPE_CHECKING:
+    from .room import Room
+
+PATHS: Mapping[str, str] = {
     "job": "/apis/batch/v1/namespaces/{}/jobs",
     "pod": "/api/v1/namespaces/{}/pods",
-    "ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
-    "policy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
     "service": "/api/v1/namespaces/{}/services",
-    "secret": "/api/v1/namespaces/{}/secrets",
     "claim": "/api/v1/namespaces/{}/persistentvolumeclaims",
+    "secret": "/api/v1/namespaces/{}/secrets",
+    "policy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
 }
+KINDS = ("job", "pod", "service", "claim")
+"""What a migration makes, in the order of its removal: users before what they use. All else that it
+makes is owned by a Service, and goes with it."""
 
 
 # A kubelet that answers has ended a pod long before.
 FORCE_SECONDS = 20.0
+# What the garbage collector needs is a second at most, unless the controllers are away.
+SERVICE_SECONDS = 30.0
 
 
 class Namespace:
@@ -31,11 +41,10 @@ class Namespace:
     def __init__(self, api: Connection, settings: KubernetesSettings) -> None:
         self.api = api
         self.settings = settings
-
-    @property
-    def kinds(self) -> Sequence[str]:
-        """The kinds that these settings make: Ingresses only for links."""
-        return [kind for kind in KINDS if kind != "ingress" or self.settings.link]
+        self.room: Room | None = None
+        """What a pod of it that finds no room may wait for."""
+        self.ours = Ours(api, partial(self.path, "pod"))
+        """Its pods of ours."""
 
     async def name(self) -> str:
         """Return its name."""
@@ -44,7 +53,7 @@ class Namespace:
 
     async def path(self, kind: str, name: str = "") -> str:
         """Return the path of a kind's objects, or of one of them."""
-        path = KINDS[kind].format(await self.name())
+        path = PATHS[kind].format(await self.name())
         return f"{path}/{name}" if name else path
 
     async def remove_pod(self, name: str, *, seconds: float = 60, force: bool = False) -> None:
@@ -71,10 +80,10 @@ class Namespace:
             node=there["spec"].get("nodeName") or "", reason=f"{name} does not end"
         )
 
-    async def remove_all(self, selector: str, kinds: Sequence[str], *, wait: bool = True) -> None:
+    async def remove_all(self, selector: str, kinds: Sequence[str]) -> None:
         """Remove what has these labels, kind after kind, whatever becomes of the others.
 
-        ``wait`` until its pods are gone.
+        Waits until its pods are gone.
 
         Raises
         ------
@@ -91,14 +100,33 @@ class Namespace:
                 continue
             names = [row["metadata"]["name"] for row in rows]
             ended = await asyncio.gather(
-                *(
-                    self.remove_pod(name, seconds=FORCE_SECONDS, force=True)
-                    if kind == "pod" and wait
-                    else self.api.delete(f"{path}/{name}")
-                    for name in names
-                ),
-                return_exceptions=True,
+                *(self._remove(kind, name) for name in names), return_exceptions=True
             )
             found += [error for error in ended if isinstance(error, BaseException)]
         if found:
             raise found[0]
+
+    async def _remove(self, kind: str, name: str) -> None:
+        if kind == "pod":
+            await self.remove_pod(name, seconds=FORCE_SECONDS, force=True)
+        elif kind == "service":
+            await self._remove_service(name)
+        else:
+            await self.api.delete(await self.path(kind, name))
+
+    async def _remove_service(self, name: str) -> None:
+        """Remove a Service, and wait until all that it owns is gone and then itself.
+
+        Raises
+        ------
+        errors.EngineFailed
+            The cluster does not come to that.
+        """
+        path = await self.path("service")
+        await self.api.delete(f"{path}/{name}", owned_first=True)
+        async for now in self.api.until(path, name, SERVICE_SECONDS):
+            if now is None:
+                return
+        raise errors.EngineFailed(
+            action=f"remove {name}", reason="the cluster's garbage collector has not ended it yet"
+        )

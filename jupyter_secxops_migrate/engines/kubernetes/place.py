@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
 from ... import errors
 from ...placement.quantity import milli, whole
-from ..base import SourceEnvironment, SourcePlace
+from ..orders import SourceEnvironment, SourcePlace
+from .own import Own
 
 Json = Mapping[str, Any]
+_PORT = 8888
+_GUESSED = 1000
+"""The uid of most images of notebooks."""
+
+
+@dataclass(frozen=True)
+class User:
+    """Who runs a container's programs: ids, and the home folder."""
+
+    uid: int
+    gid: int | None = None
+    groups: Sequence[int] = ()
+    home: str = ""
 
 
 @dataclass(frozen=True)
@@ -19,12 +33,14 @@ class SourcePod:
     """A running pod and the container in it whose environment is shared.
 
     ``hostname`` is the value of its node's hostname label, by which Jobs are pinned; the node's name where
-    nobody told another.
+    nobody told another. ``found`` is who runs it where that was found out: often only its image says it,
+    which the pod's object does not show.
     """
 
     pod: Json
     container: Json
     hostname: str
+    found: User | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -35,16 +51,6 @@ class SourcePod:
     def node(self) -> str:
         """The node's name."""
         return str(self.pod["spec"].get("nodeName") or "")
-
-    @property
-    def tolerations(self) -> Sequence[Json]:
-        """What the pod tolerates."""
-        return [
-            row
-            for row in self.pod["spec"].get("tolerations") or ()
-            # Those that the API server adds by itself.
-            if row.get("tolerationSeconds") is None
-        ]
 
     @property
     def user(self) -> int | None:
@@ -72,6 +78,14 @@ class SourcePod:
         return [*(told.get("supplementalGroups") or ()), *(() if volumes is None else (volumes,))]
 
     @property
+    def runs_as(self) -> User:
+        """Who its programs run as, so that others read what they read: told, else found, else a guess."""
+        found = self.found or User(_GUESSED)
+        user = found.uid if self.user is None else self.user
+        group = found.gid if self.group is None else self.group
+        return User(user, group, list(dict.fromkeys([*self.groups, *found.groups])), found.home)
+
+    @property
     def home(self) -> str:
         """The home folder that it is told; empty where its image says."""
         told = {row["name"]: row.get("value") for row in self.container.get("env") or ()}
@@ -86,8 +100,11 @@ class SourcePod:
                 yield claim["claimName"], mount
 
 
-def source_pod(pod: Json, container: str = "") -> SourcePod:
+def source_pod(pod: Json, container: str = "", own: Own | None = None) -> SourcePod:
     """Return the source in a pod.
+
+    Without a name it is the container of this process, where that is in the pod (``own``); else the pod's
+    default one, the one that looks like a notebook's, or the one that has most claims.
 
     Raises
     ------
@@ -98,12 +115,23 @@ def source_pod(pod: Json, container: str = "") -> SourcePod:
     if pod.get("status", {}).get("phase") != "Running":
         raise errors.SourceUnusable(pod=name, reason="it is not running")
     marks = pod["metadata"].get("annotations") or {}
-    wanted = container or marks.get("kubectl.kubernetes.io/default-container") or ""
-    containers = pod["spec"]["containers"]
-    for found in containers:
-        if not wanted or found["name"] == wanted:
-            return SourcePod(pod, found, str(pod["spec"].get("nodeName") or ""))
-    raise errors.SourceUnusable(pod=name, reason=f"it has no container {wanted}")
+    containers: Sequence[Json] = pod["spec"]["containers"]
+    wanted = container
+    if not wanted and own is not None and (mine := own.container(containers)) is not None:
+        wanted = mine["name"]
+    wanted = wanted or marks.get("kubectl.kubernetes.io/default-container") or ""
+    found = [row for row in containers if not wanted or row["name"] == wanted]
+    if not found:
+        raise errors.SourceUnusable(pod=name, reason=f"it has no container {wanted}")
+
+    def likeness(row: Json) -> tuple[bool, bool, int]:
+        ports = {port.get("containerPort") for port in row.get("ports") or ()}
+        mounted = len(list(SourcePod(pod, row, "").claims()))
+        return row["name"] == "notebook", _PORT in ports, mounted
+
+    # Of equals the first, as the API server counts them.
+    best = max(found, key=likeness)
+    return SourcePod(pod, best, str(pod["spec"].get("nodeName") or ""))
 
 
 def environment(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from traitlets import Bool, Dict, Float, Integer, List, Type, Unicode, default
+from traitlets import Bool, Dict, Enum, Float, Integer, List, Type, Unicode, default
 from traitlets.config import Configurable
 
 from ...registries import OciRegistry
@@ -44,6 +44,12 @@ class KubernetesSettings(Configurable):
     ).tag(config=True)
     source_container = Unicode(
         help="The container in it. Default: the pod's default container, else its first."
+    ).tag(config=True)
+
+    notebook = Unicode(
+        help="What tells this notebook's shares from those of others in the namespace, so that they are found "
+        "again where the record is lost. Default: the lasting part of its pod's name with the volume of its "
+        "home folder; outside of pods, only the record tells."
     ).tag(config=True)
 
     tools_image = Unicode(
@@ -103,6 +109,18 @@ class KubernetesSettings(Configurable):
         value_trait=Unicode(),
         help="Storage class of a copy by the storage class of its source. Default: the same class.",
     ).tag(config=True)
+    claim_size = Enum(
+        ("content", "source"),
+        "content",
+        help="How large the claim of a copy is: by the files that it is for (content), or as its source's.",
+    ).tag(config=True)
+    claim_factor = Float(
+        1.5, help="A copy's claim has so many bytes for each byte that its files take on disk."
+    ).tag(config=True)
+    claim_floor = Integer(
+        1024**3,
+        help="A copy's claim has at least so many bytes, unless its source's is smaller.",
+    ).tag(config=True)
     cloning_drivers = List(
         Unicode(),
         [*CLONING],
@@ -119,9 +137,16 @@ class KubernetesSettings(Configurable):
     job_requests = Dict(
         key_trait=Unicode(),
         value_trait=Unicode(),
-        default_value={"cpu": "100m", "memory": "128Mi"},
-        help="What a Job asks the scheduler for.",
+        default_value={"cpu": "10m", "memory": "64Mi"},
+        help="What a Job asks the scheduler for: as little as it runs with, as all of it has to be free on "
+        "the notebook's node.",
     ).tag(config=True)
+    root_capabilities = List(
+        Unicode(),
+        ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"],
+        help="What an environment that is root's may do, as far as its notebook may: what runtimes give by "
+        "default, without AUDIT_WRITE, MKNOD, NET_RAW, SETFCAP and SYS_CHROOT. Others may do nothing of it.",
+    ).tag(config=True)  # fmt: skip
     job_seconds = Integer(6 * 3600, help="How long one copy or check may take, in seconds.").tag(
         config=True
     )

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 LINGER_SECONDS = 120.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+# Where somebody waits for what is watched.
+LONGEST_AWAITED = 2.0
 MANY = 10_000
 
 
@@ -33,6 +35,8 @@ class Watched(Generic[T]):
         What is kept of an object; None to leave it out.
     linger
         Seconds without a question after which it lets go.
+    insistent
+        Whether it goes on by itself after an error; else the next question is the next try.
     query
         ``labelSelector`` or ``fieldSelector``.
     """
@@ -44,18 +48,24 @@ class Watched(Generic[T]):
         reduce: Callable[[Json], T | None],
         *,
         linger: float = LINGER_SECONDS,
+        insistent: bool = True,
         **query: Any,
     ) -> None:
         self.api = api
         self.path = path
         self.lists = 0
         """How often all was listed."""
+        self.turn = 0
+        """Becomes another one with each change."""
+        self._turned = asyncio.Event()
         self._reduce = reduce
         self._linger = linger
+        self._insistent = insistent
         self._query = query
         self._found: dict[tuple[str, str], T] = {}
         self._listed = asyncio.Event()
         self._failure: Exception | None = None
+        self._failed = -FIRST_PAUSE
         self._task: asyncio.Task[None] | None = None
         self._asked = 0.0
 
@@ -77,6 +87,17 @@ class Watched(Generic[T]):
         await self._current()
         return self._found.get((namespace, name))
 
+    async def changed(self, since: int, seconds: float) -> None:
+        """Wait until something changes after the turn ``since``, at most for some seconds."""
+        if self.turn == since:
+            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(self._turned.wait(), seconds)
+
+    def _turn(self) -> None:
+        self.turn += 1
+        self._turned.set()
+        self._turned = asyncio.Event()
+
     async def close(self) -> None:
         """Let go."""
         task, self._task = self._task, None
@@ -88,6 +109,9 @@ class Watched(Generic[T]):
 
     async def _current(self) -> None:
         self._asked = asyncio.get_running_loop().time()
+        if not self._insistent and self._asked - self._failed < FIRST_PAUSE:
+            assert self._failure is not None
+            raise self._failure
         if self._task is None or self._task.done():
             self._failure = None
             self._listed.clear()
@@ -125,15 +149,16 @@ class Watched(Generic[T]):
                 continue
             except Exception as error:
                 # Whoever asks is told; what was seen last may be long ago.
-                self._failure = error
+                self._failure, self._failed = error, loop.time()
                 self._listed.set()
+                self._turn()
                 if not isinstance(error, errors.SecxopsError):
                     log.exception("watching %s", self.path)
                     version = ""  # what made it fail would be left out
-                elif not isinstance(error, errors.TemporaryError):
+                elif not self._insistent or not isinstance(error, errors.TemporaryError):
                     return
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, LONGEST_PAUSE if self._insistent else LONGEST_AWAITED)
         self._found = {}
 
     async def _list(self) -> str:
@@ -148,6 +173,7 @@ class Watched(Generic[T]):
                     found[_key(row)] = kept
             await asyncio.sleep(0)
         self._found = found
+        self._turn()
         if len(found) > MANY:
             # They stay: the collector need not walk through them again and again.
             gc.collect()
@@ -160,6 +186,7 @@ class Watched(Generic[T]):
             self._found.pop(_key(found), None)
         else:
             self._found[_key(found)] = kept
+        self._turn()
 
 
 def _key(found: Json) -> tuple[str, str]:

@@ -7,6 +7,7 @@ images share the layers that they have in common. Change what is in them in `rec
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -222,20 +224,30 @@ def _wheel() -> Path:
 
 def make_notebook(site: Site) -> str:
     """Make the notebook's image with the product, push it, and return its reference."""
-    made = Made({"notebook": _layout("notebook", notebook())})
+    with _alone():
+        made = Made({"notebook": _layout("notebook", notebook())})
     return push(site, made)["notebook"]
 
 
 def make(programs: Programs, *only: str) -> Made:
     """Make what is not there yet, of all images or of some."""
     (_folder() / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-    return Made(
-        {
-            name: _layout(name, image)
-            for name, image in recipes(programs).items()
-            if not only or name in only
-        }
-    )
+    with _alone():
+        return Made(
+            {
+                name: _layout(name, image)
+                for name, image in recipes(programs).items()
+                if not only or name in only
+            }
+        )
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Make images while nobody else on this machine does."""
+    with (_folder() / "making.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def references(site: Site, made: Made) -> dict[str, str]:

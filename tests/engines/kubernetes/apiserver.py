@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -40,8 +42,10 @@ class ApiServer:
         self, name: str, kind: str = "MODIFIED", status: Json | None = None, **spec: Any
     ) -> None:
         self.version += 1
-        metadata = {"name": name, "namespace": "a", "resourceVersion": str(self.version)}
-        found: Json = {"metadata": {**metadata, "uid": name}, "spec": spec, "status": status or {}}
+        metadata = {"name": name, "namespace": "a", "uid": name}
+        metadata |= self.objects.get(name, {}).get("metadata", {})
+        metadata["resourceVersion"] = str(self.version)
+        found: Json = {"metadata": metadata, "spec": spec, "status": status or {}}
         if kind == "DELETED":
             self.objects.pop(name, None)
         else:
@@ -105,11 +109,15 @@ class ApiServer:
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         breaking, losing = self._breaking, self._losing
-        seen = int(request.query["resourceVersion"])
+        begins = "resourceVersion" not in request.query
+        seen = self.version if begins else int(request.query["resourceVersion"])
         if seen < self.forgotten:
             return web.json_response({"kind": "Status", "code": 410}, status=410)
         response = web.StreamResponse()
         await response.prepare(request)
+        for found in list(self.objects.values()) if begins else ():
+            line = json.dumps({"type": "ADDED", "object": found})
+            await response.write(line.encode() + b"\n")
         while not breaking.is_set():
             if losing.is_set():
                 await breaking.wait()
@@ -136,6 +144,14 @@ class JobServer(ApiServer):
         """What the kubelet says of its own before."""
         self.away = ""
         """Why the kubelet does not answer; those who listen already are not told."""
+        self.work: Path | None = None
+        """Where commands that are run in a pod have their files."""
+        self.one_by_one = False
+        """Whether Jobs may be deleted by their names only."""
+        self.refuses = ""
+        """What stands against any pod."""
+        self.meanwhile: Callable[[], None] = lambda: self.fail("DeadlineExceeded")
+        """What happens while somebody would run a command in a pod."""
 
     def handlers(self) -> Iterable[tuple[str, Callable[..., Any]]]:
         jobs, pods = "/apis/batch/v1/namespaces/a/jobs", "/api/v1/namespaces/a/pods"
@@ -161,13 +177,34 @@ class JobServer(ApiServer):
             self.put(name, "DELETED")
 
     async def make(self, request: web.Request) -> web.Response:
+        if request.method == "GET":
+            return web.json_response({"metadata": {}, "items": list(self.jobs.values())})
+        if _deletes(request):
+            self.asked["collection"] += 1
+            if self.one_by_one:
+                said = {"message": "jobs.batch is forbidden: User cannot deletecollection"}
+                return web.json_response(said, status=403)
+            self.jobs.clear()
+            return web.json_response({})
         job: Json = await request.json()
+        name = job["metadata"]["name"]
+        if name in self.jobs:
+            self.asked["there"] += 1
+            return web.json_response({"reason": "AlreadyExists", "code": 409}, status=409)
         self.asked["job"] += 1
-        self.jobs[job["metadata"]["name"]] = job
-        status = {"phase": "Running", "startTime": "2026-11-24T12:00:00Z"}
-        spec = {"nodeName": "n", "containers": [{"name": "job"}]}
-        self.put(f"{job['metadata']['name']}-x", "ADDED", status, **spec)
+        self.jobs[name] = job
+        job["metadata"]["uid"] = f"{name}-{self.asked['job']}"
+        if not self.refuses:
+            self.bear(job)
         return web.json_response(job)
+
+    def bear(self, job: Json) -> None:
+        """Make a Job's pod."""
+        name = f"{job['metadata']['name']}-x"
+        owner = {"kind": "Job", "uid": job["metadata"]["uid"]}
+        self.objects[name] = {"metadata": {"ownerReferences": [owner]}}
+        status = {"phase": "Running", "startTime": "2026-11-24T12:00:00Z"}
+        self.put(name, "ADDED", status, nodeName="n", containers=[{"name": "job"}])
 
     async def job(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -175,7 +212,11 @@ class JobServer(ApiServer):
 
     async def all(self, request: web.Request) -> web.StreamResponse:
         if request.method == "POST":
-            return web.json_response({})  # a dry run
+            self.asked["tried"] += 1
+            if not self.refuses:
+                return web.json_response({})
+            status = 400 if "dry run" in self.refuses else 403
+            return web.json_response({"message": self.refuses, "code": status}, status=status)
         return await self.answer(request)
 
     async def pod(self, request: web.Request) -> web.Response:
@@ -210,9 +251,36 @@ class JobServer(ApiServer):
         return response
 
     async def execute(self, request: web.Request) -> web.StreamResponse:
-        """Nothing runs there: a Job that waits for its files takes longer than it may."""
-        self.fail("DeadlineExceeded")
-        return web.Response(status=404)
+        """Run the command on this machine, with ``work`` for its files.
+
+        Without that nothing runs there: a Job that waits for its files takes longer than it may.
+        """
+        if self.work is None:
+            self.meanwhile()
+            return web.Response(status=404)
+        self.asked["exec"] += 1
+        socket = web.WebSocketResponse(protocols=["v4.channel.k8s.io"])
+        await socket.prepare(request)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *request.query.getall("command")[1:]),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "SECXOPS_WORK": str(self.work)},
+        )
+        assert process.stdin is not None and process.stdout is not None
+
+        async def give(stdin: asyncio.StreamWriter) -> None:
+            async for message in socket:
+                stdin.write(message.data[1:])
+
+        giving = asyncio.ensure_future(give(process.stdin))
+        while chunk := await process.stdout.read(1 << 16):
+            await socket.send_bytes(b"\1" + chunk)
+        status = "Failure" if await process.wait() else "Success"
+        await socket.send_bytes(b"\3" + json.dumps({"status": status}).encode())
+        await socket.close()
+        giving.cancel()
+        return socket
 
 
 def _deletes(request: web.Request) -> bool:

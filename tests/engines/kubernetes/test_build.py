@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.base import BuildOrder, LogLine, Progress
 from jupyter_secxops_migrate.engines.kubernetes.build import read_build
-from jupyter_secxops_migrate.engines.kubernetes.jobs import JobResult
+from jupyter_secxops_migrate.engines.kubernetes.said import JobResult
+from jupyter_secxops_migrate.engines.orders import BuildOrder, LogLine, Progress
 
 ORDER = BuildOrder("mabc", lambda: iter(()), "Dockerfile", "secxops/a/b", "1", lambda: "", {})
 REFUSED = "dial tcp 10.0.0.1:5000: connect: connection refused"

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.base import CopyOrder, LogLine, Progress, SourcePlace
 from jupyter_secxops_migrate.engines.kubernetes import objects
 from jupyter_secxops_migrate.engines.kubernetes.clone import (
     WHY,
@@ -21,9 +20,12 @@ from jupyter_secxops_migrate.engines.kubernetes.clone import (
     is_clone,
     why_not,
 )
-from jupyter_secxops_migrate.engines.kubernetes.jobs import Job, JobResult
+from jupyter_secxops_migrate.engines.kubernetes.job import Job
+from jupyter_secxops_migrate.engines.kubernetes.recent import Recent
+from jupyter_secxops_migrate.engines.kubernetes.said import JobResult
 from jupyter_secxops_migrate.engines.kubernetes.settings import CLONING, KubernetesSettings
 from jupyter_secxops_migrate.engines.kubernetes.storage import Sight, class_of_copy, unusable
+from jupyter_secxops_migrate.engines.orders import CopyOrder, LogLine, Progress, SourcePlace
 
 Json = dict[str, Any]
 DRIVER = "rbd.csi.ceph.com"
@@ -134,17 +136,21 @@ class Api:
             "/apis/storage.k8s.io/v1/storageclasses/fast": {"volumeBindingMode": binding},
         }
         self.refuses: errors.SecxopsError | None = None
+        self.refuses_clones = False
+        """Whether nothing but clones is refused."""
+        self.got: list[str] = []
         self.binds = True
 
-    async def get(self, path: str) -> Json | None:
+    async def get(self, path: str, action: str = "") -> Json | None:
         await asyncio.sleep(0)
+        self.got.append(path)
         found = self.objects.get(path)
         if found is not None and found.get("metadata", {}).get("deletionTimestamp"):
             del self.objects[path]
         return found
 
     async def create(self, path: str, body: Json, action: str = "") -> Json:
-        if self.refuses is not None:
+        if self.refuses is not None and (is_clone(body) or not self.refuses_clones):
             raise self.refuses
         name = f"{path}/{body['metadata']['name']}"
         marks = {**body["metadata"], "creationTimestamp": "2026-11-24T12:00:00Z"}
@@ -191,14 +197,23 @@ BODY = objects.claim("copy", {}, source(), "fast")
 def clones(api: Api, **settings: Any) -> Clones:
     given: Any = KubernetesSettings(**settings)
     parts: Any = (api, Space())
-    return Clones(*parts, Sight(*parts, given), given)
+    return Clones(*parts, Sight(parts[0], Recent(api), parts[1], given), given)  # type: ignore[arg-type]
+
+
+def plain(why: str) -> Json:
+    return {**BODY, "metadata": {**BODY["metadata"], "annotations": {WHY: why}}}
+
+
+async def claimed(made: Clones) -> tuple[Json, str | None]:
+    return await made.claim(order(), source(), BODY, plain)
 
 
 def filled(api: Api, jobs: Any, **settings: Any) -> list[Any]:
     async def work() -> list[Any]:
-        return [
-            item async for item in clones(api, **settings).fill(BODY, "flows", JOB, CHECK, jobs)
-        ]
+        there = clones(api, **settings)
+        claim, why = await claimed(there)
+        assert why is None
+        return [item async for item in there.fill(claim, JOB, CHECK, jobs)]
 
     return asyncio.run(work())
 
@@ -254,7 +269,9 @@ def test_a_clone_that_needs_no_pod_is_waited_for_before_there_is_one() -> None:
             api.objects[f"{CLAIMS}/copy"]["status"] = {"phase": "Bound"}
 
         binding = asyncio.ensure_future(bind())
-        async for _ in clones(api).fill(BODY, "flows", JOB, CHECK, jobs):  # type: ignore[arg-type]
+        there = clones(api)
+        claim, _ = await claimed(there)
+        async for _ in there.fill(claim, JOB, CHECK, jobs):  # type: ignore[arg-type]
             pass
         await binding
 
@@ -277,18 +294,26 @@ def test_a_quota_that_has_no_room_for_a_clone_has_none_for_a_copy() -> None:
 
 
 def asked(api: Api, **settings: Any) -> str | None:
-    return asyncio.run(clones(api, **settings).why_not(order(), source(), "copy"))
+    _, why = asyncio.run(claimed(clones(api, **settings)))
+    return why
+
+
+def test_a_claim_is_made_without_asking_whether_it_is_there() -> None:
+    api = Api()
+    assert asked(api) is None
+    assert asked(Api(), cloning_drivers=[]) == f"the driver {DRIVER} is not known to clone"
+    assert f"{CLAIMS}/copy" not in api.got
 
 
 def test_an_interrupted_call_goes_on_the_way_that_it_began() -> None:
     api = Api()
-    assert asked(api) is None
-    assert asked(api, cloning_drivers=[]) == f"the driver {DRIVER} is not known to clone"
     api.objects[f"{CLAIMS}/copy"] = clone_of(BODY, "flows")
     assert asked(api) is None
-    marks = {"name": "copy", "annotations": {WHY: "the clone came back empty"}}
-    api.objects[f"{CLAIMS}/copy"] = {**BODY, "metadata": marks}
+    assert asked(api, cloning_drivers=[]) is None
+    api.objects[f"{CLAIMS}/copy"] = plain("the clone came back empty")
     assert asked(api) == "the clone came back empty"
+    api.objects[f"{CLAIMS}/copy"] = BODY
+    assert asked(api) == "a copy was begun before"
 
 
 def test_a_clone_that_is_being_removed_is_not_taken_for_a_claim() -> None:
@@ -296,4 +321,12 @@ def test_a_clone_that_is_being_removed_is_not_taken_for_a_claim() -> None:
     leaving = {"name": "copy", "deletionTimestamp": "2026-11-24T12:00:01Z"}
     api.objects[f"{CLAIMS}/copy"] = {**clone_of(BODY, "flows"), "metadata": leaving}
     assert asked(api) == "a clone was given up before"
-    assert f"{CLAIMS}/copy" not in api.objects
+    assert not is_clone(api.objects[f"{CLAIMS}/copy"])
+
+
+def test_what_refuses_a_clone_may_let_a_copy_be_made() -> None:
+    api = Api()
+    api.refuses = errors.ClusterRefused(action="make a claim", reason="no clones here")
+    api.refuses_clones = True
+    assert asked(api) == "no clone was made (no clones here)"
+    assert not is_clone(api.objects[f"{CLAIMS}/copy"])

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.base import LookOrder
 from jupyter_secxops_migrate.engines.kubernetes.engine import KubernetesEngine
-from jupyter_secxops_migrate.engines.kubernetes.jobs import manifest
-from jupyter_secxops_migrate.engines.kubernetes.look import look_job
+from jupyter_secxops_migrate.engines.kubernetes.job import manifest
+from jupyter_secxops_migrate.engines.kubernetes.look import home_of, look_job
 from jupyter_secxops_migrate.engines.kubernetes.place import source_pod
+from jupyter_secxops_migrate.engines.orders import LookOrder
 from jupyter_secxops_migrate.model import PodSource
 
 Json = dict[str, Any]
@@ -43,7 +43,7 @@ def made(source: Json, project: str = "/home/j/p", **more: Any) -> tuple[Json, J
     """The Job's metadata and spec, and its container."""
     order = LookOrder("anne", project, **more)
     engine = KubernetesEngine(tools_image="tools@sha256:1", build_args={"A": "b c"})
-    job = manifest(look_job(order, engine, source_pod(source), "/home/j", Path("x")), engine)
+    job = manifest(look_job(order, engine, source_pod(source), Path("x")), engine)
     return job, job["spec"]["template"]["spec"]["containers"][0]
 
 
@@ -87,9 +87,11 @@ def test_it_is_restricted_and_reads_what_the_source_reads() -> None:
     context = container["securityContext"]
     assert (context["runAsNonRoot"], context["runAsUser"]) == (True, 1001)
     assert context["capabilities"] == {"drop": ["ALL"]}
+    # Of the container: a runtime takes a pod's group only with a user of the pod's.
+    assert context["runAsGroup"] == 5
     # Not fsGroup: the kubelet would change the owners of the source's files.
     told = job["spec"]["template"]["spec"]["securityContext"]
-    assert told == {"runAsGroup": 5, "supplementalGroups": [6, 7]}
+    assert told == {"supplementalGroups": [6, 7]}
     assert job["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
 
 
@@ -128,6 +130,31 @@ def test_words_of_a_request_are_taken_as_they_are() -> None:
     assert "--version=--$$(X)" in words
     assert words[words.index("--arg") + 1] == "A=b c"
     assert words[words.index("--home") + 1] == "/home/j"
+
+
+@pytest.mark.parametrize(
+    ("project", "home"),
+    [
+        ("/home/j/work/p", "/home/j"),
+        ("/home/j", "/home/j"),
+        ("/root/p", "/root"),
+        ("/rooted/p", "/rooted"),
+        ("/workspace/lab/p", "/workspace/lab"),
+        ("/workspace/p", "/workspace"),
+        ("/workspace/lab", "/workspace"),
+        ("/workspace", "/"),
+    ],
+)
+def test_a_home_that_nobody_tells_of_is_taken_from_the_path(project: str, home: str) -> None:
+    """A stray mark in a home must not turn it into a project, whether it is known as a home or not."""
+    source = pod(
+        *({"name": "c", "mountPath": p} for p in ("/rooted", "/workspace/lab", "/workspace"))
+    )
+    for variables in ([], [{"name": "HOME", "value": "$(PLACE)"}, {"name": "X"}]):
+        source["spec"]["containers"][0]["env"] = variables
+        assert home_of(source_pod(source), project) == home
+    source["spec"]["containers"][0]["env"] = [{"name": "HOME", "value": "/else"}]
+    assert home_of(source_pod(source), project) == "/else"
 
 
 def test_another_pod_is_outside_and_one_s_own_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

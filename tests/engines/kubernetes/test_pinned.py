@@ -12,8 +12,9 @@ import pytest
 from aiohttp import web
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.base import LookOrder, Names, VerifyOrder, VolumeCheck
 from jupyter_secxops_migrate.engines.kubernetes.engine import KubernetesEngine
+from jupyter_secxops_migrate.engines.names import Names
+from jupyter_secxops_migrate.engines.orders import ImageInfo, LookOrder, VerifyOrder, VolumeCheck
 from jupyter_secxops_migrate.placement.nodes import HOSTNAME
 
 from .apiserver import serving
@@ -59,7 +60,8 @@ class Server:
 
     async def pod(self, request: web.Request) -> web.Response:
         if request.method == "POST":
-            self.pods.append((await request.json())["spec"])
+            spec = (await request.json())["spec"]
+            self.pods.append(spec["template"]["spec"] if "template" in spec else spec)
         return web.json_response(FORBIDDEN, status=403)
 
 
@@ -71,6 +73,7 @@ def asked(folder: Path, server: Server, *calls: Callable[[KubernetesEngine], Awa
             ("/api/v1/nodes", server.nodes),
             ("/api/v1/namespaces/team/pods/alice", server.source),
             ("/api/v1/namespaces/team/pods", server.pod),
+            ("/apis/batch/v1/namespaces/team/jobs", server.pod),
         ]
         async with serving(folder, handlers):
             engine = KubernetesEngine(
@@ -120,7 +123,7 @@ def test_jobs_go_by_the_label_of_the_sources_node(
 def test_an_image_is_tried_where_its_environment_may_be(tmp_path: Path, selector: Json) -> None:
     async def probe(engine: KubernetesEngine) -> None:
         terms = {"nodeSelector": selector, "affinity": {"podAntiAffinity": {}}}
-        await engine.probe("mabc", "anne", "sha256:1", "r/p:1", terms)
+        await engine.probe("mabc", "anne", ImageInfo("sha256:1", 0), "r/p:1", terms)
 
     [trying] = asked(tmp_path, Server({}), probe)
     assert trying.get("nodeSelector", {}) == selector

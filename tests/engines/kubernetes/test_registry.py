@@ -15,9 +15,11 @@ from registries import registry as registries
 from registries.registry import Registry
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.base import BuildOrder, Progress, PushOrder, PushResult
 from jupyter_secxops_migrate.engines.kubernetes import KubernetesEngine
-from jupyter_secxops_migrate.engines.kubernetes.jobs import Job, JobResult, Jobs
+from jupyter_secxops_migrate.engines.kubernetes.job import Job
+from jupyter_secxops_migrate.engines.kubernetes.jobs import Jobs
+from jupyter_secxops_migrate.engines.kubernetes.said import JobResult
+from jupyter_secxops_migrate.engines.orders import BuildOrder, Progress, PushOrder, PushResult
 from jupyter_secxops_migrate.model import Check
 from jupyter_secxops_migrate.registries import OciRegistry
 
@@ -65,7 +67,7 @@ class Pushing(KubernetesEngine):
     """Has pushed what it is asked to push."""
 
     async def _jobs(self) -> Jobs:
-        return Done(self._api, self, "a", set())
+        return Done(self._space, "a", set())
 
 
 class Objects:
@@ -98,21 +100,30 @@ Scene = Callable[[Registry, Objects, KubernetesEngine], Awaitable[None]]
 
 
 def play(
-    folder: Path, scene: Scene, kind: type[KubernetesEngine] = KubernetesEngine, **settings: Any
+    folder: Path,
+    scene: Scene,
+    kind: type[KubernetesEngine] = KubernetesEngine,
+    *,
+    objects: type[Objects] | None = None,
+    **settings: Any,
 ) -> None:
     async def go() -> None:
         async with registries.serving(Registry(), folder / "registry") as registry:
-            objects = Objects(registry)
-            async with serving(folder, [("/{path:.*}", objects.answer)]):
+            there = (objects or Objects)(registry)
+            async with serving(folder, [("/{path:.*}", there.answer)]):
                 engine = kind(
                     kubeconfig=str(folder / "kubeconfig"),
                     namespace="a",
                     pull_secret="registry",
                     registry_ca="registry-ca",
-                    **{"registry_address": f"{registry.address}/shares", **settings},
+                    **{
+                        "registry_address": f"{registry.address}/shares",
+                        "tools_image": "elsewhere.example/tools:1",
+                        **settings,
+                    },
                 )
                 try:
-                    await asyncio.wait_for(scene(registry, objects, engine), 20)
+                    await asyncio.wait_for(scene(registry, there, engine), 20)
                 finally:
                     await engine.close()
 
@@ -125,11 +136,11 @@ def test_the_layer_cache_goes_with_the_last_image_of_its_repository(tmp_path: Pa
             registry.put(PROJECT, tag)
         repository = f"{registry.address}/{PROJECT}"
 
-        await engine.delete("m1", f"{repository}:one")
+        await engine.remove_image(f"{repository}:one")
         assert registry.tags(PROJECT) == ["cache", "two"]
-        await engine.delete("m2", f"{repository}:two")
+        await engine.remove_image(f"{repository}:two")
         assert registry.tags(PROJECT) == []
-        await engine.delete("m2", f"{repository}:two")  # again, after a service was killed
+        await engine.remove_image(f"{repository}:two")  # again, after a service was killed
 
     play(tmp_path, scene)
 
@@ -138,7 +149,7 @@ def test_a_layer_cache_whose_image_never_arrived_goes_too(tmp_path: Path) -> Non
     async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
         registry.put(PROJECT, "cache")
 
-        await engine.delete("m1", f"{registry.address}/{PROJECT}:one")
+        await engine.remove_image(f"{registry.address}/{PROJECT}:one")
 
         assert registry.tags(PROJECT) == []
 
@@ -149,7 +160,7 @@ def test_what_was_never_pushed_is_not_looked_for(tmp_path: Path) -> None:
     async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
         registry.put(PROJECT, "cache")
 
-        await engine.delete("m1", f"{registry.address}/{PROJECT}:one", pushed=False)
+        await engine.remove_image(f"{registry.address}/{PROJECT}:one", pushed=False)
 
         assert registry.asked == []
         assert registry.tags(PROJECT) == ["cache"]
@@ -164,9 +175,9 @@ def test_a_password_is_read_again_when_it_was_changed(tmp_path: Path) -> None:
 
         registry.password = "changed"
         with pytest.raises(errors.RegistryFailed, match="401"):
-            await engine.delete("m1", f"{registry.address}/{PROJECT}:one")
+            await engine.remove_image(f"{registry.address}/{PROJECT}:one")
         objects.secret = objects.of_docker("changed")
-        await engine.delete("m1", f"{registry.address}/{PROJECT}:one")
+        await engine.remove_image(f"{registry.address}/{PROJECT}:one")
 
         assert registry.tags(PROJECT) == []
 
@@ -179,7 +190,7 @@ def test_an_image_in_an_earlier_registry_is_left_there(
     async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
         registry.put(PROJECT, "one")
 
-        await engine.delete("m1", f"{registry.address}/{PROJECT}:one")
+        await engine.remove_image(f"{registry.address}/{PROJECT}:one")
 
         assert registry.asked == []
 
@@ -278,5 +289,34 @@ def test_the_doctor_tells_of_an_authority_that_is_not_there(
         state, message = of_registry(await engine.doctor())
 
         assert state == "failed" and reason in message
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", '{"auths": "sesame"}', '{"auths": {"%s": {"auth": "sesame"}}}']
+)
+def test_a_malformed_secret_is_named_without_its_content(tmp_path: Path, content: str) -> None:
+    async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
+        said = content.replace("%s", registry.address).encode()
+        objects.secret = {".dockerconfigjson": base64.b64encode(said).decode()}
+
+        with pytest.raises(errors.RegistryFailed, match="of the secret registry") as caught:
+            await engine.registry()
+
+        assert "sesame" not in caught.value.message
+
+    play(tmp_path, scene)
+
+
+def test_a_secret_that_only_names_a_program_is_told_when_it_is_refused(tmp_path: Path) -> None:
+    async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
+        config = json.dumps({"auths": {registry.address: {}}, "credsStore": "desktop"})
+        objects.secret = {".dockerconfigjson": base64.b64encode(config.encode()).decode()}
+
+        state, message = of_registry(await engine.doctor())
+
+        assert state == "failed" and "credential helper (desktop)" in message
+        assert "kubectl create secret docker-registry" in message
 
     play(tmp_path, scene)

@@ -1,0 +1,621 @@
+"""The durable record: operations, and the one sequence of events that people follow.
+
+SQLite for one user, PostgreSQL for many; the schema's changes are alembic's, applied on start. An
+operation is kept as the document that REST gives, beside the columns that are searched by; `edit` is the
+only way to change it, and says what changed as events. It knows nothing of workflows, nor of what a
+kind does (`record.Schema` is all that it is told). Every call blocks: on an event loop, `records.Records`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+
+from .. import errors
+from ..model import Event, MigrationState, Step, StepState, utcnow
+from ..printable import printable, without_colours
+from .database import place, speak_our_words
+from .record import Document, Draft, Operation, Schema
+from .tables import about, events, operations
+
+LOG_LINES = 20_000
+"""How many lines of an operation's log are kept, the newest."""
+LINE_LENGTH = 4096
+_PRUNE_EVERY = 500
+
+BUSY = (MigrationState.RUNNING, MigrationState.CANCELLING)
+UNDER_WAY = (MigrationState.QUEUED, *BUSY)
+ENDED_BADLY = (MigrationState.FAILED, MigrationState.CANCELLED)
+
+Listener = Callable[[Collection[str]], None]
+
+
+@dataclass
+class _Change:
+    """A transaction that changes something, and the events that it says."""
+
+    connection: sa.Connection
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def say(
+        self, about: Operation, kind: str, body: Mapping[str, Any], step: str | None = None
+    ) -> None:
+        """Add an event."""
+        self.rows.append(
+            {
+                "time": _now(),
+                "operation": about.id,
+                "owner": about.owner,
+                "kind": kind,
+                "step": step,
+                "body": body,
+            }
+        )
+
+    def say_state(self, record: Operation) -> None:
+        """Add the event of a state."""
+        self.say(record, "state", {"state": record.state.value})
+
+
+class Store:
+    """The tables.
+
+    Parameters
+    ----------
+    url
+        An SQLAlchemy URL.
+    schemas
+        The kinds of operations that it keeps.
+
+    Raises
+    ------
+    errors.SettingsUnusable
+        ``url`` is none.
+    """
+
+    def __init__(self, url: str, schemas: Sequence[Schema[Any, Any]]) -> None:
+        self.url = _database(url)
+        self.schemas = {schema.kind: schema for schema in schemas}
+        options: dict[str, Any] = {}
+        if self.url.get_backend_name() == "sqlite":
+            options = {"connect_args": {"timeout": 30, "check_same_thread": False}}
+        try:
+            self.engine = sa.create_engine(self.url, **options)
+        except (sa.exc.ArgumentError, ImportError) as error:
+            raise errors.SettingsUnusable(
+                reason=f"SecxopsService.store_url names a database that can't be used here ({error})"
+            ) from None
+        if self.url.get_backend_name() == "sqlite":
+            sa.event.listen(self.engine, "connect", _tune_sqlite)
+        speak_our_words(self.engine)
+        self.shared = self.url.get_backend_name() != "sqlite"
+        """Whether other processes may write to it as well."""
+        # A look is one question: a transaction around it would be two more ways to a server and back.
+        self._looking = (
+            self.engine.execution_options(isolation_level="AUTOCOMMIT")
+            if self.shared
+            else self.engine
+        )
+        self._writing = threading.RLock()
+        self._listeners: list[Listener] = []
+        self._lines: dict[str, int] = {}
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return place(self.url)
+
+    def open(self) -> None:
+        """Bring the schema up to date.
+
+        Raises
+        ------
+        errors.StoreNewer, errors.StoreCorrupt, errors.StoreReadOnly, errors.StoreFull, errors.StoreFailed
+            It can't be used.
+        """
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "alembic"))
+        with self.engine.begin() as connection:
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError:  # a revision that this version does not have
+                raise errors.StoreNewer(store=self.place) from None
+            self._insist_on_writing(connection)
+
+    def _insist_on_writing(self, connection: sa.Connection) -> None:
+        """Find out now, not in the middle of an operation, whether this may be written."""
+        connection.execute(about.delete().where(about.c.name == "written"))
+        connection.execute(about.insert().values(name="written", value=_now()))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener``, in any thread, after every change; returns what ends that.
+
+        It is told the kinds of the events that the change made: ``state``, ``step``, ``log`` …
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def identity(self, fresh: str = "") -> str:
+        """Return what tells this store from others; ``fresh`` is kept the first time, if it is given."""
+        with self._change() as change:
+            found = change.connection.scalar(
+                sa.select(about.c.value).where(about.c.name == "store")
+            )
+            if found is None and fresh:
+                change.connection.execute(about.insert().values(name="store", value=fresh))
+            return str(found or fresh)
+
+    # ------------------------------------------------------------------ operations
+
+    def add(
+        self,
+        kind: str,
+        record: Operation,
+        key: str | None = None,
+        body: str = "",
+        *,
+        named: bool = True,
+    ) -> Operation:
+        """Record a new operation; the same key gives the one that is there.
+
+        ``named`` says that its owner chose the name; any other gets a number where it is taken.
+
+        Raises
+        ------
+        errors.IdempotencyConflict
+            The key came with another body before.
+        errors.SecxopsError
+            One of that name is under way (`Schema.under_way`).
+        """
+        schema = self.schemas[kind]
+        with self._change() as change:
+            if key is not None:
+                found = change.connection.execute(
+                    sa.select(operations.c.record, operations.c.body_digest).where(
+                        operations.c.owner == record.owner,
+                        operations.c.kind == kind,
+                        operations.c.idempotency_key == key,
+                    )
+                ).first()
+                if found is not None:
+                    if found.body_digest != body:
+                        raise errors.IdempotencyConflict()
+                    earlier: Operation = schema.record.model_validate(found.record)
+                    return earlier
+            if named:
+                _insist_not_under_way(change.connection, schema, record.owner, record.name)
+            else:
+                free = _free(record.name, _taken(change.connection, kind, record.owner))
+                record = record.model_copy(update={"name": free})
+            self._insert(change, schema, record, schema.document(), key, body)
+        return record
+
+    def take_back(self, kind: str, record: Operation, document: Document) -> Operation:
+        """Record an operation whose record was lost, with its document; its name may get a number."""
+        with self._change() as change:
+            free = _free(record.name, _taken(change.connection, kind, record.owner))
+            record = record.model_copy(update={"name": free})
+            self._insert(change, self.schemas[kind], record, document)
+        return record
+
+    def _insert(
+        self,
+        change: _Change,
+        schema: Schema[Any, Any],
+        record: Operation,
+        document: Document,
+        key: str | None = None,
+        body: str | None = None,
+    ) -> None:
+        change.connection.execute(
+            operations.insert().values(
+                **_columns(schema, record),
+                document=_kept(document),
+                idempotency_key=key,
+                body_digest=body,
+            )
+        )
+        change.say_state(record)
+
+    def free_name(self, kind: str, owner: str, name: str) -> str:
+        """Return the name that an operation gets which is not given one, where ``name`` is its default."""
+        with self._looking.connect() as connection:
+            return _free(name, _taken(connection, kind, owner))
+
+    def insist_not_under_way(self, kind: str, owner: str, name: str) -> None:
+        """Fail, with `Schema.under_way`, where an operation of that name is under way."""
+        with self._looking.connect() as connection:
+            _insist_not_under_way(connection, self.schemas[kind], owner, name)
+
+    def get(self, operation: str, owner: str | None = None, kind: str | None = None) -> Operation:
+        """Return an operation, of this owner and this kind if one is given.
+
+        Raises
+        ------
+        errors.NotFound
+            There is none, or it is somebody else's.
+        """
+        record: Operation = self.read(operation, owner, kind).record
+        return record
+
+    def read(
+        self, operation: str, owner: str | None = None, kind: str | None = None
+    ) -> Draft[Any, Any]:
+        """Return an operation and its document; changes to them are not kept."""
+        with self._looking.connect() as connection:
+            row = connection.execute(_by_id(operation, owner, kind)).first()
+        return self._draft(row, operation)
+
+    def kind(self, operation: str) -> str:
+        """Return the kind of an operation; ``errors.NotFound`` without one."""
+        query = sa.select(operations.c.kind).where(operations.c.id == operation)
+        with self._looking.connect() as connection:
+            found = connection.scalar(query)
+        if found is None:
+            raise errors.NotFound(id=operation)
+        return str(found)
+
+    def _draft(self, row: Any, operation: str) -> Draft[Any, Any]:
+        if row is None or row.kind not in self.schemas:
+            raise errors.NotFound(id=operation)
+        return self.schemas[row.kind].draft(row.record, row.document)
+
+    def list(
+        self,
+        kind: str,
+        owner: str | None = None,
+        limit: int | None = None,
+        before: str | None = None,
+    ) -> Sequence[Operation]:
+        """Return operations, newest first; at most ``limit``, and those older than ``before``.
+
+        Raises
+        ------
+        errors.NotFound
+            There is no ``before``, or it is somebody else's.
+        """
+        query = (
+            sa.select(operations.c.record)
+            .where(operations.c.kind == kind)
+            .order_by(operations.c.created.desc(), operations.c.id.desc())
+        )
+        if owner is not None:
+            query = query.where(operations.c.owner == owner)
+        if before is not None:
+            last = self.get(before, owner, kind)
+            place = sa.tuple_(operations.c.created, operations.c.id)
+            values = (last.created.isoformat(), last.id)
+            query = query.where(place < sa.tuple_(*map(sa.literal, values)))
+        with self._looking.connect() as connection:
+            rows = connection.scalars(query.limit(limit)).all()
+        return [self.schemas[kind].record.model_validate(row) for row in rows]
+
+    def ids(
+        self, *states: MigrationState, owner: str | None = None, kind: str | None = None
+    ) -> Sequence[str]:
+        """Return the ids of operations in these states, or of all, oldest first."""
+        query = sa.select(operations.c.id).order_by(operations.c.created)
+        if states:
+            query = query.where(operations.c.state.in_([s.value for s in states]))
+        if owner is not None:
+            query = query.where(operations.c.owner == owner)
+        if kind is not None:
+            query = query.where(operations.c.kind == kind)
+        with self._looking.connect() as connection:
+            return list(connection.scalars(query))
+
+    def documents(self, kind: str, *, but: str | None = None) -> Mapping[str, Any]:
+        """Return the documents of all operations of a kind that have not ended badly, by id."""
+        query = sa.select(operations.c.id, operations.c.document).where(
+            operations.c.kind == kind,
+            operations.c.state.not_in([state.value for state in ENDED_BADLY]),
+        )
+        if but is not None:
+            query = query.where(operations.c.id != but)
+        with self._looking.connect() as connection:
+            rows = connection.execute(query).all()
+        return {row.id: self.schemas[kind].document.model_validate(row.document) for row in rows}
+
+    def next_in_line(self, workers: int) -> str | None:
+        """Return the one that was queued first, if fewer than ``workers`` are under way."""
+        with self._looking.connect() as connection:
+            return _next_in_line(connection, workers)
+
+    def take_turn(self, operation: str, workers: int) -> bool:
+        """Let an operation begin if it is its turn; return whether it is not queued any more."""
+
+        def begin(draft: Draft[Any, Any], connection: sa.Connection) -> bool:
+            record = draft.record
+            if record.state is MigrationState.QUEUED:
+                if _next_in_line(connection, workers) != operation:
+                    return False
+                record.state = MigrationState.RUNNING
+            if record.state is MigrationState.RUNNING:
+                record.started = record.started or utcnow()
+            return True
+
+        with self._change() as change:
+            schema, draft = self._to_change(change, operation)
+            before = draft.record.model_copy(deep=True)
+            begun = begin(draft, change.connection)
+            self._keep(change, schema, before, draft)
+        return begun
+
+    @contextmanager
+    def edit(
+        self,
+        operation: str,
+        owner: str | None = None,
+        kind: str | None = None,
+        lines: Sequence[str] = (),
+    ) -> Iterator[Draft[Any, Any]]:
+        """Change an operation; what changed of its state and steps becomes events, after log ``lines``."""
+        with self._change() as change:
+            schema, draft = self._to_change(change, operation, owner, kind)
+            before = draft.record.model_copy(deep=True)
+            yield draft
+            self._log(change, draft.record, lines)
+            self._keep(change, schema, before, draft)
+
+    def _to_change(
+        self, change: _Change, operation: str, owner: str | None = None, kind: str | None = None
+    ) -> tuple[Schema[Any, Any], Draft[Any, Any]]:
+        query = _by_id(operation, owner, kind).with_for_update()
+        row = change.connection.execute(query).first()
+        draft = self._draft(row, operation)
+        assert row is not None
+        return self.schemas[row.kind], draft
+
+    def _keep(
+        self, change: _Change, schema: Schema[Any, Any], before: Operation, draft: Draft[Any, Any]
+    ) -> None:
+        after = draft.record
+        change.connection.execute(
+            operations.update()
+            .where(operations.c.id == after.id)
+            .values(**_columns(schema, after), document=_kept(draft.document))
+        )
+        if after.state is not before.state or after.attempt != before.attempt:
+            change.say_state(after)
+        changed = [step for step in after.steps if step not in before.steps]
+        if changed:
+            # Only the newest measure of a step that runs is worth keeping.
+            change.connection.execute(
+                events.delete().where(
+                    events.c.operation == after.id,
+                    events.c.kind == "progress",
+                    events.c.step.in_([str_of(step) for step in changed]),
+                )
+            )
+        for step in changed:
+            runs = step.state is StepState.RUNNING and step.done is not None
+            body = {"step": step.model_dump(mode="json")}
+            change.say(after, "progress" if runs else "step", body, str_of(step))
+
+    def remove(self, operation: str) -> None:
+        """Forget an operation, and say so; absent is success."""
+        with self._change() as change:
+            owner = change.connection.scalar(
+                sa.select(operations.c.owner).where(operations.c.id == operation)
+            )
+            if owner is None:
+                return
+            change.connection.execute(operations.delete().where(operations.c.id == operation))
+            change.connection.execute(events.delete().where(events.c.operation == operation))
+            change.rows.append(
+                {
+                    "time": _now(),
+                    "operation": operation,
+                    "owner": owner,
+                    "kind": "deleted",
+                    "step": None,
+                    "body": {},
+                }
+            )
+
+    # ------------------------------------------------------------------ events and log
+
+    def log(self, record: Operation, lines: Sequence[str]) -> None:
+        """Add lines to an operation's log."""
+        if not lines:
+            return
+        with self._change() as change:
+            self._log(change, record, lines)
+
+    def _log(self, change: _Change, record: Operation, lines: Sequence[str]) -> None:
+        if not lines:
+            return
+        for line in lines:
+            change.say(record, "log", {"line": printable(without_colours(line))[:LINE_LENGTH]})
+        self._lines[record.id] = self._lines.get(record.id, 0) + len(lines)
+        if self._lines[record.id] >= _PRUNE_EVERY:
+            self._lines[record.id] = 0
+            self._prune(change.connection, record.id)
+
+    def _prune(self, connection: sa.Connection, operation: str) -> None:
+        mine = (events.c.operation == operation) & (events.c.kind == "log")
+        oldest = connection.scalar(
+            sa.select(events.c.id)
+            .where(mine)
+            .order_by(events.c.id.desc())
+            .offset(LOG_LINES)
+            .limit(1)
+        )
+        if oldest is not None:
+            connection.execute(events.delete().where(mine, events.c.id <= oldest))
+
+    def log_text(self, operation: str) -> str:
+        """Return an operation's log."""
+        query = (
+            sa.select(events.c.body)
+            .where(events.c.operation == operation, events.c.kind == "log")
+            .order_by(events.c.id)
+        )
+        with self._looking.connect() as connection:
+            return "".join(f"{body['line']}\n" for body in connection.scalars(query))
+
+    def say(self, record: Operation, kind: str, body: Mapping[str, Any]) -> None:
+        """Say something of an operation that its record does not hold."""
+        with self._change() as change:
+            change.say(record, kind, body)
+
+    def last_event(self) -> int:
+        """Return the sequence number of the newest event, 0 without any."""
+        with self._looking.connect() as connection:
+            return connection.scalar(sa.select(sa.func.max(events.c.id))) or 0
+
+    def events_after(
+        self, owner: str | None, after: int, operation: str | None = None, limit: int = 500
+    ) -> Sequence[Event]:
+        """Return events past a sequence number, of one owner if one is given, oldest first."""
+        return [event for _, event in self.owned_events(owner, after, operation, limit)]
+
+    def owned_events(
+        self, owner: str | None, after: int, operation: str | None = None, limit: int = 500
+    ) -> Sequence[tuple[str, Event]]:
+        """Return what `events_after` does, each event with its owner."""
+        query = sa.select(events).where(events.c.id > after).order_by(events.c.id).limit(limit)
+        if owner is not None:
+            query = query.where(events.c.owner == owner)
+        if operation is not None:
+            query = query.where(events.c.operation == operation)
+        with self._looking.connect() as connection:
+            rows = connection.execute(query).all()
+        return [
+            (
+                row.owner,
+                Event(
+                    id=row.id,
+                    time=row.time,
+                    migration=row.operation,
+                    kind="step" if row.kind == "progress" else row.kind,
+                    **row.body,
+                ),
+            )
+            for row in rows
+        ]
+
+    @contextmanager
+    def _change(self) -> Iterator[_Change]:
+        with self._writing, self.engine.begin() as connection:
+            change = _Change(connection)
+            yield change
+            if change.rows:  # last of all: who follows must find them in the order of their numbers
+                connection.execute(events.insert(), change.rows)
+        told = {row["kind"] for row in change.rows}
+        for listener in list(self._listeners):
+            listener(told)
+
+
+def str_of(step: Step) -> str:
+    """Return a step's name as the tables have it."""
+    return str(getattr(step.name, "value", step.name))
+
+
+def _database(url: str) -> sa.URL:
+    try:
+        return sa.make_url(url)
+    except sa.exc.ArgumentError:  # which quotes it, with its password
+        raise errors.SettingsUnusable(
+            reason="SecxopsService.store_url is not the URL of a database"
+        ) from None
+
+
+def _tune_sqlite(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    # Safe with WAL against a killed process; after a power cut the newest moments may be missing,
+    # and every step can be repeated.
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _now() -> str:
+    return utcnow().isoformat()
+
+
+def _by_id(operation: str, owner: str | None, kind: str | None) -> sa.Select[Any]:
+    query = sa.select(operations.c.kind, operations.c.record, operations.c.document).where(
+        operations.c.id == operation
+    )
+    if owner is not None:
+        query = query.where(operations.c.owner == owner)
+    return query if kind is None else query.where(operations.c.kind == kind)
+
+
+def _columns(schema: Schema[Any, Any], record: Operation) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "kind": schema.kind,
+        "owner": record.owner,
+        "name": record.name,
+        "state": record.state.value,
+        "created": record.created.isoformat(),
+        "record": record.model_dump(mode="json", exclude=set(schema.observed)),
+    }
+
+
+def _kept(document: Document) -> dict[str, Any]:
+    return document.model_dump(mode="json")
+
+
+def _next_in_line(connection: sa.Connection, workers: int) -> str | None:
+    busy = (
+        sa.select(sa.func.count())
+        .where(operations.c.state.in_([state.value for state in BUSY]))
+        .correlate(None)
+    )
+    first = (
+        sa.select(operations.c.id)
+        .join(events, events.c.operation == operations.c.id)
+        .where(operations.c.state == MigrationState.QUEUED.value, events.c.kind == "state")
+        .where(busy.scalar_subquery() < workers)
+        .group_by(operations.c.id)
+        .order_by(sa.func.max(events.c.id))
+        .limit(1)
+    )
+    return connection.scalar(first)
+
+
+def _taken(connection: sa.Connection, kind: str, owner: str) -> set[str]:
+    query = sa.select(operations.c.name).where(
+        operations.c.owner == owner, operations.c.kind == kind
+    )
+    return set(connection.scalars(query))
+
+
+def _insist_not_under_way(
+    connection: sa.Connection, schema: Schema[Any, Any], owner: str, name: str
+) -> None:
+    other = connection.scalar(
+        sa.select(operations.c.id).where(
+            operations.c.owner == owner,
+            operations.c.kind == schema.kind,
+            operations.c.name == name,
+            operations.c.state.in_([state.value for state in UNDER_WAY]),
+        )
+    )
+    if other is not None:
+        raise schema.under_way(name=name, id=other)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number, found = 1, name
+    while found in taken:
+        number += 1
+        found = f"{name}-{number}"
+    return found
