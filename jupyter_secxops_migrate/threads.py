@@ -13,7 +13,7 @@ import functools
 import itertools
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
@@ -43,6 +43,24 @@ class Threads:
     def close(self, *, wait: bool = False) -> None:
         """Take no more calls; ``wait`` for those that were asked for (blocking), or start none of them."""
         self._pool.shutdown(wait=wait, cancel_futures=not wait)
+
+
+async def ended(work: Awaitable[T], seconds: float | None = None) -> T:
+    """Wait for work that a thread does; whoever is cancelled waits for its end, or for so many seconds.
+
+    Without that, a change would come after the removal of what it changed.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            await asyncio.wait([task], timeout=seconds)
+        if not task.done():
+            task.cancel()
+        elif not task.cancelled():
+            task.exception()  # whoever was cancelled does not ask
+        raise
 
 
 class Line:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from ..model import Event, MigrationState
-from ..threads import Line, Threads
+from ..threads import Line, Threads, ended
 from .record import Document, Draft, Operation, Schema
 from .store import Store
 
@@ -69,15 +69,7 @@ class Records(Generic[R, D]):
 
     async def change(self, function: Callable[[], T], *, urgent: bool = False) -> T:
         """Have the store changed; cancelled, it ends after that."""
-        ended = asyncio.wrap_future(self._changes.run(function, urgent=urgent))
-        try:
-            return await asyncio.shield(ended)
-        except asyncio.CancelledError:
-            if not ended.done():
-                await asyncio.wait([ended])
-            if not ended.cancelled():
-                ended.exception()  # whoever was cancelled does not ask
-            raise
+        return await ended(asyncio.wrap_future(self._changes.run(function, urgent=urgent)))
 
     # ------------------------------------------------------------------ looks
 

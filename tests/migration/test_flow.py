@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.names import Names
-from jupyter_secxops_migrate.engines.orders import ALWAYS_BUILDKIT, NESTED
+from jupyter_secxops_migrate.engines.orders import ALWAYS_BUILDKIT, NESTED, BuildTrace
+from jupyter_secxops_migrate.migration.removal import Removing
 from jupyter_secxops_migrate.model import MigrationState, StepName, StepState
 
 from .world import World, eventually
@@ -333,6 +336,31 @@ def test_a_failure_anywhere_leaves_nothing(world: World, call: str) -> None:
     assert shared.state is MigrationState.FAILED and shared.finished is not None
     assert shared.error is not None and shared.error.code == "disk_full"
     assert not any(s.state is StepState.RUNNING for s in shared.steps)
+    assert world.engine.objects() == []
+
+
+def test_what_a_build_tells_while_another_branch_fails_is_known(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracing = Removing.tracing
+
+    async def slow(removing: Removing, share: str) -> Callable[[BuildTrace], None]:
+        keep = await tracing(removing, share)
+
+        def slowly(trace: BuildTrace) -> None:
+            if trace.layers:
+                world.engine.fail_next("copy", errors.DiskFull(step="copy"))
+                time.sleep(0.5)
+            keep(trace)
+
+        return slowly
+
+    monkeypatch.setattr(Removing, "tracing", slow)
+    world.engine.hang("copy")
+
+    shared = world.ended(world.share().id)
+
+    assert shared.error is not None and shared.error.code == "disk_full"
     assert world.engine.objects() == []
 
 

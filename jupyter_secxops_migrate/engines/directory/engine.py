@@ -39,6 +39,7 @@ from ...model import (
     utcnow,
 )
 from ...placement.policy import OneNode
+from ...threads import ended
 from ..inside import volume_seen
 from ..names import Names, labels, owner_hash
 from ..orders import (
@@ -182,13 +183,13 @@ class DirectoryEngine(Trouble):
         made = f"{order.repository} {order.text!r}".encode()
         layer = self.root / "layers" / hashlib.sha256(made).hexdigest()[:12]
         began = time.time()
-        await asyncio.to_thread(order.traced, BuildTrace(began=began))
+        await ended(asyncio.to_thread(order.traced, BuildTrace(began=began)))
         seen: dict[str, Any] = {"used" if layer.exists() else "layers": [layer.name]}
         found = BuildTrace(**seen, began=began)
         if not layer.exists():
             layer.touch()
         await self._middle("layer")
-        await asyncio.to_thread(order.traced, replace(found, tip=layer.name))
+        await ended(asyncio.to_thread(order.traced, replace(found, tip=layer.name)))
         await self._middle("build")
         if not layer.exists():
             raise errors.BuildFailed("no layer", line=2, instruction="", id=order.migration)
@@ -204,7 +205,7 @@ class DirectoryEngine(Trouble):
         for name, data in sorted(files.items()):
             content.update(b"%s\0%d\0%s" % (os.fsencode(name), len(data), data))
         reference = f"{order.repository}:{order.tag.format(digest=order.digest())}"
-        await asyncio.to_thread(order.named, reference, False)
+        await ended(asyncio.to_thread(order.named, reference, False))
         for path in (self.root / "images").iterdir():  # a tag names one image
             other = read(path)
             if reference in other["tags"]:
@@ -224,7 +225,7 @@ class DirectoryEngine(Trouble):
         }
         image["tags"] = sorted({*image["tags"], reference})
         write(path, image)
-        await asyncio.to_thread(order.traced, found)
+        await ended(asyncio.to_thread(order.traced, found))
         yield BuildResult(reference, _info(image))
 
     async def probe(

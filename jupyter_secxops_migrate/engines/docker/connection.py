@@ -16,7 +16,7 @@ from docker.types import CancellableStream
 from docker.utils import parse_host
 
 from ... import errors
-from ...threads import Threads
+from ...threads import Threads, ended
 from ..output import DISK_FULL, without_passwords
 from . import accounts
 from .streams import stream
@@ -28,6 +28,7 @@ TIMEOUT = 60
 """Seconds without a byte from the engine after which it counts as gone."""
 CALL_SECONDS = 60.0
 LONG_CALL_SECONDS = 600.0
+_END_SECONDS = 0.5
 _SHORT_CALLS = 16
 _LONG_CALLS = 8
 
@@ -153,6 +154,8 @@ class Connection:
         errors.EngineFailed
             It could not do it, or took longer than a call may: an engine that gives a byte now and then
             holds nobody up. The thread is free once the engine is done, or its connection ends.
+        asyncio.CancelledError
+            The caller was cancelled: then the call has ended, or half a second has passed.
         """
 
         def work() -> T:
@@ -166,7 +169,7 @@ class Connection:
 
         threads, seconds = (self._long, LONG_CALL_SECONDS) if long else (self._short, CALL_SECONDS)
         try:
-            return await asyncio.wait_for(threads.run(work), seconds)
+            return await ended(asyncio.wait_for(threads.run(work), seconds), _END_SECONDS)
         except asyncio.TimeoutError:
             reason = f"it did not answer within {seconds:.0f} seconds"
             raise errors.EngineFailed(action=action, reason=reason) from None

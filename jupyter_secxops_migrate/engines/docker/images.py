@@ -13,6 +13,7 @@ import docker
 from docker.utils import version_gte, version_lt
 
 from ... import errors
+from ...threads import ended
 from ..orders import (
     ALWAYS_BUILDKIT,
     BuildOrder,
@@ -120,7 +121,7 @@ class Images:
 
         name = order.tag.format(digest=order.digest())
         reference = f"{order.repository}:{name}"
-        await asyncio.to_thread(order.named, reference, False)
+        await ended(asyncio.to_thread(order.named, reference, False))
 
         def tag(api: docker.APIClient) -> BuildResult:
             api.tag(built, order.repository, name, force=True)

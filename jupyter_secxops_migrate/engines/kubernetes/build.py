@@ -16,6 +16,7 @@ from typing import Any
 
 from ... import errors
 from ...copying.identity import inode_only
+from ...threads import ended
 from ..buildkit import BuildKitOutput, Vertex
 from ..names import Names, labels
 from ..orders import BuildOrder, LogLine, Progress, PushOrder
@@ -304,7 +305,7 @@ async def read_build(
                 output = BuildKitOutput(order)  # what failed before is not what fails now
                 yield _again(said)
             if said.get("image"):
-                await asyncio.to_thread(order.named, str(said["image"]), True)
+                await ended(asyncio.to_thread(order.named, str(said["image"]), True))
             for found in _status(output, said.get("status") or {}):
                 if isinstance(found, LogLine):
                     yield LogLine(without_passwords(found.text))
