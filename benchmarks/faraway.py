@@ -80,10 +80,10 @@ async def serve(url: str, folder: Path, operations: int) -> None:
     from tornado.netutil import bind_unix_socket
 
     from jupyter_secxops_migrate.engines.directory import DirectoryEngine
-    from jupyter_secxops_migrate.migration.service import MigrationService
     from jupyter_secxops_migrate.model import Migration, MigrationState, ShareRequest, utcnow
     from jupyter_secxops_migrate.operations.kind import fresh_steps
     from jupyter_secxops_migrate.placement.policy import ResourcePolicy
+    from jupyter_secxops_migrate.sharing.service import MigrationService
     from jupyter_secxops_migrate.web import PeerIdentity, ServiceApplication, serve_application
 
     from .working import Working

@@ -36,7 +36,7 @@ SERVICE = f"""
 import sys
 sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT)!r}]
 from jupyter_secxops_migrate.engines.directory import DirectoryEngine
-from jupyter_secxops_migrate.migration.service import MigrationService
+from jupyter_secxops_migrate.sharing.service import MigrationService
 from jupyter_secxops_migrate.placement.policy import ResourcePolicy
 from jupyter_secxops_migrate.serve import SecxopsService, main
 
@@ -156,9 +156,9 @@ def wait_for(client: httpx.Client, migration: str) -> dict[str, Any]:
 
 def fill(state: Path, example: str, shares: int) -> None:
     """Put ``shares`` copies of a share into the record, each with an environment that runs."""
-    from jupyter_secxops_migrate.migration.document import SHARES
     from jupyter_secxops_migrate.model import Migration, utcnow
     from jupyter_secxops_migrate.operations.store import Store
+    from jupyter_secxops_migrate.sharing.document import SHARES
 
     store = Store(f"sqlite:///{state / 'store.sqlite'}", [SHARES])
     found = store.get(example)

@@ -1,7 +1,7 @@
 """The seam between what people touch and what does the work.
 
 Handlers, command line and magics know `MigrationApi` and nothing below it. Two classes
-implement it: `jupyter_secxops_migrate.migration.service.MigrationService` inside the service,
+implement it: `jupyter_secxops_migrate.sharing.service.MigrationService` inside the service,
 bound to one owner, and `jupyter_secxops_migrate.client.MigrationClient` over a socket.
 """
 

@@ -157,8 +157,8 @@ class SecxopsService(JupyterApp):
 
     def make_service(self, runtime: Runtime) -> HostedService:
         """Return the service to host, not yet started."""
-        from .migration.service import MigrationService
         from .placement.policy import ResourcePolicy
+        from .sharing.service import MigrationService
 
         return MigrationService(
             runtime.data,

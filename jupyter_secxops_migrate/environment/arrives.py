@@ -24,7 +24,7 @@ from ..copying.copier import (
 )
 from ..copying.credentials import Found, Selection
 from ..copying.tree import FILE_SYSTEMS, FILE_SYSTEMS_OWN, IN_BACKUP, KINDS
-from .tree import Entry, judge
+from ..project.tree import Entry, judge
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _TRANSIENT_FOLDERS = re.compile(r".*\.git|\.ipynb_checkpoints|__pycache__", re.DOTALL)

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import errors
+from ..building.dockerfile import Dockerfile, parse
 from ..copying.report import Report, run
 from ..model import Folder, NotCopiedItem, ProjectVersion
-from .dockerfile import Dockerfile, parse
-from .links import LinksOut
+from ..project.links import LinksOut
+from ..project.owners import OthersFiles
+from ..project.project import existing_folder, find_project
 from .notices import Notice
-from .owners import OthersFiles
-from .project import existing_folder, find_project
 from .survey import Baked, Survey, survey
 
 FOUND = "survey.json"

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..model import ProjectVersion
-from .items import Item
-from .links import way_out
-from .tree import Entry, read_regular, readable
+from ..project.items import Item
+from ..project.links import way_out
+from ..project.tree import Entry, read_regular, readable
 
 MAX_PATHS = 50
 MAX_FILE = 256 * 1024

@@ -16,6 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import errors
+from ..building.context import BuildContext
+from ..building.dockerfile import Dockerfile, parse
+from ..building.ignore import Reach
+from ..building.recipe import TOP, dockerfile_of, elsewhere_in
 from ..copying import git
 from ..copying.copier import SCRUBBED
 from ..copying.credentials import LOOK_NAMED_MOST, Found, Selection
@@ -26,23 +30,19 @@ from ..copying.tally import Skipped, Tally, files_below
 from ..copying.tree import FILE_SYSTEMS
 from ..model import Folder, NotCopiedItem, ProjectVersion
 from ..printable import printable
-from .arrives import changes, is_transient, linked_as, why_left_out
-from .commit import CommitFiles
-from .context import BuildContext
-from .dockerfile import Dockerfile, parse
-from .ignore import Reach
-from .items import Item
-from .links import Links, LinksOut
-from .notices import BUILD_FILES, Notice, Notices, about_build, about_git
-from .owners import Others, OthersFiles
-from .project import existing_folder, too_wide
-from .recipe import TOP, dockerfile_of, elsewhere_in
-from .system import insist_not_system
-from .tree import (
+from ..project.commit import CommitFiles
+from ..project.items import Item
+from ..project.links import Links, LinksOut
+from ..project.owners import Others, OthersFiles
+from ..project.project import existing_folder, too_wide
+from ..project.system import insist_not_system
+from ..project.tree import (
     readable,
     walk,
 )
-from .version import project_version, resolve
+from ..project.version import project_version, resolve
+from .arrives import changes, is_transient, linked_as, why_left_out
+from .notices import BUILD_FILES, Notice, Notices, about_build, about_git
 
 MAX_ROWS = 50
 """Names listed of what is not copied; all are counted."""

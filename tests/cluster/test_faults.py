@@ -18,7 +18,7 @@ from harness import faults
 from harness.cluster import Cluster, Failed
 from stage import DATA, KINDS, PROJECT, Stage, nothing, until
 
-from jupyter_secxops_migrate.migration.volumes import COMPARING
+from jupyter_secxops_migrate.sharing.volumes import COMPARING
 
 # The pod that does a step's work, and the program in it. A notebook's own service checks by itself; asked
 # to share a pod, it has a Job for that. What was copied is compared as a part of the step *copy*.

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_secxops_migrate.building.context import BuildContext
 from jupyter_secxops_migrate.copying.credentials import Selection
 from jupyter_secxops_migrate.copying.git import SHARED, scrubbed
 from jupyter_secxops_migrate.copying.tree import copy_tree
-from jupyter_secxops_migrate.environment.context import BuildContext
 from jupyter_secxops_migrate.environment.look import as_json, survey_of
 from jupyter_secxops_migrate.environment.survey import kept_in, survey
 

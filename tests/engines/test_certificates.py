@@ -11,10 +11,10 @@ import docker
 import pytest
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.building.context import BuildContext
+from jupyter_secxops_migrate.building.dockerfile import parse
 from jupyter_secxops_migrate.engines.docker import DockerEngine
 from jupyter_secxops_migrate.engines.orders import BuildOrder, BuildResult, LogLine
-from jupyter_secxops_migrate.environment.context import BuildContext
-from jupyter_secxops_migrate.environment.dockerfile import parse
 
 pytestmark = pytest.mark.docker
 

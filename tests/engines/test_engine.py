@@ -22,6 +22,8 @@ import docker
 import pytest
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.building.context import BuildContext
+from jupyter_secxops_migrate.building.dockerfile import parse
 from jupyter_secxops_migrate.engines.docker import DockerEngine
 from jupyter_secxops_migrate.engines.names import Names, labels, owner_hash
 from jupyter_secxops_migrate.engines.orders import (
@@ -43,8 +45,6 @@ from jupyter_secxops_migrate.engines.orders import (
     VolumeMount,
     result_of,
 )
-from jupyter_secxops_migrate.environment.context import BuildContext
-from jupyter_secxops_migrate.environment.dockerfile import parse
 
 pytestmark = pytest.mark.docker
 

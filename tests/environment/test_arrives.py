@@ -20,9 +20,9 @@ from jupyter_secxops_migrate.copying.tally import Skipped
 from jupyter_secxops_migrate.copying.tree import copy_tree
 from jupyter_secxops_migrate.engines.orders import SourceEnvironment
 from jupyter_secxops_migrate.environment.survey import survey
-from jupyter_secxops_migrate.migration.plan import make_plan
 from jupyter_secxops_migrate.model import NodeCapacity, ShareRequest
 from jupyter_secxops_migrate.placement.policy import OneNode, ResourcePolicy
+from jupyter_secxops_migrate.sharing.plan import make_plan
 
 TB = 1024**4
 KEY = f"-----BEGIN PRIVATE KEY-----\n{'A' * 64}\n-----END PRIVATE KEY-----\n"

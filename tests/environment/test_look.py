@@ -6,16 +6,15 @@ import subprocess
 import sys
 
 import pytest
+from folders import fill
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.environment.dockerfile import parse
+from jupyter_secxops_migrate.building.dockerfile import parse
 from jupyter_secxops_migrate.environment.look import FOUND, as_json, covered, survey_of
 from jupyter_secxops_migrate.environment.survey import Baked, Survey, survey
 from jupyter_secxops_migrate.model import Folder, NotCopiedItem, ProjectVersion
-
-from .conftest import fill
 
 
 def plain(found):

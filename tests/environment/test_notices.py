@@ -9,14 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from folders import fill, git
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.building.context import BuildContext
 from jupyter_secxops_migrate.copying.tree import copy_tree
-from jupyter_secxops_migrate.environment.context import BuildContext
 from jupyter_secxops_migrate.environment.survey import survey
-from jupyter_secxops_migrate.environment.version import project_version, resolve
-
-from .conftest import fill, git
+from jupyter_secxops_migrate.project.version import project_version, resolve
 
 
 @pytest.fixture

@@ -7,12 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+from folders import fill, git
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.environment.survey import is_environment_file, survey
-from jupyter_secxops_migrate.environment.version import project_version
-
-from .conftest import fill, git
+from jupyter_secxops_migrate.project.version import project_version
 
 
 def test_code_and_data_are_counted_apart(folder, tmp_path):

@@ -138,7 +138,7 @@ def test_what_could_not_be_removed_is_removed_by_the_next_attempt(at_work: AtWor
 
 
 def test_one_kind_does_not_see_anothers(at_work: AtWork) -> None:
-    from jupyter_secxops_migrate.migration.document import SHARES
+    from jupyter_secxops_migrate.sharing.document import SHARES
 
     async def body(operations: Operations, kind: Counting) -> None:
         record = await add(operations, kind, "n9")

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from jupyter_secxops_migrate.migration.document import SHARES
 from jupyter_secxops_migrate.model import (
     Migration,
     MigrationState,
@@ -22,6 +21,7 @@ from jupyter_secxops_migrate.model import (
 from jupyter_secxops_migrate.operations import store as module
 from jupyter_secxops_migrate.operations.store import Store
 from jupyter_secxops_migrate.operations.tables import metadata
+from jupyter_secxops_migrate.sharing.document import SHARES
 
 
 @pytest.fixture

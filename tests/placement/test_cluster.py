@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.migration.plan import reason
 from jupyter_secxops_migrate.model import Route
 from jupyter_secxops_migrate.placement.cluster import Cluster, source_selector
 from jupyter_secxops_migrate.placement.nodes import (
@@ -23,6 +22,7 @@ from jupyter_secxops_migrate.placement.nodes import (
 )
 from jupyter_secxops_migrate.placement.policy import GIB, Decision, Needs, ResourcePolicy
 from jupyter_secxops_migrate.placement.requests import PodRecord, Resources
+from jupyter_secxops_migrate.sharing.plan import reason
 
 GPU = "nvidia.com/gpu"
 FITS = Needs(cpu=1, memory=2 * GIB)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.building.context import BuildContext
 from jupyter_secxops_migrate.engines.docker import DockerEngine
 from jupyter_secxops_migrate.engines.orders import (
     BuildOrder,
@@ -23,7 +24,6 @@ from jupyter_secxops_migrate.engines.orders import (
     SourcePlace,
     result_of,
 )
-from jupyter_secxops_migrate.environment.context import BuildContext
 
 from .conftest import Person, Project
 from .private_engine import PrivateEngine, private_engine

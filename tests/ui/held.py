@@ -23,10 +23,10 @@ if __name__ == "__main__":
 from traitlets import Unicode
 
 from jupyter_secxops_migrate.engines.directory import CALLS, DirectoryEngine
-from jupyter_secxops_migrate.migration.service import MigrationService
 from jupyter_secxops_migrate.placement.policy import ResourcePolicy
 from jupyter_secxops_migrate.runtime import Runtime
 from jupyter_secxops_migrate.serve import HostedService, SecxopsService, main
+from jupyter_secxops_migrate.sharing.service import MigrationService
 
 T = TypeVar("T")
 DOCKERFILE = "FROM python:3.12-slim\nRUN pip install jupyterlab\n"

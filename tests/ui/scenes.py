@@ -18,7 +18,6 @@ from web.memory import MemoryApi, MemoryService
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.copying.reasons import REASONS
-from jupyter_secxops_migrate.migration.plan import reason
 from jupyter_secxops_migrate.model import (
     CopiedItem,
     Environment,
@@ -49,6 +48,7 @@ from jupyter_secxops_migrate.model import (
 from jupyter_secxops_migrate.operations.record import finding
 from jupyter_secxops_migrate.runtime import Runtime
 from jupyter_secxops_migrate.serve import HostedService, SecxopsService
+from jupyter_secxops_migrate.sharing.plan import reason
 
 GB = 1024**3
 MANY = 1000

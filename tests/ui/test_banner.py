@@ -12,7 +12,6 @@ import pytest
 from effort import soaked
 from playwright.sync_api import Page, expect
 
-from jupyter_secxops_migrate.migration.banner import banner
 from jupyter_secxops_migrate.model import (
     Migration,
     MigrationState,
@@ -21,6 +20,7 @@ from jupyter_secxops_migrate.model import (
     Route,
     ShareRequest,
 )
+from jupyter_secxops_migrate.sharing.banner import banner
 
 from .jupyter import TOKEN, Lab, jupyterlab
 from .stage import DARK, LIGHT

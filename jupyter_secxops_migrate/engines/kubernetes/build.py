@@ -182,7 +182,7 @@ def build_job(
     return Job(
         name=names.job("rebuild" if order.place.source == names.volume("code") else "build"),
         labels=labels(order.owner, "job", order.migration),
-        module="environment.send",
+        module="building.send",
         arguments=arguments,
         volumes=[{"name": "source", "persistentVolumeClaim": project}, *volumes],
         mounts=[source_mount(order.place), *mounts],
@@ -204,7 +204,7 @@ def push_job(
     return Job(
         name=Names(order.migration).job("push"),
         labels=labels(order.owner, "job", order.migration),
-        module="environment.push",
+        module="building.push",
         arguments=[
             *("--work", WORK, "--image", order.reference, "--digest", order.digest),
             *_to_builder(settings, builder),

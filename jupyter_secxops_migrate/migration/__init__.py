@@ -1,1 +1,0 @@
-"""The workflow of a migration: its plan, its record, its steps."""

@@ -1,0 +1,1 @@
+"""A folder as disk and git have it: the project, its version, its files."""

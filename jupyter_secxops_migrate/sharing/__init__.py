@@ -1,0 +1,1 @@
+"""Sharing: an environment is copied, placed, launched and proven; a kind of operation."""
