@@ -11,7 +11,7 @@ help:
 	@echo "make test        lint, types, layers and every test, with what they need"
 	@echo "make test-quick  the tests that need no container engine"
 	@echo "make soak        the tests that take long and that \`make test\` leaves out; run it before a release"
-	@echo "make lint        format, lint and types, of Python and TypeScript; import layers"
+	@echo "make lint        format, lint and types, of Python and TypeScript; import layers, sizes"
 	@echo "make bench       how fast a share and a copy are, as ratios"
 	@echo "make docs        the documentation, as HTML"
 	@echo "make screenshots  the pictures that the documentation shows"

@@ -129,6 +129,7 @@ def _parts(what: str) -> Sequence[tuple[str, list[str]]]:
         ("format", [str(BIN / "ruff"), "format", "--check", "."]),
         ("types", [str(BIN / "mypy")]),
         ("layers", [str(BIN / "lint-imports")]),
+        ("sizes", [sys.executable, str(ROOT / "scripts" / "sizes.py")]),
         ("TypeScript", [sys.executable, str(ROOT / "scripts" / "typescript.py"), "lint"]),
     ]
     bare = "not docker and not root and not browser and not cluster"
