@@ -92,54 +92,6 @@ def source_mount(place: SourcePlace) -> Json:
 
 def manifest(job: Job, settings: KubernetesSettings) -> Json:
     """Return the Job's object."""
-    wait = ("--wait", str(WAIT_SECONDS)) if job.files else ()
-    hold = ("--hold", str(HOLD_SECONDS)) if job.results else ()
-    command = [*RUNNER, "run", *wait, *hold, job.module, *job.arguments]
-    own = {"work": job.work, "tmp": "/tmp"}  # noqa: S108 - inside the Job
-    taken = {mount["mountPath"] for mount in job.mounts}
-    pod: Json = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 2,
-        **(confines.spec(job.source.pod) if job.source is not None else {}),
-        "volumes": [
-            {"name": "work", "emptyDir": {}},
-            {"name": "tmp", "emptyDir": {}},
-            *job.volumes,
-        ],
-        "containers": [
-            {
-                "name": "job",
-                "image": settings.tools_image,
-                # A folder may have a name that a kubelet reads.
-                "command": objects.unread(command),
-                "env": [
-                    {"name": name, "value": value}
-                    for name, value in {
-                        MEMORY: str(settings.job_memory),
-                        "HOME": "/tmp",  # noqa: S108 - inside the Job
-                        "TMPDIR": job.work,
-                        PLACE: job.work,
-                        **job.environment,
-                    }.items()
-                ]
-                + [dict(row) for row in job.variables],
-                # Python looks for modules there first: in nobody's folder but ours.
-                "workingDir": job.work,
-                "resources": {"requests": dict(settings.job_requests)},
-                "securityContext": security(job),
-                "volumeMounts": [
-                    *({"name": n, "mountPath": p} for n, p in own.items() if p not in taken),
-                    *job.mounts,
-                ],
-            }
-        ],
-    }
-    if job.source is not None:
-        pod |= _beside(job, job.source)
-    if settings.pull_secret:
-        pod["imagePullSecrets"] = [{"name": settings.pull_secret}]
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -163,8 +115,67 @@ def manifest(job: Job, settings: KubernetesSettings) -> Json:
             },
             "activeDeadlineSeconds": job.seconds,
             **({} if job.keep is None else {"ttlSecondsAfterFinished": job.keep}),
-            "template": {"metadata": confines.without_mesh({"labels": job.labels}), "spec": pod},
+            "template": {
+                "metadata": confines.without_mesh({"labels": job.labels}),
+                "spec": _pod(job, settings),
+            },
         },
+    }
+
+
+def _pod(job: Job, settings: KubernetesSettings) -> Json:
+    """Return the spec of its pod."""
+    found: Json = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 2,
+        **(confines.spec(job.source.pod) if job.source is not None else {}),
+        "volumes": [
+            {"name": "work", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {}},
+            *job.volumes,
+        ],
+        "containers": [_container(job, settings)],
+    }
+    if job.source is not None:
+        found |= _beside(job, job.source)
+    if settings.pull_secret:
+        found["imagePullSecrets"] = [{"name": settings.pull_secret}]
+    return found
+
+
+def _container(job: Job, settings: KubernetesSettings) -> Json:
+    """Return the container that runs the program of ours."""
+    wait = ("--wait", str(WAIT_SECONDS)) if job.files else ()
+    hold = ("--hold", str(HOLD_SECONDS)) if job.results else ()
+    command = [*RUNNER, "run", *wait, *hold, job.module, *job.arguments]
+    own = {"work": job.work, "tmp": "/tmp"}  # noqa: S108 - inside the Job
+    taken = {mount["mountPath"] for mount in job.mounts}
+    variables = {
+        MEMORY: str(settings.job_memory),
+        "HOME": "/tmp",  # noqa: S108 - inside the Job
+        "TMPDIR": job.work,
+        PLACE: job.work,
+        **job.environment,
+    }
+    return {
+        "name": "job",
+        "image": settings.tools_image,
+        # A folder may have a name that a kubelet reads.
+        "command": objects.unread(command),
+        "env": [
+            *({"name": name, "value": value} for name, value in variables.items()),
+            *(dict(row) for row in job.variables),
+        ],
+        # Python looks for modules there first: in nobody's folder but ours.
+        "workingDir": job.work,
+        "resources": {"requests": dict(settings.job_requests)},
+        "securityContext": security(job),
+        "volumeMounts": [
+            *({"name": n, "mountPath": p} for n, p in own.items() if p not in taken),
+            *job.mounts,
+        ],
     }
 
 

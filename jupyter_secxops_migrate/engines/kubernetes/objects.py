@@ -133,20 +133,10 @@ def pod(order: LaunchOrder, settings: KubernetesSettings, image: str, source: So
         claim: f"volume-{n}"
         for n, claim in enumerate(dict.fromkeys(mount.volume for mount in order.mounts))
     }
-    requests: Json = {}
-    if order.cpu:
-        requests["cpu"] = f"{round(order.cpu * 1000)}m"
-    if order.memory:
-        requests["memory"] = str(order.memory)
-    if order.gpu:
-        requests[settings.gpu_resource] = str(order.gpu)
     # As the decision counts; the API server leaves empty fields out.
     gpus = [each._asdict() for each in gpu_tolerations(order.gpu, settings.gpu_resource)]
     confined, secured = as_source(source, settings)
     kept_labels, kept_annotations = confines.mesh_marks(source.pod)
-    probe = {"httpGet": {"path": "/api", "port": PORT}}
-    words = unread(command(order))
-    through = order.probe.entrypoint == "runs"
     spec: Json = {
         **confined,
         "automountServiceAccountToken": False,
@@ -165,34 +155,15 @@ def pod(order: LaunchOrder, settings: KubernetesSettings, image: str, source: So
         ],
         "containers": [
             {
-                "name": "notebook",
-                "image": image,
-                "imagePullPolicy": pull_policy(order.pushed),
-                **({"args": words} if through else {"command": words[:1], "args": words[1:]}),
-                "workingDir": order.root,
+                **_notebook(order, image, claims),
                 "env": [
                     # An image's own JUPYTER_TOKEN would go before the file.
                     {"name": "JUPYTER_TOKEN", "value": ""},
                     {"name": "JUPYTER_TOKEN_FILE", "value": f"{TOKEN_FOLDER}/token"},
                     *confines.proxies(source.container),
                 ],
-                "ports": [{"name": "http", "containerPort": PORT}],
-                "resources": {"requests": requests, "limits": dict(requests)},
+                "resources": _resources(order, settings),
                 "securityContext": secured,
-                # The first may take long; from then on it is asked seldom.
-                "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": 600},
-                "readinessProbe": {**probe, "periodSeconds": 5, "timeoutSeconds": 5},
-                "volumeMounts": [
-                    {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True},
-                    *(
-                        {
-                            "name": claims[mount.volume],
-                            "mountPath": mount.path,
-                            **({"subPath": mount.part} if mount.part else {}),
-                        }
-                        for mount in order.mounts
-                    ),
-                ],
             }
         ],
         **order.terms,
@@ -213,6 +184,47 @@ def pod(order: LaunchOrder, settings: KubernetesSettings, image: str, source: So
         },
         "spec": spec,
     }
+
+
+def _notebook(order: LaunchOrder, image: str, claims: Mapping[str, str]) -> Json:
+    """Return what the environment's container runs, and what it has mounted."""
+    probe = {"httpGet": {"path": "/api", "port": PORT}}
+    words = unread(command(order))
+    through = order.probe.entrypoint == "runs"
+    return {
+        "name": "notebook",
+        "image": image,
+        "imagePullPolicy": pull_policy(order.pushed),
+        **({"args": words} if through else {"command": words[:1], "args": words[1:]}),
+        "workingDir": order.root,
+        "ports": [{"name": "http", "containerPort": PORT}],
+        # The first may take long; from then on it is asked seldom.
+        "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": 600},
+        "readinessProbe": {**probe, "periodSeconds": 5, "timeoutSeconds": 5},
+        "volumeMounts": [
+            {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True},
+            *(
+                {
+                    "name": claims[mount.volume],
+                    "mountPath": mount.path,
+                    **({"subPath": mount.part} if mount.part else {}),
+                }
+                for mount in order.mounts
+            ),
+        ],
+    }
+
+
+def _resources(order: LaunchOrder, settings: KubernetesSettings) -> Json:
+    """Return what the environment asks for, which is also all that it gets."""
+    found: Json = {}
+    if order.cpu:
+        found["cpu"] = f"{round(order.cpu * 1000)}m"
+    if order.memory:
+        found["memory"] = str(order.memory)
+    if order.gpu:
+        found[settings.gpu_resource] = str(order.gpu)
+    return {"requests": found, "limits": dict(found)}
 
 
 def _items(order: LaunchOrder) -> list[Json]:

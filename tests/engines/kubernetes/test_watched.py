@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.kubernetes import connection
+from jupyter_secxops_migrate.engines.kubernetes import apiserver as connection
 from jupyter_secxops_migrate.engines.kubernetes import watched as kept
 from jupyter_secxops_migrate.engines.kubernetes.watched import Watched
 
