@@ -38,12 +38,12 @@ sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT)!r}]
 from jupyter_secxops_migrate.engines.directory import DirectoryEngine
 from jupyter_secxops_migrate.sharing.service import MigrationService
 from jupyter_secxops_migrate.placement.policy import ResourcePolicy
-from jupyter_secxops_migrate.serve import SecxopsService, main
+from jupyter_secxops_migrate.hosts.user import SecxopsService, main
 
 class OverFolders(SecxopsService):
-    def make_service(self, runtime):
+    def make_service(self, folder):
         return MigrationService(
-            runtime.data, DirectoryEngine(runtime.data.parent / "engine"), ResourcePolicy()
+            folder, DirectoryEngine(folder.parent / "engine"), ResourcePolicy()
         )
 
 main(application=OverFolders)

@@ -37,6 +37,8 @@ from .processes import Standing, holder
 API = "secxops/api/v1"
 ERROR_FD = "SECXOPS_ERROR_FD"
 """Names the open file that a client gives the service it starts, to write there why it can't serve."""
+EXIT_LOCKED = 75
+"""With this a service ends whose store another one has: "try again later" of sysexits.h, no failure."""
 
 # SQLite's locks, and flock, can't be trusted on these; a socket does not cross machines.
 NETWORK = re.compile(

@@ -30,8 +30,8 @@ from jupyter_secxops_migrate.engines.orders import (
     Measure,
     Progress,
 )
+from jupyter_secxops_migrate.hosts.user import main
 from jupyter_secxops_migrate.placement.policy import OneNode
-from jupyter_secxops_migrate.serve import main
 
 MIB = 1024**2
 INSTRUCTIONS = [

@@ -18,6 +18,8 @@ from web.memory import MemoryApi, MemoryService
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.copying.reasons import REASONS
+from jupyter_secxops_migrate.hosts.application import HostedService
+from jupyter_secxops_migrate.hosts.user import SecxopsService
 from jupyter_secxops_migrate.model import (
     CopiedItem,
     Environment,
@@ -46,8 +48,6 @@ from jupyter_secxops_migrate.model import (
     utcnow,
 )
 from jupyter_secxops_migrate.operations.record import finding
-from jupyter_secxops_migrate.runtime import Runtime
-from jupyter_secxops_migrate.serve import HostedService, SecxopsService
 from jupyter_secxops_migrate.sharing.plan import reason
 
 GB = 1024**3
@@ -466,5 +466,5 @@ class SceneApi(MemoryApi):
 class SceneHost(SecxopsService):
     """As the real one, but for what it hosts."""
 
-    def make_service(self, runtime: Runtime) -> HostedService:
-        return SceneService(runtime.data / "scene")
+    def make_service(self, folder: Path) -> HostedService:
+        return SceneService(folder / "scene")

@@ -25,7 +25,7 @@ from .jupyter import NOTEBOOK, TOKEN, Lab, jupyterlab
 SERVICE = (
     f"import sys; sys.path[:0] = [{str(TESTS)!r}, {str(TESTS.parent)!r}]; "
     "from ui.scenes import SceneHost; "
-    "from jupyter_secxops_migrate.serve import main; main(application=SceneHost)"
+    "from jupyter_secxops_migrate.hosts.user import main; main(application=SceneHost)"
 )
 LIGHT, DARK = ("JupyterLab Light", "JupyterLab Dark")
 TITLE = {"en": "Share environment", "zh_CN": "共享环境"}

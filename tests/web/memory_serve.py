@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from jupyter_secxops_migrate.runtime import Runtime
-from jupyter_secxops_migrate.serve import HostedService, SecxopsService, main
+from pathlib import Path
+
+from jupyter_secxops_migrate.hosts.application import HostedService
+from jupyter_secxops_migrate.hosts.user import SecxopsService, main
 
 from .memory import MemoryService
 
@@ -11,7 +13,7 @@ from .memory import MemoryService
 class MemoryHost(SecxopsService):
     """As the real one, but for what it hosts."""
 
-    def make_service(self, runtime: Runtime) -> HostedService:
+    def make_service(self, folder: Path) -> HostedService:
         return MemoryService()
 
 

@@ -19,7 +19,7 @@ def command(*options: str) -> Sequence[str]:
     program = (
         f"import sys; sys.path[:0] = [{str(TESTS)!r}, {str(TESTS.parent)!r}]; "
         "from web.memory_serve import MemoryHost; "
-        "from jupyter_secxops_migrate.serve import main; main(application=MemoryHost)"
+        "from jupyter_secxops_migrate.hosts.user import main; main(application=MemoryHost)"
     )
     return (sys.executable, "-c", program, *options)
 

@@ -204,7 +204,7 @@ HOLD = """
 import socket, sys
 from pathlib import Path
 from jupyter_secxops_migrate.runtime import Runtime
-from jupyter_secxops_migrate.serve import Host
+from jupyter_secxops_migrate.hosts.user import Host
 runtime = Runtime(Path(sys.argv[1]), Path(sys.argv[1]) / "s")
 with runtime.store_lock(), socket.socket(socket.AF_UNIX) as listening:
     listening.bind(str(runtime.socket))
