@@ -115,7 +115,7 @@ def run(module: str, *words: str) -> Any:
 
 
 def said_by(module: str, *words: str) -> list[Any]:
-    program = [sys.executable, "-m", f"jupyter_secxops_migrate.environment.{module}"]
+    program = [sys.executable, "-m", f"jupyter_secxops_migrate.building.{module}"]
     done = subprocess.run([*program, *words, *COMMON], capture_output=True, text=True, timeout=60)
     said = [json.loads(line) for line in done.stdout.splitlines()]
     assert (done.returncode == 0) == (said[-1]["type"] == "result"), done.stderr

@@ -98,7 +98,7 @@ class World:
         """Run a service in a process of its own, which shares projects and ends when idle."""
         assert self.service is None
         return subprocess.run(
-            [sys.executable, "-m", "migration.world", str(self.folder), *map(str, project)],
+            [sys.executable, "-m", "sharing.world", str(self.folder), *map(str, project)],
             cwd=Path(__file__).parents[1],
             capture_output=True,
             text=True,
