@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jupyter_secxops_migrate.copying.reasons import REASONS as NOT_COPIED
 from jupyter_secxops_migrate.errors import SecxopsError, clicked
-from jupyter_secxops_migrate.sharing.plan import REASONS
+from jupyter_secxops_migrate.sharing.reasons import REASONS
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "labextension" / "src" / "core" / "catalogue.ts"

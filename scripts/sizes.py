@@ -38,8 +38,6 @@ ALLOWED: dict[str, int] = {
     "jupyter_secxops_migrate/model.py": 626,
     "jupyter_secxops_migrate/operations/store.py": 621,
     "jupyter_secxops_migrate/placement/choose.py::choose": 79,
-    "jupyter_secxops_migrate/sharing/plan.py": 767,
-    "jupyter_secxops_migrate/sharing/plan.py::make_plan": 129,
     "scripts/screenshots.py::story": 88,
 }
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.model import ProjectVersion
 from jupyter_secxops_migrate.printable import one_line, printable, without_colours
-from jupyter_secxops_migrate.sharing.plan import REASONS, reason
+from jupyter_secxops_migrate.sharing.reasons import REASONS, reason
 
 DIRECTION = {"RLE", "LRE", "RLO", "LRO", "PDF", "RLI", "LRI", "FSI", "PDI"}
 

@@ -112,7 +112,7 @@ def errors() -> str:
 
 def reasons() -> str:
     """What a plan says besides warnings and refusals."""
-    from jupyter_secxops_migrate.sharing.plan import REASONS
+    from jupyter_secxops_migrate.sharing.reasons import REASONS
 
     rows = [[code(name), template(" ".join(said[:2]))] for name, said in REASONS.items()]
     return table(["Code", "Sentence"], rows)

@@ -16,7 +16,8 @@ from .image import Imaging
 from .kit import Kit
 from .look import Looking
 from .mounts import lie_over, mountable, mounts
-from .plan import observe_again, refused
+from .plan import observe_again
+from .refusals import refused
 
 
 class Launching:

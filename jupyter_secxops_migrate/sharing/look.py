@@ -32,7 +32,8 @@ from ..project.project import documents_in, existing_folder, find_project
 from .document import Decided, ShareDraft
 from .kit import Kit
 from .mounts import image_volumes, lie_over
-from .plan import default_name, make_plan, refused, refused_by, with_refusals, would_hide
+from .plan import default_name, make_plan, with_refusals
+from .refusals import refused, refused_by, would_hide
 
 EARLIER = 20
 """How many of an owner's shares are looked through for those of the same project."""

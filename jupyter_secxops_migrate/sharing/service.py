@@ -55,8 +55,9 @@ from ..threads import Threads
 from .document import SHARES, Image, ShareDocument, names_and_ids
 from .flow import Sharing
 from .front import opening
-from .plan import default_name, no_dockerfile
+from .plan import default_name
 from .record import taken_back
+from .refusals import no_dockerfile
 from .since import changes_since
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"

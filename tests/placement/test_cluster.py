@@ -22,7 +22,7 @@ from jupyter_secxops_migrate.placement.nodes import (
 )
 from jupyter_secxops_migrate.placement.policy import GIB, Decision, Needs, ResourcePolicy
 from jupyter_secxops_migrate.placement.requests import PodRecord, Resources
-from jupyter_secxops_migrate.sharing.plan import reason
+from jupyter_secxops_migrate.sharing.reasons import reason
 
 GPU = "nvidia.com/gpu"
 FITS = Needs(cpu=1, memory=2 * GIB)

@@ -10,7 +10,7 @@ from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.placement.cluster import Cluster
 from jupyter_secxops_migrate.placement.policy import GIB, Needs, ResourcePolicy
 from jupyter_secxops_migrate.placement.storage import NewClaim, Quota, Storage, claim_size
-from jupyter_secxops_migrate.sharing.plan import reason
+from jupyter_secxops_migrate.sharing.reasons import reason
 
 GPU = "nvidia.com/gpu"
 NEEDS = Needs(cpu=1, memory=2 * GIB)

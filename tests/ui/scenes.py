@@ -48,7 +48,7 @@ from jupyter_secxops_migrate.model import (
     utcnow,
 )
 from jupyter_secxops_migrate.operations.record import finding
-from jupyter_secxops_migrate.sharing.plan import reason
+from jupyter_secxops_migrate.sharing.reasons import reason
 
 GB = 1024**3
 MANY = 1000
