@@ -30,8 +30,6 @@ ALLOWED: dict[str, int] = {
     "jupyter_secxops_migrate/copying/__main__.py::main": 83,
     "jupyter_secxops_migrate/copying/copier.py": 799,
     "jupyter_secxops_migrate/copying/tree.py": 1111,
-    "jupyter_secxops_migrate/engines/kubernetes/engine.py": 854,
-    "jupyter_secxops_migrate/engines/kubernetes/engine.py::KubernetesEngine.copy": 83,
     "jupyter_secxops_migrate/environment/survey.py": 712,
     "jupyter_secxops_migrate/environment/survey.py::survey": 123,
     "jupyter_secxops_migrate/errors.py": 1063,

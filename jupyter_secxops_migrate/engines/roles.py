@@ -17,6 +17,7 @@ does not have the method. `jupyter_secxops_migrate.engines.conformance` tries al
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -238,6 +239,17 @@ class Housekeeping(Protocol):
     async def remove(self, objects: Sequence[Orphan]) -> None:
         """Remove listed objects."""
         ...
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Who plays which role: one engine all of them, or several."""
+
+    source: Source
+    images: Images
+    volumes: Volumes
+    environments: Environments
+    housekeeping: Housekeeping
 
 
 class Engine(Source, Images, Volumes, Environments, Housekeeping, Protocol):

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.kubernetes import KubernetesEngine
-from jupyter_secxops_migrate.engines.kubernetes import engine as engine_module
+from jupyter_secxops_migrate.engines.kubernetes import source as source_module
 from jupyter_secxops_migrate.engines.kubernetes.adopt import launched_of, token_of
 from jupyter_secxops_migrate.engines.kubernetes.own import Own
 from jupyter_secxops_migrate.engines.names import images_of
@@ -64,7 +64,7 @@ def as_pod(
     work: Callable[[KubernetesEngine], Coroutine[Any, Any, Any]],
     **settings: Any,
 ) -> Any:
-    monkeypatch.setattr(engine_module, "own", lambda: Own(pod))
+    monkeypatch.setattr(source_module, "own", lambda: Own(pod))
     monkeypatch.setenv("HOME", "/home/ada")
 
     async def go() -> Any:

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.kubernetes import engine as engine_module
+from jupyter_secxops_migrate.engines.kubernetes import source as source_module
 from jupyter_secxops_migrate.engines.kubernetes.engine import KubernetesEngine
 from jupyter_secxops_migrate.engines.kubernetes.own import Own, read
 from jupyter_secxops_migrate.engines.kubernetes.place import source_pod
@@ -78,7 +78,7 @@ def test_a_pod_is_ones_own_by_its_uid_else_by_its_host_name(
 def test_the_service_finds_its_pod_by_more_than_its_host_name(
     own: Own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "own", lambda: own)
+    monkeypatch.setattr(source_module, "own", lambda: own)
     pods = [pod("lab-2", "other"), pod(LONG, UID, nodeName="n", hostname="lab")]
     if own.hostname != "lab":
         del pods[1]["spec"]["hostname"]
