@@ -8,7 +8,7 @@ bound to one owner, and `jupyter_secxops_migrate.client.MigrationClient` over a 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from .model import (
     Environment,
@@ -111,4 +111,19 @@ class MigrationApi(Protocol):
 
     async def doctor(self) -> ServiceReport:
         """Check the service, its engine and its surroundings."""
+        ...
+
+
+class Calls(Protocol):
+    """What a room's part of the client stands on: requests to the service, over its starts and ends."""
+
+    repeats: int
+    """How many requests were sent again, because the service ended under them."""
+
+    async def read(self, method: str, path: str, **options: Any) -> bytes:
+        """Send a request and return the body of its success; its error is raised.
+
+        ``path`` is relative to the API's root and quoted; ``options`` may have ``params``, ``headers``,
+        ``content``, and ``repeat``, which says whether it may be sent again.
+        """
         ...

@@ -26,7 +26,6 @@ FUNCTION_LINES = 60
 ALLOWED: dict[str, int] = {
     "jupyter_secxops_migrate/cli.py": 885,
     "jupyter_secxops_migrate/cli.py::_with_request": 81,
-    "jupyter_secxops_migrate/client.py": 780,
     "jupyter_secxops_migrate/copying/__main__.py::main": 83,
     "jupyter_secxops_migrate/copying/copier.py": 799,
     "jupyter_secxops_migrate/copying/tree.py": 1111,

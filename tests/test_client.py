@@ -344,7 +344,7 @@ def pretend(runtime: Runtime, **fields: object) -> None:
 def test_an_older_idle_service_is_replaced(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jupyter_secxops_migrate.client.version", lambda: "0.2.0")
+    monkeypatch.setattr("jupyter_secxops_migrate.client.starting.version", lambda: "0.2.0")
     ensure_service(runtime, command())
     first = runtime.listener()
     pretend(runtime, version="0.1.0")
@@ -359,8 +359,8 @@ def test_an_older_idle_service_is_replaced(
 def test_an_older_busy_service_is_used_as_it_is(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jupyter_secxops_migrate.client.version", lambda: "0.2.0")
-    monkeypatch.setattr("jupyter_secxops_migrate.client.REPLACE_SECONDS", 0.5)
+    monkeypatch.setattr("jupyter_secxops_migrate.client.starting.version", lambda: "0.2.0")
+    monkeypatch.setattr("jupyter_secxops_migrate.client.starting.REPLACE_SECONDS", 0.5)
 
     async def work(api: MigrationClient) -> None:
         await api.share(ShareRequest(project="/p", name="slow-one"))
@@ -375,7 +375,7 @@ def test_an_older_busy_service_is_used_as_it_is(
 def test_no_other_process_is_ever_signalled(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jupyter_secxops_migrate.client.version", lambda: "0.2.0")
+    monkeypatch.setattr("jupyter_secxops_migrate.client.starting.version", lambda: "0.2.0")
     ensure_service(runtime, command())
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
