@@ -26,10 +26,9 @@ FUNCTION_LINES = 60
 ALLOWED: dict[str, int] = {
     "jupyter_secxops_migrate/cli.py": 885,
     "jupyter_secxops_migrate/cli.py::_with_request": 81,
-    "jupyter_secxops_migrate/copying/__main__.py::main": 83,
-    "jupyter_secxops_migrate/copying/copier.py": 799,
-    "jupyter_secxops_migrate/copying/tree.py": 1111,
-    "jupyter_secxops_migrate/environment/survey.py": 712,
+    "jupyter_secxops_migrate/copying/copier.py": 644,
+    "jupyter_secxops_migrate/copying/tree.py": 1041,
+    "jupyter_secxops_migrate/environment/survey.py": 711,
     "jupyter_secxops_migrate/environment/survey.py::survey": 123,
     "jupyter_secxops_migrate/errors.py": 1063,
     "jupyter_secxops_migrate/model.py": 626,

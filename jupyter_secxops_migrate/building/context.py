@@ -26,7 +26,6 @@ from blake3 import blake3
 
 from .. import errors
 from ..copying import git
-from ..copying.copier import EXAMINED_MOST
 from ..copying.credentials import Selection
 from ..project.commit import Blob, CommitFiles
 from ..project.items import MAX_IGNORE, Content, Item, not_plain, too_large
@@ -262,7 +261,7 @@ class BuildContext:
                     if start is None:
                         continue
                     if git.holds_credentials(item.where, item.name):
-                        if content.size > EXAMINED_MOST:
+                        if content.size > git.EXAMINED_MOST:
                             continue
                         data = start + _read(content, content.size - len(start))
                         content = Blob(git.scrubbed(item.name, data))

@@ -7,12 +7,51 @@ import sys
 from collections.abc import Sequence
 
 from ..printable import counted
+from .destination import mark_incomplete
 from .report import Report, run
-from .tree import copy_tree, mark_incomplete
+from .tree import copy_tree
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
+    given = _given(arguments)
+
+    def work(report: Report) -> None:
+        if given.afresh:
+            mark_incomplete(given.destination)
+        result = copy_tree(
+            given.source,
+            given.destination,
+            manifest=given.manifest,
+            exclude=given.exclude,
+            mount_points=given.mount_point,
+            keep=given.keep,
+            data=given.data,
+            workers=given.workers,
+            progress=lambda now: report.progress(*now),
+            sync=given.sync,
+            commit=given.commit,
+            subfolder=given.subfolder,
+            cloned=given.cloned,
+            identity=given.identity,
+        )
+        report.result(
+            f"{counted(result.files, 'file', 'files')}, {counted(result.bytes, 'byte', 'bytes')} copied and compared; manifest {result.digest}",
+            files=result.files,
+            bytes=result.bytes,
+            digest=result.digest,
+            owner=list(result.owner),
+            skipped=[row._asdict() for row in result.skipped],
+            changed=[row._asdict() for row in result.changed],
+            kept=result.kept,
+            chosen=[row._asdict() for row in result.chosen],
+        )
+
+    return run(given.as_json, work)
+
+
+def _given(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the arguments; what does not go together ends in the usual way."""
     parser = argparse.ArgumentParser(
         prog="python -m jupyter_secxops_migrate.copying",
         description="Copy a folder and prove that what arrived equals what left.",
@@ -56,45 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.workers is not None and given.workers < 1:
         parser.error("--workers must be 1 or more")
-
     if given.subfolder and given.commit is None:
         parser.error("--subfolder goes with --commit")
     parts = given.exclude or given.mount_point
     if given.cloned is not None and (given.commit is not None or parts or given.afresh):
         parser.error("--cloned goes without --commit, --exclude, --mount-point and --afresh")
-
-    def work(report: Report) -> None:
-        if given.afresh:
-            mark_incomplete(given.destination)
-        result = copy_tree(
-            given.source,
-            given.destination,
-            manifest=given.manifest,
-            exclude=given.exclude,
-            mount_points=given.mount_point,
-            keep=given.keep,
-            data=given.data,
-            workers=given.workers,
-            progress=lambda now: report.progress(*now),
-            sync=given.sync,
-            commit=given.commit,
-            subfolder=given.subfolder,
-            cloned=given.cloned,
-            identity=given.identity,
-        )
-        report.result(
-            f"{counted(result.files, 'file', 'files')}, {counted(result.bytes, 'byte', 'bytes')} copied and compared; manifest {result.digest}",
-            files=result.files,
-            bytes=result.bytes,
-            digest=result.digest,
-            owner=list(result.owner),
-            skipped=[row._asdict() for row in result.skipped],
-            changed=[row._asdict() for row in result.changed],
-            kept=result.kept,
-            chosen=[row._asdict() for row in result.chosen],
-        )
-
-    return run(given.as_json, work)
+    return given
 
 
 if __name__ == "__main__":

@@ -11,98 +11,39 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from .checkout import NO_LFS, lfs_content, open_store, parse_pointer
 from .clone import Aside
-from .content import Content, Mismatch, SourceError, Writer, settle
-from .credentials import Selection, is_text
-from .git import GIT_FOLDER, open_repository, scrubbed
+from .content import Content, Mismatch, SourceError, settle
+from .destination import FULL
+from .entries import (
+    BLOB,
+    CHOSEN,
+    FILE,
+    GIT,
+    LINE,
+    PRIMARY,
+    SCRUB,
+    SQLITE,
+    SYMLINK,
+    Options,
+    link_key,
+)
+from .git import EXAMINED_MOST, GIT_FOLDER, open_repository, scrubbed
+from .lines import Spool
 from .manifest import changed_line, entry_line, manifest_line, skipped_line, xattrs_digest
+from .metadata import ANY_MODE, apply_metadata, attributes_of, read_attributes, runs_as_another
+from .sqlite import MAGIC
 from .still import Stillness
 from .walk import Descent
+from .why import REPLACED, SCRUBBED, SETUID, VANISHED
 
-__all__ = ["Copier", "Options", "Spool"]
+__all__ = ["Copier"]
 
-# Kinds of entries in a batch, and what is special about a file.
-FILE, SYMLINK, LINE, LINK, BLOB = 0, 1, 2, 3, 4
-PRIMARY, SCRUB, SQLITE, CHOSEN, GIT = 1, 2, 4, 8, 16
-
-SCRUBBED = "credentials were removed from it"
-VANISHED = "vanished while it was copied"
-REPLACED = "was replaced by something else while it was copied"
-SETUID = "its set-user-id or set-group-id bit does not travel"
 ATTEMPTS = 6
-SQLITE_MAGIC = b"SQLite format 3\0"
-UNSUPPORTED = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.E2BIG, errno.ERANGE})
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-LABELS = ("security.selinux", "security.ima", "security.evm", "system.nfs4_acl", "trusted.")
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class Commit(NamedTuple):
-    """What the entries of a commit get: ``owner`` (uid, gid) and time, nanoseconds."""
-
-    owner: tuple[int, int]
-    time: int
-
-
-class Options(NamedTuple):
-    """What all processes of a copy know.
-
-    ``privileged`` keeps numeric owners; otherwise what is made belongs to ``maker`` (uid, gid).
-    ``granularity`` is the unit in which the destination keeps times, nanoseconds. ``staging`` is a
-    folder below the destination for what has to be made before it is copied. ``cloned`` is since when
-    the destination is a clone of the source, nanoseconds; None where it began empty. ``selection`` says
-    which files stay.
-    """
-
-    privileged: bool
-    maker: tuple[int, int]
-    granularity: int
-    staging: bytes
-    write: Writer = os.write
-    commit: Commit | None = None
-    cloned: int | None = None
-    selection: Selection = Selection()
-
-
-class Spool:
-    """Where a process puts its lines until they are put in order: two unlinked files."""
-
-    def __init__(self, index: int, folder: int) -> None:
-        self.index = index
-        self.manifest = _unlinked(folder, b"manifest", index)
-        self.meta = _unlinked(folder, b"meta", index)
-        self.manifest_end = self.meta_end = 0
-
-    def put(self, manifest: bytes, meta: bytes) -> tuple[int, int, int, int, int]:
-        """Append lines; return where: index, then offset and length in both files."""
-        at = (self.index, self.manifest_end, len(manifest), self.meta_end, len(meta))
-        _write(self.manifest, manifest)
-        _write(self.meta, meta)
-        self.manifest_end += len(manifest)
-        self.meta_end += len(meta)
-        return at
-
-    def close(self) -> None:
-        """Close both files, which removes them."""
-        os.close(self.manifest)
-        os.close(self.meta)
-
-
-def _unlinked(folder: int, kind: bytes, index: int) -> int:
-    name = b".spool-%s-%d-%d" % (kind, os.getpid(), index)
-    descriptor = os.open(name, CREATE, 0o600, dir_fd=folder)
-    os.unlink(name, dir_fd=folder)
-    return descriptor
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 class _Changing(Exception):
@@ -231,7 +172,7 @@ class Copier:
                     descriptor, before, made, source, name, path, special, kept is not None
                 )
                 attributes = self._attributes(descriptor, path)
-                self._dress(made, state, attributes, path, mode)
+                self._apply_metadata(made, state, attributes, path, mode)
             except BaseException:
                 os.unlink(name, dir_fd=destination)
                 raise
@@ -280,7 +221,7 @@ class Copier:
         found = self._aside.take(folder, name, destination, state.st_size)
         if found is None:
             self._insist(state)
-        elif _attributes_of(found) != _attributes_of(descriptor):
+        elif attributes_of(found) != attributes_of(descriptor):
             os.close(found)
             os.unlink(name, dir_fd=destination)
             return None
@@ -406,7 +347,7 @@ class Copier:
 
     def _is_sqlite(self, descriptor: int) -> bool:
         try:
-            return os.pread(descriptor, 16, 0) == SQLITE_MAGIC
+            return os.pread(descriptor, 16, 0) == MAGIC
         except OSError as error:
             raise SourceError(error) from None
 
@@ -526,7 +467,7 @@ class Copier:
             store = None if isinstance(content, bytes) else content[0]
             digest = self._put_blob(made, path, data, store)
             size = os.fstat(made).st_size
-            dress(
+            apply_metadata(
                 made,
                 owner if self._options.privileged else None,
                 permissions,
@@ -613,7 +554,7 @@ class Copier:
     def _attributes(self, descriptor: int, path: bytes) -> list[tuple[str, bytes]]:
         return read_attributes(descriptor, lambda reason: self._change(path, reason))
 
-    def _dress(
+    def _apply_metadata(
         self,
         made: int,
         state: os.stat_result,
@@ -621,7 +562,7 @@ class Copier:
         path: bytes,
         made_mode: int,
     ) -> None:
-        dress(
+        apply_metadata(
             made,
             (state.st_uid, state.st_gid) if self._options.privileged else None,
             state.st_mode & 0o1777,
@@ -686,11 +627,6 @@ class Copier:
             self._unsent = 0
 
 
-EXAMINED_MOST = 64 << 20
-ANY_MODE = -1
-"""Of what was there before: its mode and owner are set in any case."""
-
-
 def _read_whole(descriptor: int, size: int) -> bytes:
     parts = []
     position = 0
@@ -706,94 +642,3 @@ def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
         and before.st_size == after.st_size
         and before.st_ctime_ns == after.st_ctime_ns
     )
-
-
-def runs_as_another(mode: int) -> bool:
-    """Say whether a file's mode has it run as its owner or group, which no copy may do."""
-    return bool(mode & (stat.S_ISUID | stat.S_ISGID))
-
-
-def inode_key(state: os.stat_result) -> int:
-    """Return one number that stands for a file, whatever its names are."""
-    return state.st_dev << 64 | state.st_ino
-
-
-def link_key(state: os.stat_result, name: bytes) -> int:
-    """Return one number that stands for a file under all those of its names that are judged alike.
-
-    Those of `Selection.by_itself` are not among them.
-    """
-    return inode_key(state) << 1 | is_text(name)
-
-
-def _attributes_of(descriptor: int) -> list[tuple[str, bytes]]:
-    return sorted(read_attributes(descriptor, lambda reason: None))
-
-
-def privilege(name: str) -> str | None:
-    """Return why an extended attribute does not travel that gives a program privileges; None for others."""
-    if name.startswith("security.") and not name.startswith(LABELS):
-        return f"its attribute {name} (a privilege) does not travel"
-    return None
-
-
-def read_attributes(descriptor: int, lost: Callable[[str], None]) -> list[tuple[str, bytes]]:
-    """Return the extended attributes that travel; ``lost`` is told about those that do not."""
-    try:
-        names = os.listxattr(descriptor)
-    except OSError:
-        return []
-    found = []
-    for name in names:
-        if name.startswith(LABELS):
-            continue  # the host's own labels: they are not the project's, and belong to where it lies
-        if (reason := privilege(name)) is not None:
-            lost(reason)
-            continue
-        try:
-            found.append((name, os.getxattr(descriptor, name)))
-        except OSError:
-            lost(f"its attribute {name} can't be read")
-    return found
-
-
-def dress(
-    made: int,
-    owner: tuple[int, int] | None,
-    mode: int,
-    times: tuple[int, int],
-    attributes: list[tuple[str, bytes]],
-    lost: Callable[[str], None],
-    made_mode: int = 0o600,
-) -> None:
-    """Give what was made its owner, mode, attributes and times, in the order that keeps them."""
-    if owner is not None and (owner != OURSELVES or made_mode == ANY_MODE):
-        os.chown(made, *owner)
-    if not attributes:
-        if mode != made_mode:
-            os.chmod(made, mode)
-        os.utime(made, ns=times)
-        return
-    # Without privileges, attributes want a file that may be written; an ACL outlives only a chmod
-    # that comes before it, because it keeps its mask in the group's bits.
-    _set(made, attributes, lost, acl=False)
-    if mode != made_mode:
-        os.chmod(made, mode)
-    _set(made, attributes, lost, acl=True)
-    os.utime(made, ns=times)
-
-
-def _set(
-    made: int, attributes: list[tuple[str, bytes]], lost: Callable[[str], None], *, acl: bool
-) -> None:
-    for pair in [pair for pair in attributes if pair[0].startswith("system.") == acl]:
-        try:
-            os.setxattr(made, *pair)
-        except OSError as error:
-            if error.errno not in UNSUPPORTED:
-                raise
-            attributes.remove(pair)
-            lost(f"its attribute {pair[0]} can't be kept there")
-
-
-OURSELVES = (os.geteuid(), os.getegid())

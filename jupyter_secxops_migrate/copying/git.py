@@ -36,6 +36,8 @@ SHARED = (b".gitmodules", b".lfsconfig")
 
 LINK = 0o120000
 MOST_ENTRIES = 1_000_000
+EXAMINED_MOST = 64 << 20
+"""Bytes of one of git's own files that are searched for credentials; a larger one stays."""
 _URL = re.compile(rb"(?i)\b((?:https?|ftps?|socks5?h?)://)[^/?#\s]*@")
 _URL_PASSWORD = re.compile(rb"(?i)\b([a-z][a-z0-9+.-]{0,20}://[^/?#\s:@]*):[^/?#\s]*@")
 _SECTION = re.compile(rb"""\s*\[\s*([A-Za-z0-9.-]+)(?:\s+"(?:[^"\\]|\\.)*")?\s*\]""")

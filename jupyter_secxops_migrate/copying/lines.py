@@ -1,4 +1,4 @@
-"""The lines that the processes of a copy wrote, put in order.
+"""The lines of the manifest and the side file: each process writes its own, then they are put in order.
 
 Batches are numbered in the order of their paths, so their lines need no sorting. What was met only when
 folders were looked at again (see `again`) belongs between them: then, and only then, lines are merged.
@@ -15,12 +15,49 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from .copier import Spool
 from .manifest import from_text, read_manifest, sort_key
 
-__all__ = ["MANIFEST", "META", "Ledger"]
+__all__ = ["MANIFEST", "META", "Ledger", "Spool"]
 
 MANIFEST, META = 0, 1
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Spool:
+    """Where a process puts its lines until they are put in order: two unlinked files."""
+
+    def __init__(self, index: int, folder: int) -> None:
+        self.index = index
+        self.manifest = _unlinked(folder, b"manifest", index)
+        self.meta = _unlinked(folder, b"meta", index)
+        self.manifest_end = self.meta_end = 0
+
+    def put(self, manifest: bytes, meta: bytes) -> tuple[int, int, int, int, int]:
+        """Append lines; return where: index, then offset and length in both files."""
+        at = (self.index, self.manifest_end, len(manifest), self.meta_end, len(meta))
+        _write(self.manifest, manifest)
+        _write(self.meta, meta)
+        self.manifest_end += len(manifest)
+        self.meta_end += len(meta)
+        return at
+
+    def close(self) -> None:
+        """Close both files, which removes them."""
+        os.close(self.manifest)
+        os.close(self.meta)
+
+
+def _unlinked(folder: int, kind: bytes, index: int) -> int:
+    name = b".spool-%s-%d-%d" % (kind, os.getpid(), index)
+    descriptor = os.open(name, _CREATE, 0o600, dir_fd=folder)
+    os.unlink(name, dir_fd=folder)
+    return descriptor
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 class _Row(NamedTuple):

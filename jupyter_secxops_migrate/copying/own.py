@@ -21,7 +21,7 @@ from blake3 import blake3
 
 from ..errors import CopyFailed, DiskFull
 from ..printable import counted, printable
-from .copier import FULL
+from .destination import FULL
 from .manifest import from_text, meta_path, read_meta
 from .report import Report, run
 from .tree import Progress

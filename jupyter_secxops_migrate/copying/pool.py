@@ -23,6 +23,11 @@ from typing import Any
 __all__ = ["Orphaned", "Pool", "default_workers"]
 
 QUEUE_BYTES = 24 << 20
+# How large batches are made by whoever walks a tree.
+BATCH_ENTRIES = 256
+# Large enough that two processes seldom make files in one folder, where they would wait for each other.
+BATCH_BYTES = 16 << 20
+LARGE = 64 << 20
 AHEAD = 3  # batches that a child has at hand, so that it never waits for the parent
 
 Message = Any

@@ -1,6 +1,6 @@
 """Codes for the reasons why a path is not copied, or not as it is, for clients that speak another language.
 
-The sentences themselves stand where they are given, in `never` and in the copier. Nothing here runs
+The sentences themselves stand where they are given, in `never`, in `why` and in the copy itself. Nothing here runs
 inside a Job: what a Job says are the sentences.
 """
 
@@ -11,8 +11,15 @@ from collections.abc import Mapping
 
 from . import credentials, never
 from .checkout import NO_LFS
-from .copier import REPLACED, SCRUBBED, SETUID, VANISHED
-from .tree import FILE_SYSTEMS, IN_BACKUP, ON_REQUEST
+from .why import (
+    FILE_SYSTEMS,
+    IN_BACKUP,
+    ON_REQUEST,
+    REPLACED,
+    SCRUBBED,
+    SETUID,
+    VANISHED,
+)
 
 __all__ = ["REASONS", "code_of"]
 

@@ -18,8 +18,9 @@ import time
 
 from .content import settle
 
-__all__ = ["Busy", "back_up", "siblings"]
+__all__ = ["MAGIC", "Busy", "back_up", "siblings"]
 
+MAGIC = b"SQLite format 3\0"
 SUFFIXES = (b"-wal", b"-journal", b"-shm")
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 ATTEMPTS = 10

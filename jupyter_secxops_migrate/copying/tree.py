@@ -31,8 +31,10 @@ from . import clone, git, sqlite
 from .again import Folder, SecondLook, Seen, seen
 from .checkout import Submodule, submodules
 from .content import Writer
-from .copier import (
-    ANY_MODE,
+from .copier import Copier
+from .credentials import Selection
+from .destination import FILE_SYSTEMS_OWN, FULL, MARKER, empty, remove
+from .entries import (
     BLOB,
     CHOSEN,
     FILE,
@@ -40,23 +42,15 @@ from .copier import (
     LINE,
     LINK,
     PRIMARY,
-    REPLACED,
     SCRUB,
     SQLITE,
-    SQLITE_MAGIC,
     SYMLINK,
-    VANISHED,
     Commit,
-    Copier,
     Options,
-    Spool,
-    dress,
     link_key,
-    read_attributes,
 )
-from .credentials import Selection
 from .identity import insist_same
-from .lines import MANIFEST, META, Ledger
+from .lines import MANIFEST, META, Ledger, Spool
 from .manifest import (
     FORMAT,
     changed_line,
@@ -65,31 +59,18 @@ from .manifest import (
     skipped_line,
     xattrs_digest,
 )
-from .pool import Pool, default_workers
+from .metadata import ANY_MODE, apply_metadata, read_attributes
+from .pool import BATCH_BYTES, BATCH_ENTRIES, LARGE, Pool, default_workers
 from .repository import is_passing
 from .tally import Skipped, Tally, files_below
 from .walk import Descent, listing, open_root
+from .why import FILE_SYSTEMS, IN_BACKUP, KINDS, ON_REQUEST, REPLACED, VANISHED
 
 __all__ = ["CopyResult", "Progress", "Skipped", "copy_tree"]
 
-MARKER = b".secxops-incomplete"
-FILE_SYSTEMS_OWN = b"lost+found"
-BATCH_ENTRIES = 256
-# Large enough that two processes seldom make files in one folder, where they would wait for each other.
-BATCH_BYTES = 16 << 20
-LARGE = 64 << 20
 FOLDER_MODE = 0o040000  # in a commit
 UNKNOWN = 64 << 10  # a guess, for batches of things whose size costs too much to ask for
 MOST_SKIPPED = 1000
-ON_REQUEST = "left out on request"
-FILE_SYSTEMS = "belongs to the file system"
-IN_BACKUP = "is in the backup of its SQLite database"
-KINDS = {
-    stat.S_IFIFO: "named pipe",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFBLK: "device",
-    stat.S_IFCHR: "device",
-}
 
 
 class Progress(NamedTuple):
@@ -208,28 +189,12 @@ def copy_tree(
                 stack,
             ).run(commit, _inside(subfolder) if subfolder else b"")
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise DiskFull(step="copy") from error
         where = error.filename if isinstance(error.filename, (str, bytes)) else os.fspath(source)
         raise CopyFailed(
             path=printable(os.fsencode(where)),
             reason=os.strerror(error.errno) if error.errno else str(error),
-        ) from error
-
-
-def mark_incomplete(destination: str | os.PathLike[str]) -> None:
-    """Have the next copy take what lies in a folder for what an interrupted one left.
-
-    Raises
-    ------
-    CopyFailed
-        It can't be written to.
-    """
-    try:
-        os.makedirs(os.path.join(os.fsencode(destination), MARKER), 0o700, exist_ok=True)
-    except OSError as error:
-        raise CopyFailed(
-            path=printable(os.fsencode(destination)), reason=os.strerror(error.errno or 0)
         ) from error
 
 
@@ -382,9 +347,9 @@ class _Copy:
         if self._sync:
             self._to_disk()
         if self._cloned is not None:
-            _remove(self._made, MARKER, clone.FOLDER)
+            remove(self._made, MARKER, clone.FOLDER)
         os.rmdir(MARKER, dir_fd=self._made)
-        dress(self._made, *root)
+        apply_metadata(self._made, *root)
         self._tell(last=True)
         return CopyResult(
             self._files,
@@ -411,7 +376,7 @@ class _Copy:
                 os.rmdir(MARKER, dir_fd=self._made)
             raise CopyFailed(path=self._where, reason="the clone is not a volume of its own")
         if interrupted:
-            _empty(self._made)
+            empty(self._made)
         if self._cloned is not None:
             brought = clone.set_aside(self._made, MARKER, FILE_SYSTEMS_OWN)
             if not brought and set(listing(self._root)) - {FILE_SYSTEMS_OWN + b"/"}:
@@ -598,7 +563,7 @@ class _Copy:
                 flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
                 file = os.open(base, flags, dir_fd=descriptor)
                 try:
-                    if os.pread(file, 16, 0) == SQLITE_MAGIC:
+                    if os.pread(file, 16, 0) == sqlite.MAGIC:
                         yield base
                 finally:
                     os.close(file)
@@ -1002,7 +967,7 @@ class _Copy:
             record = _load(os.pread(self._spool.meta, self._folders[at + 1], self._folders[at]))
             path, *rest = record
             made = self._to.to(path)
-            dress(made, *self._dressing(path, rest))
+            apply_metadata(made, *self._dressing(path, rest))
         path, *rest = _load(os.pread(self._spool.meta, self._folders[1], self._folders[0]))
         return self._dressing(path, rest)
 
@@ -1074,38 +1039,3 @@ class _Copy:
 
 
 _dump, _load = marshal.dumps, marshal.loads
-
-
-def _remove(root: int, *path: bytes) -> None:
-    """Remove a folder with everything in it."""
-    parent = b"/".join(path[:-1])
-    descent = Descent(root)
-    _empty(descent.to(b"/".join(path)), spare=())
-    os.rmdir(path[-1], dir_fd=descent.to(parent))
-    descent.close()
-
-
-def _empty(root: int, spare: Sequence[bytes] = (MARKER, FILE_SYSTEMS_OWN)) -> None:
-    """Remove everything below a folder but `MARKER`, which is emptied, and the file system's own."""
-    descent = Descent(root)
-    stack: list[tuple[bytes, list[bytes]]] = [(b"", listing(root))]
-    while stack:
-        folder, names = stack[-1]
-        descriptor = descent.to(folder)
-        if not names:
-            stack.pop()
-            if folder and folder not in spare:
-                parent, _, name = folder.rpartition(b"/")
-                os.rmdir(name, dir_fd=descent.to(parent))
-            continue
-        name = names.pop()
-        if not folder and name == FILE_SYSTEMS_OWN + b"/" and FILE_SYSTEMS_OWN in spare:
-            continue
-        if name.endswith(b"/"):
-            with contextlib.suppress(PermissionError):
-                os.chmod(name[:-1], 0o700, dir_fd=descriptor)
-            path = folder + b"/" + name[:-1] if folder else name[:-1]
-            stack.append((path, listing(descent.to(path))))
-        else:
-            os.unlink(name, dir_fd=descriptor)
-    descent.close()

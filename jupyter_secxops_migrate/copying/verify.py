@@ -21,7 +21,8 @@ from blake3 import blake3
 from ..errors import CopyFailed, VerifyFailed
 from ..printable import counted, printable
 from .content import Content
-from .copier import inode_key, read_attributes
+from .destination import FILE_SYSTEMS_OWN
+from .entries import inode_key
 from .manifest import (
     from_text,
     meta_path,
@@ -30,10 +31,11 @@ from .manifest import (
     sort_key,
     xattrs_digest,
 )
-from .pool import Pool, default_workers
+from .metadata import read_attributes
+from .pool import BATCH_BYTES, BATCH_ENTRIES, LARGE, Pool, default_workers
 from .report import Report, run
-from .tree import BATCH_BYTES, BATCH_ENTRIES, FILE_SYSTEMS_OWN, LARGE, Progress
-from .walk import Descent, listing, open_root
+from .tree import Progress
+from .walk import Descent, join, listing, open_root
 
 __all__ = ["VerifyResult", "verify_tree"]
 
@@ -119,12 +121,12 @@ class _Checker:
                 descriptor = self._descent.to(folder)
             except OSError as error:
                 for name, *_ in entries:
-                    self._send(("differs", _join(folder, name), os.strerror(error.errno or 0)))
+                    self._send(("differs", join(folder, name), os.strerror(error.errno or 0)))
                 continue
             for name, digest, expected in entries:
                 wrong = self._wrong(descriptor, name, digest, expected)
                 if wrong:
-                    self._send(("differs", _join(folder, name), wrong))
+                    self._send(("differs", join(folder, name), wrong))
                 files += 1
                 size += expected["size"]
         self._send(("done", files, size))
@@ -242,7 +244,7 @@ class _Verify:
             if not folder and key == FILE_SYSTEMS_OWN + b"/":
                 continue
             name = key.rstrip(b"/")
-            path = _join(folder, name)
+            path = join(folder, name)
             state = os.lstat(name, dir_fd=self._descent.to(folder))
             is_folder = stat.S_ISDIR(state.st_mode)
             yield sort_key(path, is_folder), path, state
@@ -348,10 +350,6 @@ class _Verify:
         if self._progress is not None and (last or now - self._told >= 0.2):
             self._told = now
             self._progress(Progress(self._files, self._bytes, self._total_files, self._total_bytes))
-
-
-def _join(folder: bytes, name: bytes) -> bytes:
-    return folder + b"/" + name if folder else name
 
 
 def _side_by_side(

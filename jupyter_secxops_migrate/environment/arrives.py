@@ -14,16 +14,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from ..copying import git, sqlite
-from ..copying.copier import (
-    SCRUBBED,
-    SETUID,
-    SQLITE_MAGIC,
-    link_key,
-    privilege,
-    runs_as_another,
-)
 from ..copying.credentials import Found, Selection
-from ..copying.tree import FILE_SYSTEMS, FILE_SYSTEMS_OWN, IN_BACKUP, KINDS
+from ..copying.destination import FILE_SYSTEMS_OWN
+from ..copying.entries import link_key
+from ..copying.metadata import privilege, runs_as_another
+from ..copying.why import FILE_SYSTEMS, IN_BACKUP, KINDS, SCRUBBED, SETUID
 from ..project.tree import Entry, judge
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -109,7 +104,7 @@ def _is_searched(entry: Entry) -> bool:
 def _is_in_a_backup(entry: Entry) -> bool:
     """Whether it is the log of an SQLite database, of which the copy makes a backup."""
     database = sqlite.siblings(entry.name)
-    return bool(database) and _start(entry.parent, database or b"", 16) == SQLITE_MAGIC
+    return bool(database) and _start(entry.parent, database or b"", 16) == sqlite.MAGIC
 
 
 def _start(folder: int, name: bytes, most: int) -> bytes | None:

@@ -21,13 +21,12 @@ from ..building.dockerfile import Dockerfile, parse
 from ..building.ignore import Reach
 from ..building.recipe import TOP, dockerfile_of, elsewhere_in
 from ..copying import git
-from ..copying.copier import SCRUBBED
 from ..copying.credentials import LOOK_NAMED_MOST, Found, Selection
 from ..copying.identity import identity_of
 from ..copying.never import reason_for_last
 from ..copying.reasons import REASONS, code_of
 from ..copying.tally import Skipped, Tally, files_below
-from ..copying.tree import FILE_SYSTEMS
+from ..copying.why import FILE_SYSTEMS, SCRUBBED
 from ..model import Folder, NotCopiedItem, ProjectVersion
 from ..printable import printable
 from ..project.commit import CommitFiles

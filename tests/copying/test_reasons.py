@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_secxops_migrate.copying import copier, never, tree
+from jupyter_secxops_migrate.copying import copier, never, tree, why
 from jupyter_secxops_migrate.copying.reasons import REASONS, code_of
 
 
@@ -29,7 +29,7 @@ def given(module: str) -> set[str]:
     [
         {rule.reason for rule in never.NEVER},
         {reason for _, reason in never.CONTENT.values()},
-        set(tree.KINDS.values()),
+        set(why.KINDS.values()),
         given(tree.__file__),
         given(copier.__file__),
     ],
