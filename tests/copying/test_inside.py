@@ -143,7 +143,7 @@ def as_nobody(copy: Copy) -> Mapping[str, Any]:
 @pytest.mark.root
 def test_its_user_sees_what_it_may_not_read_or_write(copy: Copy, tmp_path: Path) -> None:
     for path in tmp_path.parents:
-        if path.stat().st_uid == os.getuid() and path.name.startswith("pytest-"):
+        if path.stat().st_uid == os.getuid() and path.name.startswith(("pytest-", "popen-")):
             path.chmod(0o755)
     tmp_path.chmod(0o755)
     before, after = (os.getuid(), os.getgid()), (NOBODY, NOBODY)
