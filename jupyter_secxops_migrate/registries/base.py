@@ -1,7 +1,7 @@
 """What a registry must be able to do for a migration.
 
 The seam for products with an interface of their own (projects, quotas, a gate that waits for a scan):
-one class beside `OciRegistry`, or derived from it, named by ``KubernetesEngine.registry_class``. It says
+one class beside `OciRegistry`, or derived from it, which is a kind of its own (`kinds`). It says
 what happens around a push; layers are moved by the builder and the nodes.
 """
 
@@ -30,9 +30,9 @@ Renew = Callable[[], Awaitable[tuple[str, str]]]
 class Registry(Protocol):
     """A registry, or a product around one.
 
-    Made as ``registry_class(address, user, password, ca, renew)``, as `OciRegistry` is, once for each
+    Made as ``kind(address, user, password, ca, renew)``, as `OciRegistry` is, once for each
     address: credentials are rotated while it lives, so ``renew`` is asked when they are refused. No
-    other host than the address's gets them.
+    other host than the address's gets them. ``plain_http=True`` comes with them where an admin set it.
     """
 
     def reference(self, repository: str) -> str:

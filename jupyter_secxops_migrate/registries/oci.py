@@ -43,7 +43,7 @@ class OciRegistry:
     Parameters
     ----------
     address
-        Without a scheme; https is spoken.
+        Without a scheme.
     user, password
         Credentials; both empty for none. With the user `IDENTITY_TOKEN`, the password is a token that
         is good for others (OAuth 2).
@@ -51,6 +51,8 @@ class OciRegistry:
         PEM certificates to trust besides the system's, for a private one.
     renew
         Asked for user and password when those at hand are refused.
+    plain_http
+        Whether http is spoken in the place of https.
 
     Raises
     ------
@@ -65,7 +67,10 @@ class OciRegistry:
         password: str = "",
         ca: str = "",
         renew: Renew | None = None,
+        *,
+        plain_http: bool = False,
     ) -> None:
+        self._scheme = "http" if plain_http else "https"
         self.address = address.rstrip("/")
         self._auth = (user, password) if user else None
         self._renew = renew
@@ -88,7 +93,7 @@ class OciRegistry:
     async def try_push(self, repository: str) -> None:
         """Begin the upload of a blob and cancel it, which leaves nothing."""
         host, name, _ = split(repository)
-        url, action = _url(host, f"{name}/blobs/uploads/"), "let us push"
+        url, action = self._url(host, f"{name}/blobs/uploads/"), "let us push"
         answer = await self._ask("POST", url, action)
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise self._failed(action, f"it has no place for {name}")
@@ -117,7 +122,7 @@ class OciRegistry:
         config: Mapping[str, Any] = {}
         if wanted := (manifest.get("config") or {}).get("digest"):
             blob = await self._ask(
-                "GET", _url(host, f"{repository}/blobs/{wanted}"), "read an image"
+                "GET", self._url(host, f"{repository}/blobs/{wanted}"), "read an image"
             )
             if _digest(blob.content) != wanted:
                 raise self._failed("read an image", "its configuration is damaged")
@@ -126,7 +131,7 @@ class OciRegistry:
 
     async def _manifest(self, host: str, repository: str, name: str) -> tuple[str, bytes] | None:
         """Return the digest and the bytes of a manifest, None when it is not there."""
-        url = _url(host, f"{repository}/manifests/{name}")
+        url = self._url(host, f"{repository}/manifests/{name}")
         answer = await self._ask("GET", url, "find an image")
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
@@ -141,7 +146,7 @@ class OciRegistry:
     async def tags(self, repository: str) -> Sequence[str]:
         """Return the tags that a repository has; none without it."""
         host, name, _ = split(repository)
-        url = _url(host, f"{name}/tags/list")
+        url = self._url(host, f"{name}/tags/list")
         found: list[str] = []
         while True:
             answer = await self._ask("GET", url, "list tags")
@@ -161,7 +166,7 @@ class OciRegistry:
             if found is None:
                 return
             name, _ = found
-        url = _url(host, f"{repository}/manifests/{name}")
+        url = self._url(host, f"{repository}/manifests/{name}")
         answer = await self._ask("DELETE", url, "remove an image", httpx.codes.METHOD_NOT_ALLOWED)
         if answer.status_code == httpx.codes.METHOD_NOT_ALLOWED:
             # Nobody can do it later either: what removes it is the registry's own retention.
@@ -196,9 +201,12 @@ class OciRegistry:
             answer = await self._send(method, url)
         return answer
 
+    def _url(self, host: str, path: str) -> str:
+        return f"{self._scheme}://{host}/v2/{path}"
+
     def _is_own(self, url: str) -> bool:
         """Whether a URL is this registry's; nobody else is told its password."""
-        return url.startswith(f"https://{split(self.address)[0]}/")
+        return url.startswith(f"{self._scheme}://{split(self.address)[0]}/")
 
     async def _send(self, method: str, url: str) -> httpx.Response:
         headers = {"Accept": _ACCEPT}
@@ -223,7 +231,7 @@ class OciRegistry:
             return ""
         for scheme, wanted in challenges(answer.headers.get_list("WWW-Authenticate")):
             realm = wanted.get("realm", "")
-            if scheme != "bearer" or not realm.startswith("https://"):
+            if scheme != "bearer" or not realm.startswith(("https://", f"{self._scheme}://")):
                 continue
             asked = {name: wanted[name] for name in ("service", "scope") if wanted.get(name)}
             if self._auth and self._password is None:
@@ -257,10 +265,6 @@ class OciRegistry:
 
     def _failed(self, action: str, reason: str) -> errors.RegistryFailed:
         return errors.RegistryFailed(registry=self.address, action=action, reason=reason)
-
-
-def _url(host: str, path: str) -> str:
-    return f"https://{host}/v2/{path}"
 
 
 def _digest(body: bytes) -> str:

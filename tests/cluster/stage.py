@@ -272,10 +272,11 @@ class Stage:
         found = json.loads((GUIDE / "site" / "notebooks" / SETTINGS).read_text())
         engine = {
             "tools_image": self.cluster.images["tools"],
-            "registry_address": self.cluster.registry.address,
             "builder_namespace": self.builders,
             **self.more.get("KubernetesEngine", {}),
         }
+        registry = {"address": self.cluster.registry.address, "ca": "registry-ca"}
+        found["Registries"] = {"named": {"default": registry}}
         return {**found, **self.more, "KubernetesEngine": {**found["KubernetesEngine"], **engine}}
 
     def like(self, kind: str, name: str, **more: Any) -> dict[str, Any]:

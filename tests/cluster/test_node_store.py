@@ -182,13 +182,12 @@ def test_without_a_registry_what_fits_stays_and_what_does_not_is_refused(
     notebook_image: str,
     project: dict[str, str],
 ) -> None:
-    without = {"registry_address": "", "registry_ca": ""}
     stage = Stage(
         cluster,
         store_clients,
         notebook_image,
         builders=BUILDERS,
-        more={"KubernetesEngine": without},
+        more={"Registries": {"named": {}}},
     )
     try:
         stage.notebook("shared", node=STRICT)

@@ -35,7 +35,7 @@ if [ -z "$ca" ]; then
   sed -i.bak -e '/^\[registry/,$d' "$site/builders/buildkitd.toml"
   sed -i.bak -e 's/, ca\.crt\]/]/' "$site/builders/kustomization.yaml"
   sed -i.bak -e '/name: registry-ca/{' -e N -e d -e '}' "$site/notebooks/kustomization.yaml"
-  sed -i.bak -e '/registry_ca/d' "$site/notebooks/jupyter_secxops_config.json"
+  sed -i.bak -e '/"ca": /d' "$site/notebooks/jupyter_secxops_config.json"
 fi
 "$guide/certificates.sh" "$site/certificates"
 for part in builders notebooks; do

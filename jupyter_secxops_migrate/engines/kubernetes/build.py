@@ -159,7 +159,7 @@ def build_job(
     ]
     if not order.push:
         arguments.append("--here")
-    if settings.registry_address:
+    if settings.pushes_to.place:
         arguments.append("--push")
     arguments += [f"--keep={path}" for path in order.keep]
     if order.path != order.dockerfile:
@@ -168,7 +168,7 @@ def build_job(
         arguments += ["--commit", order.commit]
     if order.identity:
         arguments += ["--identity", inode_only(order.identity)]
-    if settings.build_cache and settings.registry_address:
+    if settings.build_cache and settings.pushes_to.place:
         arguments += ["--cache", f"{repository}:{CACHE}"]
     for name, value in settings.arguments().items():
         arguments += ["--arg", f"{name}={value}"]
@@ -230,7 +230,7 @@ def _secrets(settings: KubernetesSettings) -> tuple[list[Json], list[Json]]:
         {"name": "builder", "secret": {"secretName": settings.builder_secret, "defaultMode": 292}}
     ]
     mounts: list[Json] = [{"name": "builder", "mountPath": _CERTIFICATES, "readOnly": True}]
-    if secret := settings.registry_secret or settings.pull_secret:
+    if secret := settings.push_secret:
         item = {"key": ".dockerconfigjson", "path": "config.json"}
         volumes.append(
             {

@@ -119,8 +119,8 @@ class _Doctor:
         wanted = {**IN_NAMESPACE, **(FOR_LINKS if settings.link else {})}
         lacking = await self._lacking(wanted, namespace)
         read = {"secrets": needed_secrets(settings)}
-        if settings.registry_ca:
-            read["configmaps"] = {settings.registry_ca: ()}
+        if settings.pushes_to.ca:
+            read["configmaps"] = {settings.pushes_to.ca: ()}
         for resource, names in read.items():
             for name in names:
                 lacking += await self._lacking({("", resource): ("get",)}, namespace, name)
@@ -164,7 +164,7 @@ class _Doctor:
         if not image:
             yield Check(name=name, state="failed", message="No tools image is set.", hint=hint)
             return
-        address = self.settings.registry_address
+        address = self.settings.pushes_to.place
         if address and split(address)[0] == split(image)[0]:
             async with _closing(await self.registry()) as registry:
                 there = await registry.find(image)
@@ -208,19 +208,19 @@ class _Doctor:
         yield _ok("builder", f"A builder is ready on {', '.join(nodes)}.")
 
     async def answers(self) -> AsyncIterator[Check]:
-        if not self.settings.registry_address:
+        if not self.settings.pushes_to.place:
             yield Check(
                 name="registry",
                 state="warning",
                 message="No registry is set: environments can only stay on their node, and only where "
                 "its builder fills that node's own store.",
-                hint="Set KubernetesEngine.registry_address.",
+                hint="Describe one in Registries.named.",
             )
             return
         async with _closing(await self.registry()) as registry:
             # Many let anybody read: only a push shows whether the password is good.
             await registry.try_push(registry.reference("secxops/doctor"))
-        yield _ok("registry", f"{self.settings.registry_address} answers and lets us push.")
+        yield _ok("registry", f"{self.settings.pushes_to.place} answers and lets us push.")
 
     async def _lacking(self, wanted: Rights, namespace: str, object_name: str = "") -> list[str]:
         """Return what this account may not do, as ``verb resource``; empty ``namespace``: in all."""

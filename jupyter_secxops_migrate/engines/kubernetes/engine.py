@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ from .shared import Shared
 from .source import Source
 from .volumes import Volumes
 
+log = logging.getLogger(__name__)
+
 
 class KubernetesEngine(KubernetesSettings, Composed):
     """Pods, claims and Jobs of one namespace.
@@ -31,6 +34,8 @@ class KubernetesEngine(KubernetesSettings, Composed):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        # Said here, so that a registry that is described wrongly is told at the start.
+        log.info("images go to %s", self.pushes_to.place or "no registry")
         self._shared = Shared(self)
         self._play(Source(self._shared))
 

@@ -79,7 +79,7 @@ class Housekeeping:
             roams=bound is not None
             and len(bound) == len(set(volumes))
             and all(volume.shared for volume in bound),
-            registry=self._shared.settings.registry_address,
+            registry=self._shared.settings.pushes_to.place,
             keeps_images=keeps,
             builder_missing=missing,
         )

@@ -57,7 +57,7 @@ class Images:
     async def features(self) -> frozenset[str]:
         """Say what the builder and the nodes can do."""
         found = frozenset({"buildkit", ALWAYS_BUILDKIT, "syntax-1.4", NESTED})
-        return found | {"push"} if self._shared.settings.registry_address else found
+        return found | {"push"} if self._shared.settings.pushes_to.place else found
 
     def arguments(self) -> Mapping[str, str]:
         """Return the build arguments of every build."""
@@ -101,7 +101,7 @@ class Images:
         source = await self._source.pinned(STEP_SECONDS)
         registry = None
         repository = f"{NO_REGISTRY}/{order.repository}"
-        if order.push or self._shared.settings.registry_address:
+        if order.push or self._shared.settings.pushes_to.place:
             registry = await self.registry()
             repository = registry.reference(order.repository)
             await registry.prepare(repository)
@@ -114,7 +114,7 @@ class Images:
                 job = replace(job, place="near")
             jobs = await self._shared.jobs()
             async for item in read_build(
-                order, jobs.run(job), self._shared.settings.registry_address
+                order, jobs.run(job), self._shared.settings.pushes_to.place
             ):
                 if not isinstance(item, JobResult):
                     yield item
@@ -142,7 +142,7 @@ class Images:
         address = await self._builder(source, order.node)
         job = push_job(order, self._shared.settings, source, address)
         jobs = await self._shared.jobs()
-        async for item in read_push(jobs.run(job), self._shared.settings.registry_address):
+        async for item in read_push(jobs.run(job), self._shared.settings.pushes_to.place):
             if not isinstance(item, JobResult):
                 yield item
                 continue
@@ -160,7 +160,7 @@ class Images:
         found = await registry.find(reference)
         if found is None:
             raise errors.RegistryFailed(
-                registry=self._shared.settings.registry_address,
+                registry=self._shared.settings.pushes_to.place,
                 action="keep the image",
                 reason=f"it has no {reference.rpartition('@')[2]} after the push",
             )
@@ -233,7 +233,7 @@ class Images:
 
         What only a node has, its kubelet removes when it needs the room: nobody else can.
         """
-        if pushed and self._shared.settings.registry_address:
+        if pushed and self._shared.settings.pushes_to.place:
             await self._forget(reference)
 
     async def clear_build(self, trace: BuildTrace, spare: Collection[str] = ()) -> None:
@@ -245,10 +245,10 @@ class Images:
         BuildKit pushes both side by side: the cache may be there where the image never arrived. A build
         that is just reading it only loses its head start: BuildKit warns, and builds without.
         """
-        if split(image)[0] != split(self._shared.settings.registry_address)[0]:
+        if split(image)[0] != split(self._shared.settings.pushes_to.place)[0]:
             # A share must end all the same, and that other host is not to be told our password.
             log.warning(
-                "%s is not in %s and is left there", image, self._shared.settings.registry_address
+                "%s is not in %s and is left there", image, self._shared.settings.pushes_to.place
             )
             return
         registry = await self.registry()

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
 
 from ... import errors
 from ...registries import Registry
 from ...registries.dockerconfig import UnusableConfig, credentials, helper
+from ...registries.kinds import connect
 from .connection import Connection
 from .namespace import Namespace
 from .recent import Recent
 from .settings import KubernetesSettings
 
 
-class Registries:
-    """Makes registries of the settings' class; the one in use is kept."""
+class PushRegistry:
+    """Connects to the registry that images are pushed to, and keeps the connection in use."""
 
     def __init__(self, api: Connection, space: Namespace, settings: KubernetesSettings) -> None:
         self._api = api
@@ -33,7 +33,7 @@ class Registries:
     @property
     def secret(self) -> str:
         """The name of the secret with the account; empty without one."""
-        return self._settings.registry_secret or self._settings.pull_secret
+        return self._settings.push_secret
 
     async def get(self) -> Registry:
         """Return the registry that images are pushed to.
@@ -43,7 +43,7 @@ class Registries:
         errors.RegistryFailed
             None is set, or its secret or configmap is not there or unusable.
         """
-        address = self._settings.registry_address
+        address = self._settings.pushes_to.place
         if address not in self._kept:
             # What a plan saw a moment ago; what is refused is asked for anew.
             self._kept[address] = await self.fresh(self._told)
@@ -54,14 +54,12 @@ class Registries:
 
         Or had a moment ago, where ``recent`` says so. The caller closes it. Raises as `get` does.
         """
-        address = self._settings.registry_address
+        address = self._settings.pushes_to.place
         if not address:
-            raise self._unusable("none is set (KubernetesEngine.registry_address)")
+            raise self._unusable("none is set (Registries.named)")
         user, password = await self.credentials(recent)
         ca = await self._authority(recent)
-        make: Any = self._settings.registry_class
-        found: Registry = make(address, user, password, ca, self._again)
-        return found
+        return connect(self._settings.pushes_to, user, password, ca, self._again)
 
     async def _again(self) -> tuple[str, str]:
         """Return what `credentials` does, after the registry has refused what it was last.
@@ -93,7 +91,7 @@ class Registries:
         except (KeyError, ValueError):
             raise self._unusable(f"the secret {secret} has no .dockerconfigjson") from None
         try:
-            config, address = json.loads(content), self._settings.registry_address
+            config, address = json.loads(content), self._settings.pushes_to.place
             user, password = credentials(config, address)
             program = "" if user or not insist else helper(config, address)
             if not program:
@@ -111,7 +109,7 @@ class Registries:
 
     async def _authority(self, recent: Recent | None) -> str:
         """Return the certificates that the registry's is signed with; empty for a public one."""
-        name = self._settings.registry_ca
+        name = self._settings.pushes_to.ca
         if not name:
             return ""
         namespace = await self._space.name()
@@ -125,7 +123,7 @@ class Registries:
 
     def _unusable(self, reason: str) -> errors.RegistryUnusable:
         return errors.RegistryUnusable(
-            registry=self._settings.registry_address or "the registry",
+            registry=self._settings.pushes_to.place or "the registry",
             action="be used",
             reason=reason,
         )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
+from functools import cached_property
 
-from traitlets import Bool, Dict, Enum, Float, Integer, List, Type, Unicode, default
+from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError, Type, Unicode, default
 from traitlets.config import Configurable
 
-from ...registries import OciRegistry
+from ...registries import NamedRegistry, OciRegistry, Registries
+from ...registries.kinds import load
+from ...registries.settings import DEFAULT
 
 CLONING = (
     "cephfs.csi.ceph.com",
@@ -23,6 +27,16 @@ CLONING = (
 """Drivers that clone volumes, by what their makers say: the table *Drivers* of kubernetes-csi.github.io,
 for Azure and Google their drivers' own manuals. Not here: what does so from a late version on only, such
 as ebs.csi.aws.com, and what does not, such as csi.vsphere.vmware.com."""
+
+
+OLD = ("registry_address", "registry_secret", "registry_ca", "registry_class")
+"""Settings of the release before, which described the one registry there was."""
+
+_MOVE = (
+    "%s %s the registry %r in Registries.named. Write it there, as the settings' reference shows: "
+    "the next release no longer reads the settings named first."
+)
+log = logging.getLogger(__name__)
 
 
 class KubernetesSettings(Configurable):
@@ -86,22 +100,29 @@ class KubernetesSettings(Configurable):
         config=True
     )
 
-    registry_address = Unicode(
-        help="The registry, and a path in it, that images are pushed to, such as "
-        "registry.example.org/secxops. Default: the environment variable SECXOPS_REGISTRY."
-    ).tag(config=True)
-    registry_secret = Unicode(
-        help="The secret (type kubernetes.io/dockerconfigjson) with which builds push. Default: pull_secret."
-    ).tag(config=True)
-    registry_ca = Unicode(
-        help="The configmap whose ca.crt the registry's certificate is signed with, for a private one."
+    registry_name = Unicode(
+        DEFAULT,
+        help="Which of the registries in Registries.named images are pushed to.",
     ).tag(config=True)
 
+    registry_address = Unicode(
+        help="Until the next release; the address and prefix of the registry named default in "
+        "Registries.named take its place. The registry, and a path in it, that images are pushed to. Default: "
+        "the environment variable SECXOPS_REGISTRY."
+    ).tag(config=True)
+    registry_secret = Unicode(
+        help="Until the next release; credentials in Registries.named take its place. The secret (type "
+        "kubernetes.io/dockerconfigjson) with which builds push. Default: pull_secret."
+    ).tag(config=True)
+    registry_ca = Unicode(
+        help="Until the next release; ca in Registries.named takes its place. The configmap whose ca.crt the "
+        "registry's certificate is signed with, for a private one."
+    ).tag(config=True)
     registry_class = Type(
         OciRegistry,
         klass=object,
-        help="The class that speaks to the registry, as package.module.Class. Default: any registry of "
-        "the OCI distribution protocol.",
+        help="Until the next release; kind in Registries.named takes its place. The class that speaks to the "
+        "registry, as package.module.Class.",
     ).tag(config=True)
 
     storage_classes = Dict(
@@ -184,3 +205,50 @@ class KubernetesSettings(Configurable):
     def arguments(self) -> Mapping[str, str]:
         """Return the build arguments of every build."""
         return self.build_args
+
+    @cached_property
+    def pushes_to(self) -> NamedRegistry:
+        """The registry that images are pushed to; it has no address where there is none.
+
+        Raises
+        ------
+        TraitError
+            None has the name that is set, or what it says is not of a cluster.
+        """
+        found = Registries(parent=self).get(self.registry_name)
+        old = [f"KubernetesEngine.{name}" for name in OLD if self._is_set(name)]
+        if found is None and self.registry_name != DEFAULT:
+            raise TraitError(
+                f"KubernetesEngine.registry_name is {self.registry_name!r}, but Registries.named has no "
+                "registry of that name"
+            )
+        if found is None:
+            if old:
+                log.warning(_MOVE, ", ".join(old), "still make", "default")
+            return NamedRegistry(
+                kind=self.registry_class,
+                address=self.registry_address,
+                credentials=self.registry_secret,
+                ca=self.registry_ca,
+            )
+        if old:
+            log.warning(_MOVE, ", ".join(old), "are not used, as there is", self.registry_name)
+        try:
+            load(found.kind)
+        except ValueError as error:
+            raise TraitError(f"Registries.named.{self.registry_name}.kind: {error}") from None
+        for name in ("ca", "credentials"):
+            if "/" in getattr(found, name):
+                raise TraitError(
+                    f"Registries.named.{self.registry_name}.{name} is a path, but KubernetesEngine needs "
+                    "the name of an object in its namespace"
+                )
+        return found
+
+    @property
+    def push_secret(self) -> str:
+        """The name of the secret with the account that pushes; empty without one."""
+        return self.pushes_to.credentials or self.pull_secret
+
+    def _is_set(self, name: str) -> bool:
+        return bool(getattr(self, name) != self.trait_defaults(name))

@@ -21,7 +21,7 @@ from .launcher import Launcher
 from .namespace import Namespace
 from .place import User
 from .recent import Recent
-from .registry import Registries
+from .registry import PushRegistry
 from .room import Room
 from .settings import KubernetesSettings
 from .storage import Sight
@@ -43,7 +43,7 @@ class Shared:
         self.pods = Watched(self.api, "/api/v1/pods", record_of)
         self.recent = Recent(self.api)
         self.space = Namespace(self.api, settings)
-        self.registries = Registries(self.api, self.space, settings)
+        self.registries = PushRegistry(self.api, self.space, settings)
         self.builders = Builders(self.api, settings)
         self.room = Room(self.api, self.space, self.nodes, self.pods, settings)
         self.space.room = self.room

@@ -26,7 +26,7 @@ from .namespace import Namespace
 from .place import SourcePod
 from .pods import try_pod
 from .recent import Recent
-from .registry import Registries
+from .registry import PushRegistry
 from .settings import KubernetesSettings
 
 KEPT_SECONDS = 300
@@ -45,7 +45,7 @@ class Trial:
         self,
         api: Connection,
         space: Namespace,
-        registries: Registries,
+        registries: PushRegistry,
         settings: KubernetesSettings,
     ) -> None:
         self._api = api
@@ -142,7 +142,7 @@ class Trial:
     async def _try_environment(
         self, order: TrialOrder, source: SourcePod, name: str, pods: str
     ) -> None:
-        host = self._settings.registry_address or NO_REGISTRY
+        host = self._settings.pushes_to.place or NO_REGISTRY
         # Of the image nobody knows more yet, nor does it matter here.
         nobody = ImageProbe(1000, 1000, PurePosixPath("/"), PurePosixPath("/"), ["jupyter-lab"])
         reference = f"{host}/{order.repository}"
@@ -169,11 +169,11 @@ class Trial:
     ) -> Sequence[errors.SecxopsError]:
         """Return whether the registry refuses the account that builds push with, as it is now."""
         settings = self._settings
-        if not settings.registry_address or not order.pushes:
+        if not settings.pushes_to.place or not order.pushes:
             return ()
         try:
             account = "\n".join(await self._registries.credentials(recent))
-            key = hashlib.sha256(f"{settings.registry_address}\n{account}".encode()).hexdigest()
+            key = hashlib.sha256(f"{settings.pushes_to.place}\n{account}".encode()).hexdigest()
             now = asyncio.get_running_loop().time()
             if now - self._pushed.get(key, -KEPT_SECONDS) < KEPT_SECONDS:
                 return ()
@@ -188,7 +188,7 @@ class Trial:
             if error.denied:
                 reason = str(error.params.get("reason") or error.message)
                 denied = errors.RegistryDenied(
-                    registry=settings.registry_address,
+                    registry=settings.pushes_to.place,
                     secret=self._registries.secret or "?",
                     reason=reason,
                 )
@@ -199,7 +199,7 @@ class Trial:
 
     async def _against_tools(self, recent: Recent) -> Sequence[errors.SecxopsError]:
         """Return whether nodes will not find the image of our Jobs, as far as that can be asked."""
-        image, address = self._settings.tools_image, self._settings.registry_address
+        image, address = self._settings.tools_image, self._settings.pushes_to.place
         if not image:
             return [errors.ToolsImageMissing(reason="none is set (KubernetesEngine.tools_image)")]
         now = asyncio.get_running_loop().time()
@@ -222,7 +222,7 @@ class Trial:
 
 def needed_secrets(settings: KubernetesSettings) -> Mapping[str, Sequence[str]]:
     """Return the keys that each secret of the settings has to have."""
-    registry = filter(None, (settings.pull_secret, settings.registry_secret))
+    registry = filter(None, (settings.pull_secret, settings.push_secret))
     return {
         settings.builder_secret: _TLS,
         **dict.fromkeys(registry, (".dockerconfigjson",)),
@@ -241,8 +241,8 @@ async def missing(
     """
     namespace = await space.name()
     wanted = [("secret", name, keys) for name, keys in needed_secrets(settings).items()]
-    if settings.registry_ca:
-        wanted.append(("configmap", settings.registry_ca, ("ca.crt",)))
+    if settings.pushes_to.ca:
+        wanted.append(("configmap", settings.pushes_to.ca, ("ca.crt",)))
 
     async def look(kind: str, name: str, keys: Sequence[str]) -> errors.SecretMissing | None:
         found = await api.get(f"/api/v1/namespaces/{namespace}/{kind}s/{name}")

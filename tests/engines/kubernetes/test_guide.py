@@ -80,9 +80,10 @@ def test_a_site_is_one_kustomization(
 
     settings = json.loads(made["ConfigMap", "secxops"]["data"]["jupyter_secxops_config.json"])
     engine = settings["KubernetesEngine"]
-    assert engine["registry_address"] == "r.example.org:5000/shares"
+    registry = settings["Registries"]["named"]["default"]
+    assert (registry["address"], registry["prefix"]) == ("r.example.org:5000", "shares")
     assert engine["builder_namespace"] == "team-a-build"
-    assert ("registry_ca" in engine, ("ConfigMap", "registry-ca") in made) == (authority,) * 2
+    assert ("ca" in registry, ("ConfigMap", "registry-ca") in made) == (authority,) * 2
     toml = made["ConfigMap", "secxops-builder"]["data"]["buildkitd.toml"]
     assert ('[registry."r.example.org:5000"]' in toml) == authority
     secret = base64.b64decode(made["Secret", "registry"]["data"][".dockerconfigjson"])
@@ -101,7 +102,8 @@ def test_a_registrys_address_is_taken_as_it_is(guide: Path, push: Path) -> None:
     made = objects(guide / "team-a")
 
     settings = json.loads(made["ConfigMap", "secxops"]["data"]["jupyter_secxops_config.json"])
-    assert settings["KubernetesEngine"]["registry_address"] == f"{mirror}/shares"
+    registry = settings["Registries"]["named"]["default"]
+    assert (registry["address"], registry["prefix"]) == (mirror, "shares")
     assert settings["KubernetesEngine"]["builder_namespace"] == "team-a-build"
     builder = made["DaemonSet", "secxops-builder"]["spec"]["template"]["spec"]
     assert builder["containers"][0]["image"].startswith(f"{mirror}/secxops/buildkit@")
