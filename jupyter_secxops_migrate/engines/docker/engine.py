@@ -35,8 +35,7 @@ from .accounts import missing_helpers
 from .capacity import capacity_of
 from .connection import Connection, default_endpoint, product
 from .images import Images, remove_unused
-from .inside import look_inside
-from .launcher import ContainerLauncher
+from .launcher import Launcher
 from .probe import look_into
 from .settings import DockerSettings
 from .volumes import Volumes
@@ -56,10 +55,12 @@ class DockerEngine(DockerSettings):
         self._connection = Connection(default_endpoint(self.endpoint))
         self._images = Images(self._connection, self)
         self._volumes = Volumes(self._connection, self, self._images)
-        self._launcher = ContainerLauncher(self._connection, self)
+        launcher: Any = self.launcher_class
+        self._launcher: Launcher = launcher(self._connection, self)
 
     async def close(self) -> None:
         """Release the connection."""
+        await self._launcher.close()
         self._connection.close()
 
     def at(self, source: PodSource | None) -> DockerEngine:
@@ -231,11 +232,11 @@ class DockerEngine(DockerSettings):
 
     async def inspect(self, migration: str, *, fresh: bool = True) -> Observation:
         """Look at the launched environment."""
-        return await self._launcher.inspect(migration)
+        return await self._launcher.inspect(migration, fresh=fresh)
 
     async def look_inside(self, order: InsideOrder) -> Sequence[VolumeSeen]:
         """Look from inside the environment, as its own user, at what was copied."""
-        return await look_inside(self._connection, order)
+        return await self._launcher.look_inside(order)
 
     async def stop(self, migration: str) -> None:
         """Stop the environment; absent is success."""
@@ -276,8 +277,8 @@ class DockerEngine(DockerSettings):
         return ""
 
     async def launched(self, owner: str) -> Sequence[Launched]:
-        """None: a record on a host is lost with all else there."""
-        return ()
+        """List this owner's environments whose shares the launcher itself can tell of."""
+        return await self._launcher.launched(owner)
 
     async def owned(self, owner: str) -> list[Orphan]:
         """List all objects of this owner that carry our labels."""

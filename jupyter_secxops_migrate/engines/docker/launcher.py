@@ -1,4 +1,7 @@
-"""Launched environments as containers: what starts one, looks at it, stops it and starts it again."""
+"""Launching environments: what starts one, looks at it, stops it and starts it again.
+
+`Launcher` is the seam; `ContainerLauncher` makes a container of its own for each.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ import io
 import re
 import tarfile
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import docker
 from docker.types import DeviceRequest, LogConfig, Mount
@@ -18,21 +21,34 @@ from ... import errors
 from ...model import EnvironmentStatus
 from ..health import elsewhere, launch_failed
 from ..names import Names, labels
-from ..orders import LaunchOrder, Observation
+from ..orders import InsideOrder, Launched, LaunchOrder, Observation, VolumeSeen
 from ..output import Output
 from ..probing import folder_options
+from ..roles import Environments
 from .connection import Connection
 from .health import PORT, Address, address_of, answers, insists_on_token, published
+from .inside import TOKEN_FOLDER, look_inside
 from .jobs import remove
 from .place import is_neighbour
 from .settings import DockerSettings
 
-TOKEN_FOLDER = "/run/secxops"  # noqa: S105 - a folder
 EXTENSIONS_FOLDER = "/run/secxops-copy"
 """A folder of JupyterLab's data, for the extensions that are no part of the image."""
 _LOOK_SECONDS = 3.0
 _LINES_LOOKED_AT = 500
 _NAMELESS = re.compile(r"[0-9a-f]{64}")
+
+
+class Launcher(Environments, Protocol):
+    """What runs environments on a Docker host; made with the connection and the settings.
+
+    All that it makes there has a name of `Names` and the labels of `names.labels`, so that deleting a
+    migration finds it.
+    """
+
+    async def close(self) -> None:
+        """Let go of what it holds; the connection is the engine's."""
+        ...
 
 
 class ContainerLauncher:
@@ -155,8 +171,19 @@ class ContainerLauncher:
                 id=order.migration,
             )
 
-    async def inspect(self, migration: str) -> Observation:
-        """Look at the launched environment."""
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def look_inside(self, order: InsideOrder) -> Sequence[VolumeSeen]:
+        """Look from inside the environment, as its own user, at what was copied."""
+        return await look_inside(self._connection, order)
+
+    async def launched(self, owner: str) -> Sequence[Launched]:
+        """None: a record on a host is lost with all else there."""
+        return ()
+
+    async def inspect(self, migration: str, *, fresh: bool = True) -> Observation:
+        """Look at the launched environment, each time anew."""
         name = Names(migration).environment
         found, address = await self._found(migration)
         if found is None:

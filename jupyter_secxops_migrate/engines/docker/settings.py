@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from traitlets import Dict, Enum, Float, Integer, List, Unicode, default
+from traitlets import Dict, Enum, Float, Integer, List, Type, Unicode, default
 from traitlets.config import Configurable
 
 from ... import errors
@@ -68,6 +68,11 @@ class DockerSettings(Configurable):
         help="What environments may do whose image runs as root: what Docker gives by default, without "
         "AUDIT_WRITE, MKNOD, NET_RAW, SETFCAP and SYS_CHROOT. Others may do nothing of it.",
     ).tag(config=True)  # fmt: skip
+    launcher_class = Type(
+        "jupyter_secxops_migrate.engines.docker.launcher.ContainerLauncher",
+        klass=object,
+        help="The class that starts environments, as package.module.Class. Default: as containers of their own.",
+    ).tag(config=True)
     launch_timeout = Float(
         120.0, help="How long JupyterLab may take to answer after its start, in seconds."
     ).tag(config=True)
