@@ -15,6 +15,7 @@ from jupyter_secxops_migrate.operations.kind import DeclaredStep, Do, WorkStep, 
 from jupyter_secxops_migrate.operations.record import Document, Schema
 from jupyter_secxops_migrate.operations.records import Records
 from jupyter_secxops_migrate.operations.service import Operations
+from jupyter_secxops_migrate.sharing.errors import Cancelled
 
 
 class Work(BaseModel):
@@ -38,7 +39,7 @@ class Working:
     schema = Schema("work", Work, Document)
     steps = (DeclaredStep("work"),)
     branches: Mapping[str, WorkStep] = {}
-    cancelled: type[errors.SecxopsError] = errors.Cancelled
+    cancelled: type[errors.SecxopsError] = Cancelled
 
     def __init__(self, operations: Operations) -> None:
         self.runner = operations.runner

@@ -20,7 +20,7 @@ release = _version[1] if _version else ""
 
 extensions = ["myst_parser", "fromcode"]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build", "_*.md"]
+exclude_patterns = ["_build", "_*.md", "_causes"]
 nitpicky = True
 # "--name" must stay "--name".
 smartquotes = False

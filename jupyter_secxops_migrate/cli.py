@@ -24,15 +24,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .errors import (
-    InvalidRequest,
-    NoSuchPath,
-    NoSuchVersion,
-    NotFound,
-    Refusal,
-    SecxopsError,
-)
+from .errors import InvalidRequest, NoSuchPath, NotFound, Refusal, SecxopsError
 from .printable import printable
+from .project.errors import NoSuchVersion
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

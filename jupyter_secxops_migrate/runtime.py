@@ -24,14 +24,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .errors import (
-    SecxopsError,
-    ServiceElsewhere,
-    ServiceUnavailable,
-    StoreFull,
-    StoreLocked,
-    StoreReadOnly,
-)
+from .errors import SecxopsError
+from .hosts.errors import ServiceElsewhere, ServiceUnavailable, StoreLocked
+from .operations.errors import StoreFull, StoreReadOnly
 from .processes import Standing, holder
 
 API = "secxops/api/v1"

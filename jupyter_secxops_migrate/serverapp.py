@@ -32,10 +32,9 @@ from .errors import (
     NotFound,
     RequestTooLarge,
     SecxopsError,
-    ServiceStopped,
-    ServiceUnavailable,
     Unauthenticated,
 )
+from .hosts.errors import ServiceStopped, ServiceUnavailable
 
 if TYPE_CHECKING:
     import httpx

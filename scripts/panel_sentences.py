@@ -23,7 +23,7 @@ JOINED = {"refused"}
 HEAD = """\
 /**
  * The service's sentences by their codes, and its reasons why something is not copied: made of
- * `errors.py`, `plan.py` and `copying/reasons.py` by scripts/catalogues.py. Change them there.
+ * the rooms' `errors.py`, `plan.py` and `copying/reasons.py` by scripts/catalogues.py. Change them there.
  */
 
 import { TranslationBundle } from '@jupyterlab/translation';

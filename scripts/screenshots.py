@@ -32,7 +32,7 @@ from steps import Stop, apt_install, need, run, step
 from ui.held import Held, eventually, holding
 from ui.jupyter import TOKEN
 
-from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.building.errors import BuildFailed
 
 OUT = ROOT / "docs" / "_static" / "screenshots"
 LOCALE = ROOT / "jupyter_secxops_migrate" / "locale"
@@ -344,7 +344,7 @@ def story(sample: Sample, views: list[View]) -> None:
     with step("Earlier ones: a failure, a stopped one; and one under way"):
         sample.at(NOW - timedelta(days=5))
         wrong = {"line": 5, "instruction": "RUN pip install scikit-laern==1.9.1"}
-        sample.engine.fail_next("build", errors.BuildFailed(id="ma3dtivat6", **wrong))
+        sample.engine.fail_next("build", BuildFailed(id="ma3dtivat6", **wrong))
         first.share("dga-detector-2026-11-18")
         for view in views:
             view.wait_for("dga-detector-2026-11-18", "Retry")

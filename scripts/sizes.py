@@ -28,11 +28,10 @@ ALLOWED: dict[str, int] = {
     "jupyter_secxops_migrate/cli.py::_with_request": 81,
     "jupyter_secxops_migrate/copying/copier.py": 644,
     "jupyter_secxops_migrate/copying/tree.py": 1041,
-    "jupyter_secxops_migrate/environment/survey.py": 711,
+    "jupyter_secxops_migrate/environment/survey.py": 713,
     "jupyter_secxops_migrate/environment/survey.py::survey": 123,
-    "jupyter_secxops_migrate/errors.py": 1063,
     "jupyter_secxops_migrate/model.py": 626,
-    "jupyter_secxops_migrate/operations/store.py": 621,
+    "jupyter_secxops_migrate/operations/store.py": 623,
     "jupyter_secxops_migrate/placement/choose.py::choose": 79,
     "scripts/screenshots.py::story": 88,
 }

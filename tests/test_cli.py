@@ -21,8 +21,10 @@ from web.host import ALICE, serving
 from web.service import command, end, wait_until
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.building.errors import BuildFailed, NoDockerfile
 from jupyter_secxops_migrate.cli import Exit, run
 from jupyter_secxops_migrate.client import MigrationClient
+from jupyter_secxops_migrate.hosts.errors import ServiceUnavailable
 from jupyter_secxops_migrate.model import (
     Check,
     CopiedItem,
@@ -145,7 +147,7 @@ class Desk:
             memory=request.memory or 2 * 1024**3,
         )
         if environment.dockerfile is None:
-            error = errors.NoDockerfile(project=environment.project.name)
+            error = NoDockerfile(project=environment.project.name)
             plan.refusals.append(Finding(code=error.code, message=error.message, hint=error.hint))
         return plan
 
@@ -212,7 +214,7 @@ class Desk:
                     yield self._tell(migration, line=line)
             if name is self.fails_at:
                 migration.state = MigrationState.FAILED
-                error = errors.BuildFailed(line=7, instruction="RUN false", id=migration.id)
+                error = BuildFailed(line=7, instruction="RUN false", id=migration.id)
                 migration.error = Finding(code=error.code, message=error.message, hint=error.hint)
                 yield self._tell(
                     migration, step=step.model_copy(update={"state": StepState.FAILED})
@@ -493,7 +495,7 @@ def test_verbose_shows_every_line_once(secxops: Secxops, project: Path, desk: De
 def test_a_service_that_stays_away_is_an_error(secxops: Secxops, project: Path, desk: Desk) -> None:
     @asynccontextmanager
     async def nobody() -> AsyncIterator[Desk]:
-        raise errors.ServiceUnavailable(log="service.log")
+        raise ServiceUnavailable(log="service.log")
         yield desk
 
     desk.connect = nobody  # type: ignore[method-assign]

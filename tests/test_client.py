@@ -27,11 +27,10 @@ from jupyter_secxops_migrate.errors import (
     InvalidRequest,
     NotFound,
     SecxopsError,
-    ServiceElsewhere,
-    ServiceUnavailable,
     Unauthenticated,
     WrongState,
 )
+from jupyter_secxops_migrate.hosts.errors import ServiceElsewhere, ServiceUnavailable
 from jupyter_secxops_migrate.model import (
     EnvironmentStatus,
     Event,

@@ -132,7 +132,7 @@ def test_every_part_made_from_the_code_is_on_a_page() -> None:
 def test_error_has_a_cause_in_words_and_a_next_action(code: str) -> None:
     cls = fromcode.error_codes()[code]
     assert cls.text.strip() and cls.hint_text.strip()
-    assert len(fromcode.causes().get(code, "").split()) >= 8, f"docs/_causes.md: nothing on {code}"
+    assert len(fromcode.causes().get(code, "").split()) >= 8, f"docs/_causes/: nothing on {code}"
     assert f"### {code}\n" in fromcode.errors()
 
 
@@ -142,16 +142,30 @@ def test_no_cause_is_left_of_an_error_that_is_gone() -> None:
 
 def test_no_error_has_two_causes() -> None:
     """The last one would be shown, and a change of the first seen by nobody."""
-    said = re.findall(r"^## (\w+)$", (DOCS / "_causes.md").read_text("utf-8"), re.MULTILINE)
+    files = (DOCS / "_causes").glob("*.md")
+    said = [
+        code
+        for path in files
+        for code in re.findall(r"^## (\w+)$", path.read_text("utf-8"), re.MULTILINE)
+    ]
     assert [code for code, times in Counter(said).items() if times > 1] == []
+
+
+def test_a_room_says_itself_why_its_errors_happen() -> None:
+    for code, cls in fromcode.error_codes().items():
+        room = cls.__module__.removeprefix("jupyter_secxops_migrate.").removesuffix(".errors")
+        text = (DOCS / "_causes" / f"{room}.md").read_text("utf-8")
+        assert f"## {code}\n" in text, f"{code} belongs into docs/_causes/{room}.md"
 
 
 def test_errors_stand_in_one_tree_with_unique_codes() -> None:
     fromcode.import_all()
     from jupyter_secxops_migrate import errors
+    from jupyter_secxops_migrate.rooms import ROOMS
 
     tree = list(errors.SecxopsError.catalogue())
-    assert {cls.__module__ for cls in tree} == {errors.__name__}
+    rooms = {f"jupyter_secxops_migrate.{room}.errors" for room in ROOMS}
+    assert {cls.__module__ for cls in tree} == {errors.__name__, *rooms}
     codes = [cls.code for cls in tree]
     assert len(codes) == len(set(codes))
 

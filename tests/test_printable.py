@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.copying.errors import FileUnreadable, VerifyFailed
 from jupyter_secxops_migrate.model import ProjectVersion
 from jupyter_secxops_migrate.printable import one_line, printable, without_colours
 from jupyter_secxops_migrate.sharing.reasons import REASONS, reason
@@ -108,11 +109,11 @@ class _Any(dict[str, object]):
 def test_one_is_not_several() -> None:
     assert ProjectVersion(commit="a" * 40, dirty_count=1).label.endswith("· 1 file changed")
     assert ProjectVersion(commit="a" * 40, dirty_count=1200).label.endswith("· 1,200 files changed")
-    said = errors.FileUnreadable(count=1, path="/data", first="a").message
+    said = FileUnreadable(count=1, path="/data", first="a").message
     assert said == "1 file under /data can't be read; the first is a."
-    said = errors.VerifyFailed(count=1, path="/data", first="a", node="n").message
+    said = VerifyFailed(count=1, path="/data", first="a", node="n").message
     assert said.startswith("1 file of the copy differs from")
-    said = errors.VerifyFailed(count=5024, path="/data", first="a", node="n").message
+    said = VerifyFailed(count=5024, path="/data", first="a", node="n").message
     assert said.startswith("5,024 files of the copy differ from")
     moves = reason("moves", fitting=1, total=1, strategy="cpu", forecast="n")
     assert "fits on 1 of 1 node," in moves.message

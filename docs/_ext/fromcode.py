@@ -72,19 +72,26 @@ def template(text: str) -> str:
 
 @cache
 def causes() -> dict[str, str]:
-    """Return the hand-written text of ``docs/_causes.md``: error code to Markdown."""
-    text = (DOCS / "_causes.md").read_text(encoding="utf-8")
-    pieces = re.split(r"^## (\w+)$", text, flags=re.MULTILINE)[1:]
-    return {pieces[i]: pieces[i + 1].strip() for i in range(0, len(pieces), 2)}
+    """Return the hand-written text of ``docs/_causes/``, a file for each room: error code to Markdown."""
+    found = {}
+    for path in sorted((DOCS / "_causes").glob("*.md")):
+        pieces = re.split(r"^## (\w+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+        found |= {pieces[i]: pieces[i + 1].strip() for i in range(0, len(pieces), 2)}
+    return found
 
 
 @cache
 def error_codes() -> dict[str, type[Any]]:
-    """Return every error code and its class, in the order of ``errors.py``."""
+    """Return every error code and its class: those of ``errors.py``, then each room's, as they stand there."""
     from jupyter_secxops_migrate.errors import SecxopsError
+    from jupyter_secxops_migrate.rooms import ROOMS
 
-    found = {cls.code: cls for cls in SecxopsError.catalogue()}
-    return {c: found[c] for c in sorted(found, key=lambda c: inspect.getsourcelines(found[c])[1])}
+    order = [f"{PACKAGE.name}.errors", *(f"{PACKAGE.name}.{room}.errors" for room in ROOMS)]
+
+    def place(cls: type[SecxopsError]) -> tuple[int, int]:
+        return order.index(cls.__module__), inspect.getsourcelines(cls)[1]
+
+    return {cls.code: cls for cls in sorted(SecxopsError.catalogue(), key=place)}
 
 
 @cache

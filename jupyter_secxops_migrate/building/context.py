@@ -27,6 +27,7 @@ from blake3 import blake3
 from .. import errors
 from ..copying import git
 from ..copying.credentials import Selection
+from ..copying.errors import FileUnreadable
 from ..project.commit import Blob, CommitFiles
 from ..project.items import MAX_IGNORE, Content, Item, not_plain, too_large
 from ..project.tree import (
@@ -58,7 +59,7 @@ class _Source(Protocol):
 
         Raises
         ------
-        errors.BadDockerfile
+        BadDockerfile
             It has more bytes than ``limit``, is a link or no file that can be read, or a link leads to it.
         """
         ...
@@ -104,11 +105,11 @@ class BuildContext:
 
     Raises
     ------
-    errors.BadDockerfile
+    BadDockerfile
         The Dockerfile or ``.dockerignore`` can't be read as one.
-    errors.NoSuchVersion
+    NoSuchVersion
         There is no such commit.
-    errors.SourceReplaced
+    SourceReplaced
         ``project`` is another folder now.
     """
 
@@ -233,7 +234,7 @@ class BuildContext:
 
         Raises
         ------
-        errors.FileUnreadable
+        FileUnreadable
             A file that the build needs can't be read.
         """
         self.digests = {}
@@ -392,7 +393,7 @@ class _Folder:
         return OpenFile(descriptor, info.st_size)
 
     def _unreadable(self, path: str) -> None:
-        raise errors.FileUnreadable(count=1, path=str(self._root), first=readable(path))
+        raise FileUnreadable(count=1, path=str(self._root), first=readable(path))
 
 
 @dataclass(frozen=True, slots=True)

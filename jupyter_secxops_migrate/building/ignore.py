@@ -16,8 +16,8 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from .. import errors
 from .dockerfile import Copy, Dockerfile
+from .errors import BadDockerfile
 
 MAX_BACKTRACKING = 2
 """Wildcards in a pattern for which a regular expression is still sure to end soon."""
@@ -42,7 +42,7 @@ class DockerIgnore:
 
     Raises
     ------
-    errors.BadDockerfile
+    BadDockerfile
         A pattern is malformed, or means something else to each builder; leaving it out could send
         what it was to keep back.
     """
@@ -66,7 +66,7 @@ class DockerIgnore:
                 if pattern != ".":
                     self._patterns.append((exception, pattern, _compile(pattern)))
             except (re.error, ValueError):
-                raise errors.BadDockerfile(
+                raise BadDockerfile(
                     reason=f"{name} has a malformed pattern in line {number}", line=1
                 ) from None
         exceptions = [pattern for exception, pattern, _ in self._patterns if exception]

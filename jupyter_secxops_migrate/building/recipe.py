@@ -11,11 +11,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import errors
 from ..project.commit import CommitFiles
 from ..project.items import not_plain
 from ..project.tree import read_regular
 from .dockerfile import MAX_SIZE
+from .errors import BadDockerfile
 
 TOP = "Dockerfile"
 FOLDERS = (".devcontainer", "binder", ".binder", "docker")
@@ -37,7 +37,7 @@ def dockerfile_of(project: Path, commit: str | None, path: str) -> bytes | None:
 
     Raises
     ------
-    errors.BadDockerfile
+    BadDockerfile
         It is no plain file, too large, or a link leads to it.
     """
     if commit is not None:
@@ -57,7 +57,7 @@ def elsewhere_in(project: Path, commit: str | None) -> Sequence[str]:
     def read(path: str) -> bytes | None:
         try:
             return dockerfile_of(project, commit, path)
-        except errors.BadDockerfile:
+        except BadDockerfile:
             return None
 
     named = []

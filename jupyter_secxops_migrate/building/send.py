@@ -23,8 +23,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import errors
 from ..copying.report import Report, run
+from ..registries.errors import RegistryFailed
 from .buildctl import Builder
 from .context import SENT_AS, BuildContext
 
@@ -87,7 +87,7 @@ def _build(given: argparse.Namespace, folder: Path, image: str, report: Report) 
     builder = Builder.of(given)
     here = given.here and builder.fills_node_store()
     if not here and not given.push:
-        raise errors.RegistryFailed(
+        raise RegistryFailed(
             registry="of this cluster",
             action="take the image",
             reason="none is set, and the builder does not put images into the node's own store",

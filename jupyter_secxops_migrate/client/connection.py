@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import SecxopsError, ServiceUnavailable
+from ..errors import SecxopsError
+from ..hosts.errors import ServiceUnavailable
 from ..runtime import API, Runtime
 from .starting import COMMAND, ensure_service, insist_it_runs
 

@@ -15,13 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ..errors import (
-    LockAbandoned,
-    SecxopsError,
-    ServiceStopped,
-    ServiceUnavailable,
-    StoreLocked,
-)
+from ..errors import SecxopsError
+from ..hosts.errors import LockAbandoned, ServiceStopped, ServiceUnavailable, StoreLocked
 from ..processes import Standing, holder, standing
 from ..runtime import ERROR_FD, Runtime, try_lock, version
 

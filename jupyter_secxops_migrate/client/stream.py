@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from ..errors import ServiceUnavailable
+from ..hosts.errors import ServiceUnavailable
 from ..model import Event
 from .connection import SILENCE_SECONDS, TRIES, Connection, error_of
 

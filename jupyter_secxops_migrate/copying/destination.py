@@ -7,8 +7,8 @@ import errno
 import os
 from collections.abc import Sequence
 
-from ..errors import CopyFailed
 from ..printable import printable
+from .errors import CopyFailed
 from .walk import Descent, listing
 
 __all__ = ["FILE_SYSTEMS_OWN", "FULL", "MARKER", "empty", "mark_incomplete", "remove"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import SourceReplaced
+from .errors import SourceReplaced
 
 __all__ = ["identity_of", "inode_only", "insist_same"]
 

@@ -19,9 +19,9 @@ from typing import Any
 
 from blake3 import blake3
 
-from ..errors import CopyFailed, DiskFull
 from ..printable import counted, printable
 from .destination import FULL
+from .errors import CopyFailed, DiskFull
 from .manifest import from_text, meta_path, read_meta
 from .report import Report, run
 from .tree import Progress

@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 
 from blake3 import blake3
 
-from ..errors import CopyFailed, DiskFull, FileChanging, FileUnreadable, VerifyFailed
 from ..printable import printable
 from . import clone, git, sqlite
 from .again import Folder, SecondLook, Seen, seen
@@ -49,6 +48,7 @@ from .entries import (
     Options,
     link_key,
 )
+from .errors import CopyFailed, DiskFull, FileChanging, FileUnreadable, VerifyFailed
 from .identity import insist_same
 from .lines import MANIFEST, META, Ledger, Spool
 from .manifest import (

@@ -18,11 +18,11 @@ from typing import Any, BinaryIO, NamedTuple
 
 from blake3 import blake3
 
-from ..errors import CopyFailed, VerifyFailed
 from ..printable import counted, printable
 from .content import Content
 from .destination import FILE_SYSTEMS_OWN
 from .entries import inode_key
+from .errors import CopyFailed, VerifyFailed
 from .manifest import (
     from_text,
     meta_path,

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .. import errors
+from ..building.errors import BaseImageMissing, BaseTriggerFailed, BuildFailed
+from ..copying.errors import DiskFull
 from .orders import BuildOrder, LogLine, Measure, Progress
 from .output import DISK_FULL, LONGEST_LINE, Output, without_passwords
 
@@ -88,14 +90,14 @@ class BuildKitOutput:
         """Return what BuildKit's error means."""
         reason = without_passwords(reason)
         if self._full or DISK_FULL in reason.lower():
-            return errors.DiskFull(step="build")
+            return DiskFull(step="build")
         failed = next((v for v in self._vertices.values() if v.error), Vertex())
         if base := _METADATA.match(failed.name):
-            return errors.BaseImageMissing(image=base[1].removeprefix(_HUB))
+            return BaseImageMissing(image=base[1].removeprefix(_HUB))
         step = _STEP.match(failed.name)
         text = step["text"] if step else ""
         if image := self._triggers.get(_squeezed(text)):
-            return errors.BaseTriggerFailed(
+            return BaseTriggerFailed(
                 image=image,
                 instruction=without_passwords(text)[:300],
                 id=self.order.migration,
@@ -105,12 +107,10 @@ class BuildKitOutput:
         line = int(named[1]) if named else self._line_of(text)
         if line is None and self.order.bases and _TRIGGER.match(text):
             # Only a base image has steps that the Dockerfile has not, also one that was not asked.
-            return errors.BaseTriggerFailed(
+            return BaseTriggerFailed(
                 image=", ".join(self.order.bases), instruction=instruction, id=self.order.migration
             )
-        return errors.BuildFailed(
-            reason, line=line or 1, instruction=instruction, id=self.order.migration
-        )
+        return BuildFailed(reason, line=line or 1, instruction=instruction, id=self.order.migration)
 
     def _line_of(self, text: str) -> int | None:
         """Return the line of the instruction that BuildKit shows as ``text``, None if none is like it.

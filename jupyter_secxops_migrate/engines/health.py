@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .. import errors
+from .errors import LaunchFailed
 from .orders import LaunchOrder
 
 ANSWER_SECONDS = 2.0
@@ -117,10 +117,10 @@ def elsewhere(log: str) -> str:
     return ""
 
 
-def launch_failed(order: LaunchOrder, log: str, reason: str) -> errors.LaunchFailed:
+def launch_failed(order: LaunchOrder, log: str, reason: str) -> LaunchFailed:
     """Return the error of an environment that did not start, with what its JupyterLab has logged."""
     lines = _TOKEN.sub(r"\1…", log.replace(order.token, "…")).strip().splitlines()
-    error = errors.LaunchFailed(reason=reason, id=order.migration)
+    error = LaunchFailed(reason=reason, id=order.migration)
     # How we have asked is of no interest.
     error.said = [line for line in lines if f" GET {VERSION} " not in line][-_LINES_SAID:]
     return error

@@ -336,7 +336,7 @@ class VerifyOrder:
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """How many files and bytes were found equal. A difference raises `errors.VerifyFailed`."""
+    """How many files and bytes were found equal. A difference raises `VerifyFailed`."""
 
     files: int
     bytes: int

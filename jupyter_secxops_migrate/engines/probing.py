@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from .. import errors
+from .errors import ImageWithoutJupyter
 from .orders import EntrypointUse, ImageInfo, ImageProbe
 
 ENTRYPOINT_SECONDS = 20.0
@@ -53,14 +53,14 @@ def probe_of(
 
     Raises
     ------
-    errors.ImageWithoutJupyter
+    ImageWithoutJupyter
         It did not: there is no shell in the image, or something else answers in its place, so no
         JupyterLab that we could start either.
     """
     ids, *rows = output.rpartition(_BEGIN)[2].partition(_END)[0].splitlines() or [""]
     user = re.fullmatch(r"([0-9]{1,10}) ([0-9]{1,10})", ids)
     if _BEGIN not in output or user is None:
-        raise errors.ImageWithoutJupyter()
+        raise ImageWithoutJupyter()
     uid, gid = user.groups()
     said = dict(line.split(" ", 1) for line in reversed(rows) if " " in line)
     command = said.get("command")
@@ -87,7 +87,7 @@ def probe_past_entrypoint(output: str, image: ImageInfo) -> ImageProbe:
 
     Raises
     ------
-    errors.ImageWithoutJupyter
+    ImageWithoutJupyter
         As `probe_of`.
     """
     own = jupyter_of(image.entrypoint)

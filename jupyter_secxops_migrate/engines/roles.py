@@ -60,7 +60,7 @@ class Source(Protocol):
     async def locate(self, path: Path) -> SourcePlace:
         """Say what a Job must mount to see ``path`` (absolute, resolved, as this process sees it).
 
-        Raises `errors.ContainerLayer` for a path on a container's own writable layer.
+        Raises `ContainerLayer` for a path on a container's own writable layer.
         """
         ...
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from .. import errors
 from ..building.dockerfile import Dockerfile, parse
+from ..building.errors import BadDockerfile
 from ..copying.report import Report, run
 from ..model import Folder, NotCopiedItem, ProjectVersion
 from ..project.links import LinksOut
@@ -132,7 +133,7 @@ def survey_of(said: Mapping[str, Any], build_args: Mapping[str, str] | None = No
     if said["dockerfile"] is not None:
         try:
             dockerfile = parse(base64.b64decode(said["dockerfile"]), build_args)
-        except errors.BadDockerfile as caught:
+        except BadDockerfile as caught:
             failed = caught  # the tools image's version is another one
     return Survey(
         project=Folder.model_validate(said["project"]),

@@ -18,10 +18,12 @@ from typing import NamedTuple
 from .. import errors
 from ..building.context import BuildContext
 from ..building.dockerfile import Dockerfile, parse
+from ..building.errors import BadDockerfile
 from ..building.ignore import Reach
 from ..building.recipe import TOP, dockerfile_of, elsewhere_in
 from ..copying import git
 from ..copying.credentials import LOOK_NAMED_MOST, Found, Selection
+from ..copying.errors import FileUnreadable
 from ..copying.identity import identity_of
 from ..copying.never import reason_for_last
 from ..copying.reasons import REASONS, code_of
@@ -179,9 +181,9 @@ def survey(
     ------
     errors.NoSuchPath
         A path is not a readable folder.
-    errors.DataOutsidePolicy
+    DataOutsidePolicy
         One is a folder of the system; nothing of it is walked.
-    errors.NoSuchVersion
+    NoSuchVersion
         The project has no such version.
     errors.InvalidRequest
         A data folder holds the project or another data folder, or is named twice.
@@ -237,7 +239,7 @@ def survey(
             )
             baked, context_bytes, steering = _baked(dockerfile, context)
             needed = tuple(_needed(dockerfile, left_out))
-    except (errors.BadDockerfile, errors.FileUnreadable) as caught:
+    except (BadDockerfile, FileUnreadable) as caught:
         error = caught
     found_version = (
         project_version(project)
@@ -306,7 +308,7 @@ def asked_for(
 
     Raises
     ------
-    errors.NoSuchPath, errors.DataOutsidePolicy, errors.NoSuchVersion, errors.InvalidRequest
+    errors.NoSuchPath, DataOutsidePolicy, NoSuchVersion, errors.InvalidRequest
         As `survey`.
     """
     project = existing_folder(project)

@@ -21,8 +21,9 @@ from jupyter_core.application import JupyterApp, NoStart
 from traitlets import Float, Integer, TraitError, Unicode, default
 from traitlets.config.loader import ArgumentError
 
-from ..errors import EngineUnknown, SecxopsError, ServiceElsewhere, SettingsUnusable, StoreLocked
+from ..errors import SecxopsError
 from ..runtime import EXIT_LOCKED
+from .errors import EngineUnknown, ServiceElsewhere, SettingsUnusable, StoreLocked
 
 if TYPE_CHECKING:
     from ..api import MigrationApi

@@ -15,15 +15,16 @@ from sqlalchemy.engine import URL, Engine, ExceptionContext
 
 from .. import errors
 from ..runtime import NO_ROOM, refusal
+from .errors import StoreCorrupt, StoreFailed, StoreFull, StoreReadOnly
 
 # By their words: a SQLite error has its number only from Python 3.11 on.
 _MEANS: tuple[tuple[str, type[errors.SecxopsError]], ...] = (
-    ("database or disk is full", errors.StoreFull),
-    ("no space left on device", errors.StoreFull),
-    ("could not extend file", errors.StoreFull),
-    ("readonly database", errors.StoreReadOnly),
-    ("file is not a database", errors.StoreCorrupt),
-    ("disk image is malformed", errors.StoreCorrupt),
+    ("database or disk is full", StoreFull),
+    ("no space left on device", StoreFull),
+    ("could not extend file", StoreFull),
+    ("readonly database", StoreReadOnly),
+    ("file is not a database", StoreCorrupt),
+    ("disk image is malformed", StoreCorrupt),
 )
 # No inode for a file beside it is "unable to open", a used-up quota an "I/O error".
 _UNCLEAR = ("disk i/o error", "unable to open database file")
@@ -48,7 +49,7 @@ def meaning(error: BaseException, store: str) -> errors.SecxopsError | None:
         Where the store is, see `place`.
     """
     if isinstance(error, OSError):
-        return errors.StoreFull(store=store) if error.errno in NO_ROOM else None
+        return StoreFull(store=store) if error.errno in NO_ROOM else None
     said = str(getattr(error, "orig", None) or error).lower()
     if any(words in said for words in _UNCLEAR):
         return _tried(Path(store))
@@ -64,10 +65,10 @@ def _tried(store: Path) -> errors.SecxopsError:
             os.fsync(probe.fileno())
     except OSError as error:
         found = refusal(error, store)
-        return found or errors.StoreFailed(store=str(store), reason=error.strerror or str(error))
+        return found or StoreFailed(store=str(store), reason=error.strerror or str(error))
     if store.exists() and not os.access(store, os.W_OK):
-        return errors.StoreReadOnly(store=str(store))
-    return errors.StoreFailed(store=str(store), reason="its disk reports an input/output error")
+        return StoreReadOnly(store=str(store))
+    return StoreFailed(store=str(store), reason="its disk reports an input/output error")
 
 
 def speak_our_words(engine: Engine) -> None:
@@ -79,6 +80,6 @@ def speak_our_words(engine: Engine) -> None:
         found = meaning(context.original_exception, store)
         nobody = context.is_disconnect or context.connection is None
         if found is None and nobody:
-            found = errors.StoreFailed(store=store, reason="its database server does not answer")
+            found = StoreFailed(store=store, reason="its database server does not answer")
         if found is not None:
             raise found from context.original_exception

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from .. import errors
 from ..model import Finding, MigrationState, Step
+from ..sharing.errors import AlreadySharing
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -88,7 +89,7 @@ class Schema(Generic[R, D]):
     record: type[R]
     document: type[D]
     observed: Collection[str] = field(default=frozenset())
-    under_way: type[errors.SecxopsError] = errors.AlreadySharing
+    under_way: type[errors.SecxopsError] = AlreadySharing
 
     def draft(self, record: Any, document: Any) -> Draft[R, D]:
         """Return what was kept, validated."""

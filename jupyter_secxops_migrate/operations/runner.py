@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from .. import errors
 from ..model import Finding, MigrationState, StepState, utcnow
 from .database import meaning
+from .errors import StoreFull, StoreReadOnly, StoreUnwritable
 from .kind import Kind, WorkStep, name_of
 from .record import Draft, finding
 from .recorder import Recorder
@@ -213,7 +214,7 @@ class Runner:
         """Keep why it ends, and end what runs beside."""
         try:
             await self._keep_error(operation, error, in_)
-        except errors.StoreUnwritable:
+        except StoreUnwritable:
             self.unwritten(operation, error)
         finally:
             self.abort(operation)
@@ -329,7 +330,7 @@ class Runner:
 
         Raises
         ------
-        errors.StoreFull, errors.StoreReadOnly
+        StoreFull, StoreReadOnly
             The record can't take that: nothing is said, and it can be done again.
         """
         if (await self.records.get(operation)).state.final:
@@ -340,7 +341,7 @@ class Runner:
         gone = True
         try:
             await self.tried(kind.remove, operation)
-        except (errors.StoreFull, errors.StoreReadOnly):
+        except (StoreFull, StoreReadOnly):
             raise  # what had to be noted was not, so that what is left would not be known
         except Exception:
             gone = False
@@ -360,7 +361,7 @@ class Runner:
 
     async def give_up_when_it_can(self, operation: str) -> bool:
         """Give up as soon as the record takes that; until then look again and again."""
-        self.unwritten(operation, errors.StoreFull(store=self.records.store.place))
+        self.unwritten(operation, StoreFull(store=self.records.store.place))
         told = False
         while True:
             try:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from .. import errors
 from ..model import Event, MigrationState
+from .errors import StoreUnwritable
 from .events import Tail
 from .kind import Kind, fresh_steps
 from .record import Document, Draft, Operation
@@ -105,7 +106,7 @@ class Operations:
 
         Raises
         ------
-        errors.IdempotencyConflict
+        IdempotencyConflict
             The key came with another body before.
         """
         recorded = await records.add(record, key, body, named=named)
@@ -159,7 +160,7 @@ class Operations:
 
         try:
             await records.edit(operation, change, owner=owner, urgent=True)
-        except errors.StoreUnwritable:
+        except StoreUnwritable:
             self.runner.abort(operation)  # it ends though it can't be noted why
             raise
         self.runner.abort(operation)

@@ -21,9 +21,11 @@ from alembic.config import Config
 from alembic.util import CommandError
 
 from .. import errors
+from ..hosts.errors import SettingsUnusable
 from ..model import Event, MigrationState, Step, StepState, utcnow
 from ..printable import printable, without_colours
 from .database import place, speak_our_words
+from .errors import IdempotencyConflict, StoreNewer
 from .record import Document, Draft, Operation, Schema
 from .tables import about, events, operations
 
@@ -78,7 +80,7 @@ class Store:
 
     Raises
     ------
-    errors.SettingsUnusable
+    SettingsUnusable
         ``url`` is none.
     """
 
@@ -91,7 +93,7 @@ class Store:
         try:
             self.engine = sa.create_engine(self.url, **options)
         except (sa.exc.ArgumentError, ImportError) as error:
-            raise errors.SettingsUnusable(
+            raise SettingsUnusable(
                 reason=f"SecxopsService.store_url names a database that can't be used here ({error})"
             ) from None
         if self.url.get_backend_name() == "sqlite":
@@ -119,7 +121,7 @@ class Store:
 
         Raises
         ------
-        errors.StoreNewer, errors.StoreCorrupt, errors.StoreReadOnly, errors.StoreFull, errors.StoreFailed
+        StoreNewer, StoreCorrupt, StoreReadOnly, StoreFull, StoreFailed
             It can't be used.
         """
         config = Config()
@@ -129,7 +131,7 @@ class Store:
             try:
                 command.upgrade(config, "head")
             except CommandError:  # a revision that this version does not have
-                raise errors.StoreNewer(store=self.place) from None
+                raise StoreNewer(store=self.place) from None
             self._insist_on_writing(connection)
 
     def _insist_on_writing(self, connection: sa.Connection) -> None:
@@ -176,7 +178,7 @@ class Store:
 
         Raises
         ------
-        errors.IdempotencyConflict
+        IdempotencyConflict
             The key came with another body before.
         errors.SecxopsError
             One of that name is under way (`Schema.under_way`).
@@ -193,7 +195,7 @@ class Store:
                 ).first()
                 if found is not None:
                     if found.body_digest != body:
-                        raise errors.IdempotencyConflict()
+                        raise IdempotencyConflict()
                     earlier: Operation = schema.record.model_validate(found.record)
                     return earlier
             if named:
@@ -530,7 +532,7 @@ def _database(url: str) -> sa.URL:
     try:
         return sa.make_url(url)
     except sa.exc.ArgumentError:  # which quotes it, with its password
-        raise errors.SettingsUnusable(
+        raise SettingsUnusable(
             reason="SecxopsService.store_url is not the URL of a database"
         ) from None
 

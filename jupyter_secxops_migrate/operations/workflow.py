@@ -148,7 +148,7 @@ class Flow:
 
         Raises
         ------
-        errors.StoreCorrupt, errors.StoreReadOnly, errors.StoreFull, errors.StoreFailed
+        StoreCorrupt, StoreReadOnly, StoreFull, StoreFailed
             DBOS's database can't be used.
         """
         global _current

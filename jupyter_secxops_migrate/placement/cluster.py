@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import errors
+from ..engines.kubernetes.errors import NodeUnreachable
 from ..model import NodeCapacity, Route
 from ..units import human_size
 from . import strategies
 from .choose import Choice, choose, is_away, lacks
+from .errors import NoNodeFits, NoRoomForJobs, StrategyUnknown, VolumeBound
 from .nodes import HOSTNAME, Node, PodNeeds, Reason, Toleration, Volume, fits, free, node_terms
 from .policy import Decision, Needs, ResourcePolicy
 from .requests import NOTHING, Resources
@@ -109,13 +111,13 @@ class Cluster:
 
         Raises
         ------
-        errors.StrategyUnknown
+        StrategyUnknown
             There is no such strategy.
         """
         try:
             strategy = strategies.load(policy.strategy)
         except (ValueError, TypeError) as error:
-            raise errors.StrategyUnknown(reason=str(error)) from None
+            raise StrategyUnknown(reason=str(error)) from None
         choice = choose(
             self.needs(needs),
             self.source,
@@ -161,7 +163,7 @@ class Cluster:
         if not nodes:
             return []
         named = ", ".join(nodes[:_MOST_NAMED]) + (", …" if len(nodes) > _MOST_NAMED else "")
-        return [errors.VolumeBound(nodes=named, claim=", ".join(sorted(claims)))]
+        return [VolumeBound(nodes=named, claim=", ".join(sorted(claims)))]
 
     def _against_jobs(self) -> list[errors.SecxopsError]:
         """Return what stands against the Jobs of a share, of which at least one has to run at a time."""
@@ -185,10 +187,10 @@ class Cluster:
             return found
         elif all(is_away(reason) for reason in against):
             why = "it is not ready, and the copy has to run there"
-            return [*found, errors.NodeUnreachable(node=self.source, reason=why)]
+            return [*found, NodeUnreachable(node=self.source, reason=why)]
         else:
             said = ", ".join(lacks(against))
-        return [*found, errors.NoRoomForJobs(node=self.source, lacks=said)]
+        return [*found, NoRoomForJobs(node=self.source, lacks=said)]
 
     def _image(self, route: Route) -> list[tuple[str, dict[str, Any]]]:
         """Say whether the image is pushed, and where to."""
@@ -242,7 +244,7 @@ def _refusal(reason: Reason) -> errors.SecxopsError:
         why = "it is not ready, and no other node can take the environment"
         if closest := reason.params["closest"]:
             why += f" (the closest is {closest}, {lacks})"
-        return errors.NodeUnreachable(node=reason.params["node"], reason=why)
-    return errors.NoNodeFits(
+        return NodeUnreachable(node=reason.params["node"], reason=why)
+    return NoNodeFits(
         node=reason.params["node"] or "none", lacks=lacks, total=reason.params["total"]
     )

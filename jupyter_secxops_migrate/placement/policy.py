@@ -16,6 +16,7 @@ from traitlets.config import Configurable
 from .. import errors
 from ..model import NodeCapacity, Route
 from ..units import human_size
+from .errors import CpuOvercommitted, NoGpu, TooFewCpus, TooLittleDisk, TooLittleMemory
 
 GIB = 1024**3
 
@@ -175,27 +176,21 @@ def decide(
     memory = free_memory(capacity, memory_headroom)
     if needs.memory > memory:
         refusals.append(
-            errors.TooLittleMemory(
-                node=node, free=human_size(memory), asked=human_size(needs.memory)
-            )
+            TooLittleMemory(node=node, free=human_size(memory), asked=human_size(needs.memory))
         )
     disk = int(needs.disk * disk_factor)
     if capacity.disk_available is not None and disk > capacity.disk_available:
         refusals.append(
-            errors.TooLittleDisk(
+            TooLittleDisk(
                 node=node, free=human_size(capacity.disk_available), needed=human_size(disk)
             )
         )
     if needs.cpu > capacity.cpu:
-        refusals.append(
-            errors.TooFewCpus(node=node, total=f"{capacity.cpu:g}", asked=f"{needs.cpu:g}")
-        )
+        refusals.append(TooFewCpus(node=node, total=f"{capacity.cpu:g}", asked=f"{needs.cpu:g}"))
     elif needs.cpu > free_cpu(capacity):
         warnings.append(
-            errors.CpuOvercommitted(
-                node=node, free=f"{free_cpu(capacity):.1f}", asked=f"{needs.cpu:g}"
-            )
+            CpuOvercommitted(node=node, free=f"{free_cpu(capacity):.1f}", asked=f"{needs.cpu:g}")
         )
     if needs.gpu > free_gpu(capacity):
-        refusals.append(errors.NoGpu(node=node, free=free_gpu(capacity), asked=needs.gpu))
+        refusals.append(NoGpu(node=node, free=free_gpu(capacity), asked=needs.gpu))
     return Decision(tuple(refusals), tuple(warnings))

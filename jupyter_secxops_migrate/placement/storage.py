@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import errors
+from ..engines.kubernetes.errors import QuotaExceeded
 from .policy import Needs
 from .quantity import format_bytes, format_milli, milli, units, whole
 
@@ -98,7 +99,7 @@ class Storage:
                 for name, left, amount in quota.lacks(asked)
             ]
             if lacks:
-                found.append(errors.QuotaExceeded(action=action, reason="; ".join(lacks)))
+                found.append(QuotaExceeded(action=action, reason="; ".join(lacks)))
         # The same, as the API server says it of one claim alone.
         known = {error.code for error in found}
         return [*(error for error in self.refusals if error.code not in known), *found]

@@ -16,7 +16,6 @@ from typing import TypeVar
 import pygit2
 from pygit2.enums import FileMode, ObjectType
 
-from .. import errors
 from ..copying.checkout import (
     MOST_POINTER,
     Pointer,
@@ -26,6 +25,7 @@ from ..copying.checkout import (
 )
 from ..copying.git import GIT_FOLDER, enters, files_in, is_git_directory
 from ..copying.walk import open_root
+from .errors import NoSuchVersion, VersionIncomplete
 from .filters import Filters
 from .items import MAX_IGNORE, Content, Item, not_plain, too_large
 from .tree import OpenFile
@@ -47,9 +47,9 @@ class CommitFiles:
 
     Raises
     ------
-    errors.NoSuchVersion
+    NoSuchVersion
         There is no such commit.
-    errors.VersionIncomplete
+    VersionIncomplete
         Something of the commit is not here or can't be read; all that reads objects raises it.
     """
 
@@ -60,7 +60,7 @@ class CommitFiles:
                 raise KeyError(commit)
             found = repository[commit].peel(pygit2.Commit)
         except (KeyError, ValueError, pygit2.GitError):
-            raise errors.NoSuchVersion(version=commit) from None
+            raise NoSuchVersion(version=commit) from None
         self._repository, self._commit = repository, commit
         self._tree = self._get(repository, found.tree_id, pygit2.Tree)
         self._root = open_root(root)
@@ -78,7 +78,7 @@ class CommitFiles:
 
         Raises
         ------
-        errors.BadDockerfile
+        BadDockerfile
             It is no plain file, or has more bytes than ``limit``.
         """
         try:
@@ -143,7 +143,7 @@ class CommitFiles:
                 found = found[os.fsdecode(name)]  # type: ignore[index]
             return files_in(found)
         except (KeyError, TypeError, pygit2.GitError):
-            raise errors.VersionIncomplete(version=self._commit) from None
+            raise VersionIncomplete(version=self._commit) from None
 
     def _file(
         self,
@@ -185,7 +185,7 @@ class CommitFiles:
             try:
                 self._filters[store] = len(base and base + b"/"), Filters(*of)
             except (KeyError, pygit2.GitError):
-                raise errors.VersionIncomplete(version=self._commit) from None
+                raise VersionIncomplete(version=self._commit) from None
         start, filters = self._filters[store]
         return filters.change(os.fsdecode(os.fsencode(path)[start:]))
 
@@ -193,7 +193,7 @@ class CommitFiles:
         try:
             return repository[oid].peel(kind)
         except (KeyError, ValueError, pygit2.GitError):
-            raise errors.VersionIncomplete(version=self._commit) from None
+            raise VersionIncomplete(version=self._commit) from None
 
     def _header(self, repository: pygit2.Repository, oid: pygit2.Oid) -> tuple[int, int]:
         if not hasattr(repository.odb, "read_header"):
@@ -203,7 +203,7 @@ class CommitFiles:
         try:
             kind, size = repository.odb.read_header(oid)
         except (KeyError, pygit2.GitError):
-            raise errors.VersionIncomplete(version=self._commit) from None
+            raise VersionIncomplete(version=self._commit) from None
         return kind, size
 
     def _has(self, store: bytes, pointer: Pointer) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from .. import errors
+from ..building.errors import BadDockerfile
 from .tree import Kind
 
 MAX_IGNORE = 1024 * 1024
@@ -58,13 +58,13 @@ class Item:
         return self.where == b"hooks"
 
 
-def not_plain(name: str) -> errors.BadDockerfile:
+def not_plain(name: str) -> BadDockerfile:
     """Say of a file that steers the build that it can't be relied on."""
-    return errors.BadDockerfile(
+    return BadDockerfile(
         reason=f"{name} is a link, or no file that can be read; a plain file is needed", line=1
     )
 
 
-def too_large(name: str, limit: int) -> errors.BadDockerfile:
+def too_large(name: str, limit: int) -> BadDockerfile:
     """Say of such a file that it is larger than ``limit`` bytes."""
-    return errors.BadDockerfile(reason=f"{name} is larger than {limit} bytes", line=1)
+    return BadDockerfile(reason=f"{name} is larger than {limit} bytes", line=1)

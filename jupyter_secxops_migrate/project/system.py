@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePath, PurePosixPath
 
-from .. import errors
+from .errors import DataOutsidePolicy
 
 _IMAGE = ("/bin", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/opt/conda", "/proc", "/run", "/sbin", "/sys",
           "/usr")  # fmt: skip
@@ -77,13 +77,13 @@ def insist_not_system(folder: Path) -> None:
 
     Raises
     ------
-    errors.DataOutsidePolicy
+    DataOutsidePolicy
         It is one.
     """
     if folder == Path("/") or folder.samefile("/"):
-        raise errors.DataOutsidePolicy(path=str(folder), reason="it is the whole machine")
+        raise DataOutsidePolicy(path=str(folder), reason="it is the whole machine")
     if str(folder) in _ITSELF or _below(folder, _WITH_ALL):
-        raise errors.DataOutsidePolicy(path=str(folder), reason="it belongs to the system")
+        raise DataOutsidePolicy(path=str(folder), reason="it belongs to the system")
 
 
 def _below(path: PurePath, folders: tuple[str, ...]) -> bool:

@@ -16,10 +16,10 @@ from typing import Literal
 
 from ..copying import git
 from ..copying.credentials import Found, Selection
+from ..copying.errors import SourceReplaced
 from ..copying.identity import insist_same
 from ..copying.repository import is_passing
 from ..copying.walk import Descent
-from ..errors import SourceReplaced
 
 Kind = Literal["file", "folder", "link", "special"]
 
@@ -83,7 +83,7 @@ def walk(
     ------
     OSError
         ``root`` can't be opened.
-    errors.SourceReplaced
+    SourceReplaced
         ``root`` is another folder.
     """
     # Opened here and not through links; however deep the tree is, few descriptors are open at once.

@@ -19,8 +19,8 @@ from pathlib import Path
 import pygit2
 from pygit2.enums import FileStatus, RepositoryOpenFlag
 
-from .. import errors
 from ..model import ProjectVersion
+from .errors import NoSuchVersion
 from .project import too_wide
 from .tree import read_regular, readable, walk
 
@@ -110,7 +110,7 @@ def resolve(project: Path, ref: str) -> str:
 
     Raises
     ------
-    errors.NoSuchVersion
+    NoSuchVersion
         There is no such version here, or it is not a plain name.
     """
     shown = ref if len(ref) <= 100 else f"{ref[:100]}…"
@@ -123,10 +123,10 @@ def resolve(project: Path, ref: str) -> str:
         or ref == "@"
         or any("\ud800" <= char <= "\udfff" for char in ref)
     ):
-        raise errors.NoSuchVersion("It is not the name of a commit, tag or branch.", version=shown)
+        raise NoSuchVersion("It is not the name of a commit, tag or branch.", version=shown)
     repository = open_own(project)
     if repository is None:
-        raise errors.NoSuchVersion(
+        raise NoSuchVersion(
             "Its folder holds no git repository of its own that can be read safely.", version=shown
         )
     for name in (
@@ -144,7 +144,7 @@ def resolve(project: Path, ref: str) -> str:
             return str(found.peel(pygit2.Commit).id)
         except (KeyError, ValueError, pygit2.GitError):
             pass
-    raise errors.NoSuchVersion(version=shown)
+    raise NoSuchVersion(version=shown)
 
 
 def open_own(project: Path) -> pygit2.Repository | None:

@@ -44,7 +44,7 @@ class Registry(Protocol):
 
         Raises
         ------
-        errors.RegistryFailed
+        RegistryFailed
             The registry does not answer, or does not let this account push.
         """
         ...
@@ -57,7 +57,7 @@ class Registry(Protocol):
 
         Raises
         ------
-        errors.RegistryFailed
+        RegistryFailed
             It would not take the image; nothing was built yet.
         """
         ...
@@ -69,7 +69,7 @@ class Registry(Protocol):
 
         Raises
         ------
-        errors.RegistryFailed
+        RegistryFailed
             The registry does not answer, or not as it should.
         """
         ...
@@ -81,7 +81,7 @@ class Registry(Protocol):
 
         Raises
         ------
-        errors.RegistryFailed
+        RegistryFailed
             It may not, and is deleted with its share; ``again`` is false where asking again is no use.
         """
         ...
@@ -91,7 +91,7 @@ class Registry(Protocol):
 
         Raises
         ------
-        errors.RegistryFailed
+        RegistryFailed
             The registry does not answer, or not as it should.
         """
         ...
@@ -101,7 +101,7 @@ class Registry(Protocol):
 
         Raises
         ------
-        errors.RegistryFailed
+        RegistryFailed
             It is still there, and may be gone at the next try.
         """
         ...

@@ -65,7 +65,7 @@ def connect(
     ------
     ValueError
         There is no such kind.
-    errors.RegistryFailed
+    RegistryFailed
         ``ca`` holds no certificates.
     """
     make = load(named.kind)

@@ -17,10 +17,10 @@ from typing import Any
 
 import httpx
 
-from .. import errors
 from .base import Pushed, Renew
 from .challenge import challenges
 from .dockerconfig import IDENTITY_TOKEN
+from .errors import RegistryFailed
 
 _ACCEPT = ", ".join(
     (
@@ -56,7 +56,7 @@ class OciRegistry:
 
     Raises
     ------
-    errors.RegistryFailed
+    RegistryFailed
         ``ca`` holds no certificates.
     """
 
@@ -101,7 +101,7 @@ class OciRegistry:
         if upload == url or not self._is_own(upload):
             return
         # What is not cancelled is empty, and every registry forgets it after a while.
-        with contextlib.suppress(errors.RegistryFailed):
+        with contextlib.suppress(RegistryFailed):
             await self._ask("DELETE", upload, action)
 
     async def prepare(self, repository: str) -> None:
@@ -263,8 +263,8 @@ class OciRegistry:
             raise self._failed(action, "it answered with something else than JSON")
         return found
 
-    def _failed(self, action: str, reason: str) -> errors.RegistryFailed:
-        return errors.RegistryFailed(registry=self.address, action=action, reason=reason)
+    def _failed(self, action: str, reason: str) -> RegistryFailed:
+        return RegistryFailed(registry=self.address, action=action, reason=reason)
 
 
 def _digest(body: bytes) -> str:

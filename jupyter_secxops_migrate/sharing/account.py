@@ -18,6 +18,7 @@ from ..copying.manifest import read_manifest, to_text
 from ..engines.orders import VolumeSeen
 from ..environment.arrives import is_transient
 from ..model import CopiedItem, NotCopiedItem, Plan, VolumeResult
+from .errors import FilesHidden, FilesLost, FilesUnreadableInside
 
 __all__ = [
     "Account",
@@ -180,7 +181,7 @@ def _not_there(volume: VolumeResult, count: int) -> NotCopiedItem:
 
 def lost(
     plan: Plan, volumes: Sequence[VolumeResult], transient: Sequence[int | None] = ()
-) -> errors.FilesLost | None:
+) -> FilesLost | None:
     """Return the error for files that the plan says will be copied and that a rule left out.
 
     What came to the source only after the plan, and is left out by a rule, was not promised: it takes
@@ -211,7 +212,7 @@ def lost(
     if not count or first is None:
         return None
     volume, row = first
-    return errors.FilesLost(
+    return FilesLost(
         count=count, path=volume.source or volume.name, first=row.name, reason=row.reason
     )
 
@@ -226,7 +227,7 @@ def unusable(
     for volume, found in zip(volumes, seen, strict=True):
         if found.hidden:
             over = ", ".join(found.covers)
-            return errors.FilesHidden(
+            return FilesHidden(
                 count=found.hidden,
                 path=volume.mount,
                 first=found.first_hidden[0],
@@ -242,7 +243,7 @@ def unusable(
         if found.unreadable > sum(params.get("barred", found.unreadable) for params in told):
             named = {path for params in told for path in params.get("paths", ())}
             untold = (path for path in found.first_unreadable if path not in named)
-            return errors.FilesUnreadableInside(
+            return FilesUnreadableInside(
                 count=found.unreadable,
                 path=volume.mount,
                 first=next(untold, found.first_unreadable[0]),

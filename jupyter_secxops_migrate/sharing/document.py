@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .. import errors
 from ..engines.orders import BuildTrace, ImageProbe
 from ..model import Migration, NodeCapacity, NotCopiedItem, Plan, VolumeResult
 from ..operations.record import Document, Draft, Schema
 from ..operations.records import Records
+from .errors import AlreadySharing
 
 __all__ = [
     "SHARES",
@@ -251,7 +251,7 @@ ShareDraft = Draft[Migration, ShareDocument]
 ShareRecords = Records[Migration, ShareDocument]
 
 SHARES: Schema[Migration, ShareDocument] = Schema(
-    "share", Migration, ShareDocument, frozenset({"environment"}), errors.AlreadySharing
+    "share", Migration, ShareDocument, frozenset({"environment"}), AlreadySharing
 )
 
 

@@ -12,6 +12,7 @@ from ..operations.record import Document
 from ..operations.service import Operations
 from ..placement.policy import ResourcePolicy
 from .document import SHARES, ShareDocument
+from .errors import Cancelled
 from .image import Imaging
 from .kit import Kit
 from .launch import Launching
@@ -43,7 +44,7 @@ class Sharing:
         DeclaredStep("launch"),
         DeclaredStep("verify"),
     )
-    cancelled: type[errors.SecxopsError] = errors.Cancelled
+    cancelled: type[errors.SecxopsError] = Cancelled
 
     def __init__(
         self, operations: Operations, engine: Engine, policy: ResourcePolicy, folder: Path

@@ -10,6 +10,7 @@ from pathlib import Path
 from .. import errors
 from ..building.context import SENT_AS, BuildContext
 from ..building.dockerfile import Dockerfile
+from ..engines.errors import ImageWithoutJupyter
 from ..engines.names import Names, labels
 from ..engines.orders import (
     ALWAYS_BUILDKIT,
@@ -203,7 +204,7 @@ class Imaging:
 
         await kit.records.edit(share, probed, lines=said)
         if not probe.jupyter:
-            raise errors.ImageWithoutJupyter()
+            raise ImageWithoutJupyter()
         request = (await kit.records.get(share)).request
         where = mounts(request, found.survey, probe, found.places)
         for error in await self._looking.hidden(engine, found.survey, where, info.volumes):

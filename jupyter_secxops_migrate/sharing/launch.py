@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from .. import errors
 from ..copying.manifest import holds_folder
+from ..engines.errors import LaunchFailed
+from ..engines.kubernetes.errors import Unschedulable
 from ..engines.orders import NESTED, LaunchOrder, VolumeMount
 from ..environment.survey import Survey
 from ..model import Plan, Route, StepName
@@ -82,7 +84,7 @@ class Launching:
             assert record.plan is not None
             try:
                 await self._launch(share, record.plan, volumes, nested)
-            except errors.LaunchFailed as error:
+            except LaunchFailed as error:
                 await kit.records.log(record, [*error.said, error.message])
                 raise
 
@@ -99,7 +101,7 @@ class Launching:
         engine = await self._kit.engine_of(share)
         try:
             await engine.launch(await self._order(share, plan, volumes, nested))
-        except errors.Unschedulable:
+        except Unschedulable:
             if plan.route is Route.MOVE:
                 raise
             # First: a call that is repeated from here on must not find the old pod.

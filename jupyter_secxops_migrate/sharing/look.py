@@ -30,6 +30,7 @@ from ..operations.runner import StillAway
 from ..project.covered import what_is_at
 from ..project.project import documents_in, existing_folder, find_project
 from .document import Decided, ShareDraft
+from .errors import AlreadySharing, ImageVolumeHides
 from .kit import Kit
 from .mounts import image_volumes, lie_over
 from .plan import default_name, make_plan, with_refusals
@@ -206,7 +207,7 @@ class Looking:
         if share is None and request.name is not None:
             try:
                 await kit.records.insist_not_under_way(owner, request.name)
-            except errors.AlreadySharing as refusal:
+            except AlreadySharing as refusal:
                 plan = with_refusals(plan, [refusal])
         return Source(found, places, plan)
 
@@ -236,7 +237,7 @@ class Looking:
         found: Survey,
         where: Mapping[str, str | None],
         volumes: Sequence[str],
-    ) -> list[errors.ImageVolumeHides]:
+    ) -> list[ImageVolumeHides]:
         """Return what volumes of the image would hide of the copy, so far as the source is seen from here."""
         over = [] if distant(engine) else list(lie_over(volumes, where, found))
         nested = bool(over) and NESTED in await engine.features()

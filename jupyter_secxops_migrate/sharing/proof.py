@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .. import errors
+from ..engines.errors import LaunchFailed
 from ..engines.orders import InsideOrder, InsideVolume, Observation, VolumeSeen
 from ..engines.roles import distant
 from ..model import (
@@ -18,6 +18,7 @@ from ..model import (
 )
 from .account import account, unusable, with_limits, with_missing, with_warned
 from .document import ShareDocument, ShareDraft
+from .errors import ImageMismatch
 from .front import Copied, front_of, opening
 from .kit import Kit
 
@@ -87,12 +88,12 @@ def _insist_on_what_runs(draft: ShareDraft, seen: Observation) -> None:
     document, plan = draft.document, draft.record.plan
     image, _ = document.made()
     if seen.image != image.digest:
-        raise errors.ImageMismatch(
+        raise ImageMismatch(
             running=str(seen.image), built=image.digest, node=plan.node if plan else ""
         )
     wanted = {path: volume for volume, path in document.mounts.items()} | document.nested
     if seen.status is not EnvironmentStatus.RUNNING or dict(seen.mounts) != wanted:
-        raise errors.LaunchFailed(
+        raise LaunchFailed(
             reason="its volumes are not mounted where they should be", id=draft.record.id
         )
 

@@ -15,11 +15,16 @@ from pathlib import PurePosixPath
 
 from .. import errors
 from ..building.dockerfile import Dockerfile
+from ..building.errors import BadDockerfile, DockerfileElsewhere, NeedsBuildKit, NoDockerfile
+from ..copying.errors import FileUnreadable
 from ..environment.survey import Survey
 from ..model import Finding, Folder, Plan, Route
 from ..operations.record import finding
+from ..placement.errors import RegistryMissing, TooLittleCpu
 from ..placement.policy import Capacity, Decision, ResourcePolicy
 from ..printable import printable
+from ..project.errors import DataOutsidePolicy
+from .errors import ImageVolumeHides, Refused
 from .mounts import Over, Place
 from .warnings import baked, without_secrets
 
@@ -49,7 +54,7 @@ def too_little_cpu(cpu: float) -> list[Finding]:
     """Refuse a share of a core that no kernel can give."""
     if cpu >= LEAST_CPU:
         return []
-    return [finding(errors.TooLittleCpu(asked=f"{cpu:g}", least=f"{LEAST_CPU:g}"))]
+    return [finding(TooLittleCpu(asked=f"{cpu:g}", least=f"{LEAST_CPU:g}"))]
 
 
 def against_folders(
@@ -68,7 +73,7 @@ def _outside_policy(folder: Folder, policy: ResourcePolicy) -> list[errors.Refus
     path = PurePosixPath(folder.path)
     if policy.allowed_roots and not any(path.is_relative_to(root) for root in policy.allowed_roots):
         return [
-            errors.DataOutsidePolicy(
+            DataOutsidePolicy(
                 path=printable(str(path)), reason="the service's policy allows other folders only"
             )
         ]
@@ -86,7 +91,7 @@ def against_dockerfile(
     else:
         yield from _needs_buildkit(survey.dockerfile, features)
         for line, why in _not_allowed(survey.dockerfile, policy):
-            yield finding(errors.BadDockerfile(reason=why, line=line))
+            yield finding(BadDockerfile(reason=why, line=line))
         if policy.bake == "refuse":
             yield from baked(survey)
 
@@ -95,10 +100,8 @@ def no_dockerfile(survey: Survey, project: str) -> errors.Refusal:
     """Return the error for a project without a Dockerfile, with one that it may mean."""
     others = [printable(path) for path in survey.dockerfiles_elsewhere]
     if others:
-        return errors.DockerfileElsewhere(project=printable(project), first=others[0], paths=others)
-    return errors.NoDockerfile(
-        project=printable(project), dockerfile=printable(survey.dockerfile_path)
-    )
+        return DockerfileElsewhere(project=printable(project), first=others[0], paths=others)
+    return NoDockerfile(project=printable(project), dockerfile=printable(survey.dockerfile_path))
 
 
 def _needs_buildkit(dockerfile: Dockerfile, features: Collection[str]) -> Iterator[Finding]:
@@ -110,7 +113,7 @@ def _needs_buildkit(dockerfile: Dockerfile, features: Collection[str]) -> Iterat
         if "buildkit" in features and (feature in OLD_FEATURES or dockerfile.syntax):
             continue
         shown = lines[line].keyword if line in lines else feature
-        yield finding(errors.NeedsBuildKit(line=line, instruction=shown, feature=feature))
+        yield finding(NeedsBuildKit(line=line, instruction=shown, feature=feature))
 
 
 def _not_allowed(dockerfile: Dockerfile, policy: ResourcePolicy) -> Iterator[tuple[int, str]]:
@@ -137,7 +140,7 @@ def unreadable(survey: Survey) -> list[Finding]:
     """Refuse a project with files that can't be read: the copy would lack them."""
     if not survey.unreadable:
         return []
-    error = errors.FileUnreadable(
+    error = FileUnreadable(
         count=len(survey.unreadable),
         path=printable(survey.project.path),
         first=printable(survey.unreadable[0]),
@@ -155,12 +158,12 @@ def unreachable(decision: Decision, features: frozenset[str], capacity: Capacity
     )
     if decision.route is Route.STAY or "push" in features or not elsewhere:
         return []
-    return [finding(errors.RegistryMissing(node=here))]
+    return [finding(RegistryMissing(node=here))]
 
 
-def would_hide(over: Over) -> errors.ImageVolumeHides:
+def would_hide(over: Over) -> ImageVolumeHides:
     """Return the error for a volume of the image that would lie over what is copied."""
-    return errors.ImageVolumeHides(
+    return ImageVolumeHides(
         volume=printable(over.mount),
         path=shlex.quote(printable(posixpath.join(over.folder, over.path))),
         folder=shlex.quote(printable(over.folder)),
@@ -178,7 +181,7 @@ def refused_by(refusals: Sequence[Finding]) -> errors.SecxopsError:
     temporary = [error for error in found if isinstance(error, errors.TemporaryError)]
     if len(temporary) == len(found):
         return temporary[0]
-    return errors.Refused(
+    return Refused(
         reasons=" ".join(item.message for item in refusals),
         hints=" ".join(dict.fromkeys(item.hint for item in refusals if item.hint)),
         codes=[item.code for item in refusals],

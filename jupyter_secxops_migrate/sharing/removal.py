@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from .. import errors
 from ..engines.orders import BuildTrace
+from ..operations.errors import StoreFull
 from .document import SHARES, Image, ShareDocument, ShareDraft, Trace, goes_with, shares_image
 from .kit import Kit
 
@@ -152,7 +153,7 @@ class Removing:
 
         try:
             self._kit.records.edit_now(share, change)
-        except errors.StoreFull:
+        except StoreFull:
             self._traces[share] = traces | self._traces.get(share, {})
             raise
 

@@ -42,6 +42,7 @@ from ..model import (
     SourceChanges,
     utcnow,
 )
+from ..operations.errors import StoreUnwritable
 from ..operations.kind import fresh_steps
 from ..operations.record import finding
 from ..operations.runner import PATIENCE_SECONDS
@@ -261,7 +262,7 @@ class MigrationService:
 
     async def say(self, migration: Migration, seen: LaunchedEnvironment | Observation) -> None:
         """Say what an environment is like; where the record is full, only whoever looks sees it."""
-        with contextlib.suppress(errors.StoreUnwritable):
+        with contextlib.suppress(StoreUnwritable):
             await self.records.say(migration, "environment", {"status": seen.status.value})
 
     def forget(self, migration_id: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .. import errors
+from ..copying.errors import CopyFailed, SourceReplaced
 from ..copying.manifest import read_manifest, to_text
 from ..engines.orders import (
     CopyOrder,
@@ -22,6 +22,7 @@ from ..model import Finding, Folder, Migration, StepName, StepState, utcnow
 from ..operations.recorder import Recorder
 from .account import lost, told_to_leave_out, transient_of
 from .document import Copied, ShareDocument, ShareDraft
+from .errors import ImageAndCodeDiffer
 from .kit import Kit
 from .look import Looking, Source, folders_of, keys_of, size_of
 from .since import Before
@@ -72,8 +73,8 @@ class Copying:
         try:
             engine = await kit.engine_of(share)
             copied = await recorder.follow(engine.copy(order), CopyResult)
-        except errors.SourceReplaced:
-            raise errors.SourceReplaced(path=folder.path) from None  # not as the Job calls it
+        except SourceReplaced:
+            raise SourceReplaced(path=folder.path) from None  # not as the Job calls it
         finally:
             await recorder.flush()
         transient = await kit.files.run(transient_of, order.manifest)
@@ -102,7 +103,7 @@ class Copying:
     async def _order(self, share: str, key: str, source: Source, folder: Folder) -> CopyOrder:
         found, place = source.survey, source.places[folder.path]
         if isinstance(place, Finding):
-            raise errors.CopyFailed(path=folder.path, reason="it can't be reached")
+            raise CopyFailed(path=folder.path, reason="it can't be reached")
         assert isinstance(place, SourcePlace)
         is_code = key == "code"
         return CopyOrder(
@@ -136,7 +137,7 @@ class Copying:
         """Fail if image and code differ even after the second build."""
         differing = await self._kit.files.run(self._differing, share)
         if differing:
-            raise errors.ImageAndCodeDiffer(count=len(differing), first=differing[0])
+            raise ImageAndCodeDiffer(count=len(differing), first=differing[0])
 
     async def hand_over(self, share: str) -> None:
         """Give the owner's files to the image's user, once it is clear that none was lost."""

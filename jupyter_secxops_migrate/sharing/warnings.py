@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from .. import errors
+from ..building.errors import ImageHoldsProject
 from ..environment.notices import Notice
 from ..environment.survey import Survey
 from ..model import Finding, NotCopiedItem
@@ -43,7 +43,7 @@ def baked(survey: Survey) -> Iterator[Finding]:
     """Name the lines that put the project into the image; the policy says how bad that is."""
     for line in survey.baked:
         size = human_size(line.bytes)
-        yield finding(errors.ImageHoldsProject(line=line.line, files=line.files, size=size))
+        yield finding(ImageHoldsProject(line=line.line, files=line.files, size=size))
 
 
 def without_secrets(url: str) -> str:

@@ -8,6 +8,15 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from .. import errors
+from ..engines.errors import DockerConfigUnusable, EngineForbidden, ToolsImageMissing
+from ..hosts.errors import SettingsUnusable
+from ..operations.errors import (
+    IdempotencyConflict,
+    StoreCorrupt,
+    StoreFull,
+    StoreNewer,
+    StoreReadOnly,
+)
 
 STATUSES: dict[type[errors.SecxopsError], HTTPStatus] = {
     errors.SecxopsError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -20,19 +29,19 @@ STATUSES: dict[type[errors.SecxopsError], HTTPStatus] = {
     errors.MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
     errors.WrongState: HTTPStatus.CONFLICT,
     # The IETF draft on this header asks for 422 where a key comes back with another body.
-    errors.IdempotencyConflict: HTTPStatus.UNPROCESSABLE_ENTITY,
+    IdempotencyConflict: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Refusal: HTTPStatus.CONFLICT,
     errors.StepFailed: HTTPStatus.CONFLICT,
     errors.TemporaryError: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.StoreFull: HTTPStatus.INSUFFICIENT_STORAGE,
-    errors.StoreReadOnly: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.StoreCorrupt: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.StoreNewer: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.SettingsUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.EngineForbidden: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    StoreReadOnly: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreCorrupt: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreNewer: HTTPStatus.SERVICE_UNAVAILABLE,
+    SettingsUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
+    EngineForbidden: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.EngineFailed: HTTPStatus.BAD_GATEWAY,
-    errors.DockerConfigUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.ToolsImageMissing: HTTPStatus.SERVICE_UNAVAILABLE,
+    DockerConfigUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
+    ToolsImageMissing: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 

@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.building import context as module
 from jupyter_secxops_migrate.building.context import BuildContext
+from jupyter_secxops_migrate.building.errors import BadDockerfile
+from jupyter_secxops_migrate.copying.errors import FileUnreadable
+from jupyter_secxops_migrate.project.errors import NoSuchVersion
 
 ALL = b"FROM scratch\nCOPY . /x\n"
 
@@ -174,7 +177,7 @@ def test_another_dockerfiles_ignore_file_has_no_say(folder):
 def test_an_ignore_file_to_which_a_link_leads_is_refused(folder):
     root = folder({"there/Dockerfile.dockerignore": "a", "a": ""})
     (root / "docker").symlink_to("there")
-    with pytest.raises(errors.BadDockerfile, match=r"docker/Dockerfile\.dockerignore is a link"):
+    with pytest.raises(BadDockerfile, match=r"docker/Dockerfile\.dockerignore is a link"):
         BuildContext(root, ALL, buildkit=True, path="docker/Dockerfile")
 
 
@@ -218,12 +221,12 @@ def test_files_that_vanish_or_become_links_meanwhile_are_left_out(folder):
 def test_an_unreadable_file_is_named(nobodys_folder):
     root = nobodys_folder({"a": "1", "b/c": "2"})
     (root / "a").chmod(0)
-    with pytest.raises(errors.FileUnreadable) as caught:
+    with pytest.raises(FileUnreadable) as caught:
         sent(BuildContext(root, ALL))
     assert caught.value.params["first"] == "a"
     (root / "a").chmod(0o600)
     (root / "b").chmod(0)
-    with pytest.raises(errors.FileUnreadable) as caught:
+    with pytest.raises(FileUnreadable) as caught:
         sent(BuildContext(root, ALL))
     assert caught.value.params["first"] == "b"
     assert set(sent(BuildContext(root, b"FROM a\nCOPY a /x"))) == {"Dockerfile", "a"}
@@ -279,7 +282,7 @@ def test_a_commit_gives_its_own_files_and_its_own_ignore_file(repository):
 def test_a_commit_that_is_not_there_is_refused(repository):
     root = repository({"a": "1"})
     for commit in ("0" * 40, git(root, "rev-parse", "HEAD:a"), "zz"):
-        with pytest.raises(errors.NoSuchVersion):
+        with pytest.raises(NoSuchVersion):
             BuildContext(root, ALL, commit)
 
 

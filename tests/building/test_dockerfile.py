@@ -7,8 +7,8 @@ from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.building.dockerfile import KEYWORDS, MAX_SIZE, Dockerfile, parse
+from jupyter_secxops_migrate.building.errors import BadDockerfile
 
 
 def dockerfile(text: str, **args: str) -> Dockerfile:
@@ -74,7 +74,7 @@ def test_a_here_string_and_a_shift_are_no_heredoc():
 
 
 def test_a_heredoc_that_an_older_builder_would_run_line_by_line_is_refused():
-    with pytest.raises(errors.BadDockerfile, match="older builders don't") as caught:
+    with pytest.raises(BadDockerfile, match="older builders don't") as caught:
         parse("FROM a\nRUN true << 'USER x'\nADD https://example.org/x /x\nUSER x\n")
     assert caught.value.params["line"] == 2
     assert parse("FROM a\nRUN echo $((1 << 3)) > x\nUSER me").user == "me"
@@ -95,7 +95,7 @@ def test_a_heredoc_that_an_older_builder_would_run_line_by_line_is_refused():
     ],
 )
 def test_a_json_form_that_older_builders_cut_off_is_refused(line):
-    with pytest.raises(errors.BadDockerfile, match=r"different ways|older builders") as caught:
+    with pytest.raises(BadDockerfile, match=r"different ways|older builders") as caught:
         parse(f"FROM a\n{line}\n")
     assert caught.value.params["line"] == 2
 
@@ -193,7 +193,7 @@ def test_a_build_argument_goes_before_a_default():
 @pytest.mark.parametrize("name", ["'A'", '"A"', "\\A", "$B", "X'A'"])
 @pytest.mark.parametrize("place", ["ARG {}=x\nFROM a", "FROM a\nONBUILD ARG B {}=x"])
 def test_an_argument_that_older_builders_give_another_name_is_refused(name, place):
-    with pytest.raises(errors.BadDockerfile, match="the argument name"):
+    with pytest.raises(BadDockerfile, match="the argument name"):
         parse(place.format(name))
     assert parse("FROM a\nARG V=1 # it's no comment").stages
 
@@ -359,18 +359,18 @@ def test_what_only_buildkit_runs_is_found(text, features):
     ],
 )
 def test_what_is_no_dockerfile_is_refused_with_its_line(text, line):
-    with pytest.raises(errors.BadDockerfile) as caught:
+    with pytest.raises(BadDockerfile) as caught:
         parse(text)
     assert caught.value.params["line"] == line
 
 
 def test_a_huge_file_is_refused():
-    with pytest.raises(errors.BadDockerfile, match="larger than"):
+    with pytest.raises(BadDockerfile, match="larger than"):
         parse(b"FROM a\n" + b"#" * MAX_SIZE)
 
 
 def test_a_refusal_does_not_repeat_control_characters():
-    with pytest.raises(errors.BadDockerfile) as caught:
+    with pytest.raises(BadDockerfile) as caught:
         parse("FROM a\n\x1b[31mFOO x")
     assert "\x1b" not in caught.value.message
 
@@ -387,7 +387,7 @@ WORDS = st.sampled_from(
 def use_everything(text: "str | bytes") -> None:
     try:
         found = parse(text)
-    except errors.BadDockerfile as error:
+    except BadDockerfile as error:
         assert isinstance(error.params["line"], int)
         assert error.params["line"] >= 1
         return

@@ -13,9 +13,9 @@ from folders import fill
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.building.context import BuildContext
 from jupyter_secxops_migrate.building.dockerfile import parse
+from jupyter_secxops_migrate.building.errors import BadDockerfile
 from jupyter_secxops_migrate.building.ignore import DockerIgnore, Reach, _Automaton, _tokens
 
 TREE = {
@@ -194,15 +194,15 @@ def test_each_builder_looks_for_exceptions_in_its_own_way(folder, ignore, buildk
 def test_an_ignore_file_that_can_not_be_relied_on_is_refused(folder, repository):
     root = folder({"ignored": "secret", "list": "secret"})
     (root / ".dockerignore").symlink_to("list")
-    with pytest.raises(errors.BadDockerfile, match=r"\.dockerignore is a link"):
+    with pytest.raises(BadDockerfile, match=r"\.dockerignore is a link"):
         BuildContext(root, b"FROM a\nCOPY . .")
     (root / ".dockerignore").unlink()
     (root / ".dockerignore").write_bytes(b"x" * (1024 * 1024 + 1))
-    with pytest.raises(errors.BadDockerfile, match=r"\.dockerignore is larger"):
+    with pytest.raises(BadDockerfile, match=r"\.dockerignore is larger"):
         BuildContext(root, b"FROM a\nCOPY . .")
     (root / ".dockerignore").unlink()
     (root / "Dockerfile.dockerignore").mkdir()
-    with pytest.raises(errors.BadDockerfile, match=r"Dockerfile\.dockerignore is a link"):
+    with pytest.raises(BadDockerfile, match=r"Dockerfile\.dockerignore is a link"):
         BuildContext(root, b"FROM a\nCOPY . .", buildkit=True)
 
 
@@ -215,7 +215,7 @@ def test_an_ignore_file_that_can_not_be_relied_on_is_refused(folder, repository)
 )  # fmt: skip
 def test_a_malformed_pattern_is_refused_for_it_might_keep_back_a_secret(folder, pattern):
     root = folder({".dockerignore": f"fine\n{pattern}\n"})
-    with pytest.raises(errors.BadDockerfile, match="line 2"):
+    with pytest.raises(BadDockerfile, match="line 2"):
         BuildContext(root, b"FROM a\nCOPY . .")
 
 
@@ -232,7 +232,7 @@ def test_no_folder_is_closed_before_something_that_is_to_be_sent(words, parts):
     text = "".join(words)
     try:
         ignore = DockerIgnore(text.encode())
-    except errors.BadDockerfile:
+    except BadDockerfile:
         return
     path = "/".join(parts)
     above = ["/".join(parts[:i]) for i in range(1, len(parts))]

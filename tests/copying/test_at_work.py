@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from effort import soaked
 
+from jupyter_secxops_migrate.copying.errors import FileChanging
 from jupyter_secxops_migrate.copying.repository import is_passing
 from jupyter_secxops_migrate.copying.tree import copy_tree
 from jupyter_secxops_migrate.copying.verify import verify_tree
-from jupyter_secxops_migrate.errors import FileChanging
 
 from .test_git import git
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_secxops_migrate.copying.errors import CopyFailed, VerifyFailed
 from jupyter_secxops_migrate.copying.tree import copy_tree
 from jupyter_secxops_migrate.copying.verify import verify_tree
-from jupyter_secxops_migrate.errors import CopyFailed, VerifyFailed
 
 from .conftest import command, root_only, snapshot
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_secxops_migrate.copying.errors import CopyFailed, FileUnreadable, VerifyFailed
 from jupyter_secxops_migrate.copying.own import own_tree
 from jupyter_secxops_migrate.copying.reasons import code_of
 from jupyter_secxops_migrate.copying.tree import copy_tree
 from jupyter_secxops_migrate.copying.verify import verify_tree
-from jupyter_secxops_migrate.errors import CopyFailed, FileUnreadable, VerifyFailed
 
 from .conftest import command, root_only, snapshot
 

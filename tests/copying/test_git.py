@@ -11,11 +11,11 @@ from pathlib import Path
 import pygit2
 import pytest
 
+from jupyter_secxops_migrate.copying.errors import CopyFailed, FileUnreadable
 from jupyter_secxops_migrate.copying.git import scrubbed
 from jupyter_secxops_migrate.copying.reasons import code_of
 from jupyter_secxops_migrate.copying.tree import copy_tree
 from jupyter_secxops_migrate.copying.verify import verify_tree
-from jupyter_secxops_migrate.errors import CopyFailed, FileUnreadable
 
 from .conftest import command, root_only, snapshot
 

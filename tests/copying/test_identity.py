@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_secxops_migrate.copying.errors import SourceReplaced
 from jupyter_secxops_migrate.copying.identity import identity_of, inode_only, insist_same
 from jupyter_secxops_migrate.copying.tree import copy_tree
-from jupyter_secxops_migrate.errors import SourceReplaced
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from uuid import uuid4
 import docker
 import pytest
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.building.context import BuildContext
 from jupyter_secxops_migrate.building.dockerfile import parse
+from jupyter_secxops_migrate.building.errors import BuildFailed
 from jupyter_secxops_migrate.engines.docker import DockerEngine
+from jupyter_secxops_migrate.engines.errors import CertificatesUnreadable
 from jupyter_secxops_migrate.engines.orders import BuildOrder, BuildResult, LogLine
 
 pytestmark = pytest.mark.docker
@@ -88,14 +89,14 @@ def test_an_error_names_the_line_of_the_projects_own_dockerfile(
 ) -> None:
     text = f"ARG A=1\nFROM {bare_image} AS first\nRUN true\nFROM first\nRUN true\nRUN exit 3\n"
 
-    with pytest.raises(errors.BuildFailed) as failed:
+    with pytest.raises(BuildFailed) as failed:
         asyncio.run(build(bundle, order_of(tmp_path / "project", text)))
 
     assert failed.value.params["line"] == 6
 
 
 def test_a_bundle_that_is_not_there_is_said(tmp_path: Path, bare_image: str) -> None:
-    with pytest.raises(errors.CertificatesUnreadable):
+    with pytest.raises(CertificatesUnreadable):
         asyncio.run(
             build(tmp_path / "none.pem", order_of(tmp_path / "project", f"FROM {bare_image}\n"))
         )

@@ -24,7 +24,10 @@ import pytest
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.building.context import BuildContext
 from jupyter_secxops_migrate.building.dockerfile import parse
+from jupyter_secxops_migrate.building.errors import BaseImageMissing, BuildFailed, NeedsBuildKit
+from jupyter_secxops_migrate.copying.errors import CopyFailed
 from jupyter_secxops_migrate.engines.docker import DockerEngine
+from jupyter_secxops_migrate.engines.errors import LaunchFailed
 from jupyter_secxops_migrate.engines.names import Names, labels, owner_hash
 from jupyter_secxops_migrate.engines.orders import (
     BuildOrder,
@@ -166,7 +169,7 @@ class TestCopy:
             if not os.access(kept.parent, os.W_OK):
                 pytest.skip("the engine's folder can't be written from here")
             kept.write_text("of somebody else")
-            with pytest.raises(errors.CopyFailed):
+            with pytest.raises(CopyFailed):
                 order = copy_order(migration, data, tmp_path)
                 work(lambda engine: result_of(engine.copy(order), CopyResult))
             assert kept.read_text() == "of somebody else"
@@ -242,7 +245,7 @@ class TestLaunch:
             f"echo \"c.IdentityProvider.token = '{chosen}'\" > ~/.jupyter/jupyter_server_config.py\n"
         )
 
-        with pytest.raises(errors.LaunchFailed, match="own token"):
+        with pytest.raises(LaunchFailed, match="own token"):
             self.launch(work, migration, tmp_path, text)
 
     def test_says_that_the_image_has_its_jupyterlab_elsewhere(
@@ -254,7 +257,7 @@ class TestLaunch:
             "echo \"c.ServerApp.base_url = '/x/'\" > ~/.jupyter/jupyter_server_config.py\n"
         )
 
-        with pytest.raises(errors.LaunchFailed, match=r"sets base_url \(/x/\)") as failed:
+        with pytest.raises(LaunchFailed, match=r"sets base_url \(/x/\)") as failed:
             self.launch(work, migration, tmp_path, text)
         assert any("is running at" in line for line in failed.value.said)
 
@@ -355,7 +358,7 @@ def test_a_base_image_that_is_not_there_is_named_without_its_flags(
 ) -> None:
     order = build_order(migration, tmp_path, "FROM --platform=linux/amd64 none.invalid/a:1\n")
 
-    with pytest.raises(errors.BaseImageMissing) as missing:
+    with pytest.raises(BaseImageMissing) as missing:
         work(lambda engine: result_of(engine.build(order), BuildResult))
 
     assert missing.value.params["image"] == "none.invalid/a:1"
@@ -468,7 +471,7 @@ class TestBuildKit:
             await engine.clear_build(traces[-1])
             assert await images(engine) == before
 
-            with pytest.raises(errors.BuildFailed):
+            with pytest.raises(BuildFailed):
                 await result_of(engine.build(order), BuildResult)
             # As if killed before the last layer was told of, and in the middle of a command.
             layers = traces[-1].layers[:-1]
@@ -478,7 +481,7 @@ class TestBuildKit:
             await engine.clear_build(killed)
             assert await images(engine) == before
 
-            with pytest.raises(errors.BuildFailed):
+            with pytest.raises(BuildFailed):
                 await result_of(engine.build(order), BuildResult)
             # As if the builder was several layers ahead of what was written down.
             first, *_ = layers = traces[-1].layers
@@ -535,7 +538,7 @@ class TestBuildKit:
         text = f"FROM {bare_image}\n# a comment\nRUN true\nRUN echo so \\\n && cat /no/such\n"
         order = build_order(migration, tmp_path, text)
 
-        with pytest.raises(errors.BuildFailed) as failed:
+        with pytest.raises(BuildFailed) as failed:
             self.build(work, order, builder=builder)
 
         assert failed.value.params["line"] == 4
@@ -562,7 +565,7 @@ class TestBuildKit:
                     log.append(item.text)
             return []
 
-        with pytest.raises(errors.BuildFailed) as failed:
+        with pytest.raises(BuildFailed) as failed:
             work(go)
 
         assert "asked http://…@proxy.invalid:3128/" in log
@@ -587,7 +590,7 @@ class TestBuildKit:
             tar.addfile(entry, io.BytesIO(text))
         order = replace(order, context=lambda: iter([archive.getvalue()]), text=text)
 
-        with pytest.raises(errors.BuildFailed) as failed:
+        with pytest.raises(BuildFailed) as failed:
             self.build(work, order, builder=builder)
 
         assert failed.value.params["line"] == 3
@@ -597,7 +600,7 @@ class TestBuildKit:
     ) -> None:
         order = build_order(migration, tmp_path, "FROM none.invalid/a:1\n")
 
-        with pytest.raises(errors.BaseImageMissing) as missing:
+        with pytest.raises(BaseImageMissing) as missing:
             self.build(work, order, builder="buildkit")
 
         assert missing.value.params["image"] == "none.invalid/a:1"
@@ -612,7 +615,7 @@ class TestBuildKit:
         assert work(features) == [frozenset()]
         text = f"FROM {bare_image}\nRUN --mount=type=cache,target=/c true\n"
         order = build_order(migration, tmp_path, text)
-        with pytest.raises(errors.NeedsBuildKit) as refused:
+        with pytest.raises(NeedsBuildKit) as refused:
             self.build(work, order, builder="classic")
         assert refused.value.params["line"] == 2
 

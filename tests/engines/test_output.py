@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.building.errors import BaseImageMissing, BaseTriggerFailed, BuildFailed
+from jupyter_secxops_migrate.copying.errors import DiskFull
 from jupyter_secxops_migrate.engines.buildkit import BuildKitOutput, Vertex
 from jupyter_secxops_migrate.engines.docker.build import BuildOutput
 from jupyter_secxops_migrate.engines.orders import BuildOrder, LogLine, Measure, Progress
@@ -117,7 +119,7 @@ class TestClassicBuilder:
             yield {"stream": "cp: No space left on device\n"}
             yield {"error": "it ended with status 1"}
 
-        with pytest.raises(errors.DiskFull):
+        with pytest.raises(DiskFull):
             list(self.read(messages()))
 
     def test_podmans_steps_are_told(self) -> None:
@@ -140,7 +142,7 @@ class TestClassicBuilder:
         messages: list[Mapping[str, Any]] = [{"stream": f"{step}\n"} for step in steps]
         messages.append({"error": 'building at STEP "RUN false": exit status 1\n'})
 
-        with pytest.raises(errors.BuildFailed) as failed:
+        with pytest.raises(BuildFailed) as failed:
             list(self.read(messages, STAGES))
 
         assert failed.value.params["line"] == line
@@ -151,7 +153,7 @@ class TestClassicBuilder:
             {"stream": "STEP 1/2: FROM none.invalid/a:1\n"},
             {"error": "creating build container: initializing source docker://none.invalid/a:1"},
         ]
-        with pytest.raises(errors.BaseImageMissing) as failed:
+        with pytest.raises(BaseImageMissing) as failed:
             list(self.read(messages))
 
         assert failed.value.params["image"] == "none.invalid/a:1"
@@ -171,7 +173,7 @@ def test_buildkits_output_is_cut_as_well() -> None:
 
 
 def test_an_errors_words_are_cut() -> None:
-    error = errors.BuildFailed("x" * 10**7, line=1, instruction="y" * 10**7, id="m1")
+    error = BuildFailed("x" * 10**7, line=1, instruction="y" * 10**7, id="m1")
 
     assert len(error.message) < 20_000
     assert len(str(error.as_dict())) < 40_000
@@ -188,22 +190,22 @@ def test_a_line_of_the_base_image_is_not_blamed_on_the_project() -> None:
         " ---> Running\n",
     ):
         list(output.read({"stream": text}))
-    with pytest.raises(errors.BaseTriggerFailed) as failed:
+    with pytest.raises(BaseTriggerFailed) as failed:
         list(output.read({"error": "The command '/bin/sh -c false' returned a non-zero code: 1"}))
     assert failed.value.params["image"] == "lab"
     assert "/bin/sh -c false" in failed.value.message
 
     output = BuildOutput(ORDER)
     list(output.read({"stream": "Step 1/2 : FROM lab"}))
-    with pytest.raises(errors.BaseImageMissing):
+    with pytest.raises(BaseImageMissing):
         list(output.read({"error": "no such image"}))
 
 
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("[2/2] RUN echo  no && false", errors.BaseTriggerFailed),
-        ("[2/2] RUN true", errors.BuildFailed),
+        ("[2/2] RUN echo  no && false", BaseTriggerFailed),
+        ("[2/2] RUN true", BuildFailed),
     ],
 )
 def test_buildkit_shows_a_line_of_the_base_image_like_the_projects(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.errors import ImageWithoutJupyter
 from jupyter_secxops_migrate.engines.orders import ImageInfo
 from jupyter_secxops_migrate.engines.probing import (
     PROBE,
@@ -113,7 +113,7 @@ def test_what_an_entrypoint_prints_around_it_is_not_taken_for_it(tmp_path: Path)
 
 def test_an_entrypoint_that_only_prints_its_arguments_ran_nothing() -> None:
     assert not probe_is_complete(f"/bin/sh -c {PROBE} secxops\n")
-    with pytest.raises(errors.ImageWithoutJupyter):
+    with pytest.raises(ImageWithoutJupyter):
         probe_of(f"/bin/sh -c {PROBE} secxops\n")
 
 
@@ -163,7 +163,7 @@ def test_an_images_command_says_how_it_starts(words: Sequence[str], start: Seque
     ["", "hello", "42 ", "42 me", "42 1", "42 1 2 3", "42 -1 0", f"42 {'9' * 5000} 1"],
 )
 def test_what_answers_with_something_else_has_no_jupyterlab(said: str) -> None:
-    with pytest.raises(errors.ImageWithoutJupyter):
+    with pytest.raises(ImageWithoutJupyter):
         probe_of(f"secxops-{said}")
 
 

@@ -10,8 +10,9 @@ from folders import fill
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.building.dockerfile import parse
+from jupyter_secxops_migrate.building.errors import BadDockerfile
+from jupyter_secxops_migrate.copying.errors import FileUnreadable
 from jupyter_secxops_migrate.environment.look import FOUND, as_json, covered, survey_of
 from jupyter_secxops_migrate.environment.survey import Baked, Survey, survey
 from jupyter_secxops_migrate.model import Folder, NotCopiedItem, ProjectVersion
@@ -30,8 +31,8 @@ dockerfiles = st.sampled_from(
     [b"FROM x\n", b"\xef\xbb\xbfARG V=1\nFROM x:$V\nCOPY . \xff\n", b"FROM a\r\nRUN <<E\nz\nE\n"]
 )
 failures = st.one_of(
-    st.builds(lambda reason, line: errors.BadDockerfile(reason=reason, line=line), names, sizes),
-    st.builds(lambda path: errors.FileUnreadable(count=1, path=path, first=path), names),
+    st.builds(lambda reason, line: BadDockerfile(reason=reason, line=line), names, sizes),
+    st.builds(lambda path: FileUnreadable(count=1, path=path, first=path), names),
 )
 surveys = st.builds(
     Survey,
@@ -72,7 +73,7 @@ def test_a_dockerfile_that_another_version_could_read_is_refused_here():
     found = Survey(Folder(path="/p", name="p"), [], ProjectVersion(), dockerfile=parse(b"FROM x\n"))
     said = {**as_json(found), "dockerfile": "bm9uc2Vuc2U="}
     assert survey_of(said).dockerfile is None
-    assert isinstance(survey_of(said).dockerfile_error, errors.BadDockerfile)
+    assert isinstance(survey_of(said).dockerfile_error, BadDockerfile)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from folders import fill, git
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.building.context import BuildContext
+from jupyter_secxops_migrate.copying.errors import CopyFailed, FileUnreadable
 from jupyter_secxops_migrate.copying.tree import copy_tree
 from jupyter_secxops_migrate.environment.survey import survey
+from jupyter_secxops_migrate.project.errors import VersionIncomplete
 from jupyter_secxops_migrate.project.version import project_version, resolve
 
 
@@ -141,9 +142,9 @@ def test_a_version_of_which_a_partial_clone_lacks_files_is_refused(repository, t
     git(repository, "config", "uploadpack.allowFilter", "true")
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "-q", f"--filter={kind}", f"file://{repository}", str(clone))
-    with pytest.raises(errors.VersionIncomplete) as caught:
+    with pytest.raises(VersionIncomplete) as caught:
         survey(clone, [], "v1")
-    with pytest.raises((errors.FileUnreadable, errors.CopyFailed)):
+    with pytest.raises((FileUnreadable, CopyFailed)):
         copy_tree(
             clone, tmp_path / "no", manifest=tmp_path / "manifest", commit=resolve(clone, "v1")
         )

@@ -10,7 +10,9 @@ import pytest
 from folders import fill, git
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.building.errors import BadDockerfile
 from jupyter_secxops_migrate.environment.survey import is_environment_file, survey
+from jupyter_secxops_migrate.project.errors import DataOutsidePolicy, NoSuchVersion
 from jupyter_secxops_migrate.project.version import project_version
 
 
@@ -152,7 +154,7 @@ def test_no_dockerfile_and_a_bad_one_are_told_apart(folder):
     fill(root, {"Dockerfile": "FROM a\nFOO\n"})
     found = survey(root, [], None)
     assert found.dockerfile is None
-    assert isinstance(found.dockerfile_error, errors.BadDockerfile)
+    assert isinstance(found.dockerfile_error, BadDockerfile)
     assert found.dockerfile_error.params["line"] == 2
     assert found.project.files == 2
 
@@ -170,7 +172,7 @@ def test_a_dockerfile_that_is_no_plain_file_is_not_read(folder, tmp_path, kind):
         path.mkdir()
     found = survey(root, [], None)
     assert found.dockerfile is None
-    assert isinstance(found.dockerfile_error, errors.BadDockerfile)
+    assert isinstance(found.dockerfile_error, BadDockerfile)
 
 
 def test_a_version_is_surveyed_from_its_commit(repository):
@@ -204,9 +206,9 @@ def test_a_version_is_surveyed_from_its_commit(repository):
 
 
 def test_an_unknown_version_is_refused(repository, folder):
-    with pytest.raises(errors.NoSuchVersion):
+    with pytest.raises(NoSuchVersion):
         survey(repository({"a": ""}), [], "--upload-pack=touch x")
-    with pytest.raises(errors.NoSuchVersion):
+    with pytest.raises(NoSuchVersion):
         survey(folder({"a": ""}), [], "main")
 
 
@@ -380,7 +382,7 @@ def test_folders_of_the_system_are_refused_before_anything_is_walked(folder, tmp
     began = time.monotonic()
     for given in (path, tmp_path / "link"):
         for project, data in ((given, []), (folder({}), [given])):
-            with pytest.raises((errors.DataOutsidePolicy, errors.InvalidRequest)):
+            with pytest.raises((DataOutsidePolicy, errors.InvalidRequest)):
                 survey(Path(project), [Path(row) for row in data], None)
     assert time.monotonic() - began < 1
 
@@ -446,4 +448,4 @@ def test_no_link_leads_to_a_dockerfile_outside(folder, tmp_path):
     (root / "binder").symlink_to(tmp_path / "else")
     assert not survey(root, [], None).dockerfiles_elsewhere
     found = survey(root, [], None, dockerfile_path="binder/Dockerfile")
-    assert isinstance(found.dockerfile_error, errors.BadDockerfile)
+    assert isinstance(found.dockerfile_error, BadDockerfile)

@@ -24,6 +24,7 @@ from jupyter_secxops_migrate.operations.record import Document, Draft, Schema
 from jupyter_secxops_migrate.operations.records import Records
 from jupyter_secxops_migrate.operations.service import Operations
 from jupyter_secxops_migrate.operations.store import Store
+from jupyter_secxops_migrate.sharing.errors import Cancelled
 
 ANNE = "anne"
 STEPS = ("first", "left", "right")
@@ -60,7 +61,7 @@ class Counting:
         DeclaredStep("left", beside=frozenset({"right"})),
         DeclaredStep("right", beside=frozenset({"left"})),
     )
-    cancelled: type[errors.SecxopsError] = errors.Cancelled
+    cancelled: type[errors.SecxopsError] = Cancelled
 
     def __init__(self, operations: Operations, folder: Path) -> None:
         self.runner = operations.runner

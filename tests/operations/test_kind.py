@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.model import MigrationState, StepState
+from jupyter_secxops_migrate.operations.errors import IdempotencyConflict
 from jupyter_secxops_migrate.operations.service import Operations
 
 from .counting import (
@@ -53,7 +54,7 @@ def test_its_steps_are_done_and_its_result_is_there(at_work: AtWork) -> None:
         # The same key gives the same one, another body is a conflict.
         key = await add(operations, kind, "two", "k")
         assert (await add(operations, kind, "two", "k")).id == key.id
-        with pytest.raises(errors.IdempotencyConflict):
+        with pytest.raises(IdempotencyConflict):
             await add(operations, kind, "three", "k")
         await ended(operations, kind, key)
 

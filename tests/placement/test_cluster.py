@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.kubernetes.errors import NodeUnreachable
 from jupyter_secxops_migrate.model import Route
 from jupyter_secxops_migrate.placement.cluster import Cluster, source_selector
+from jupyter_secxops_migrate.placement.errors import NoNodeFits, StrategyUnknown
 from jupyter_secxops_migrate.placement.nodes import (
     HOSTNAME,
     Node,
@@ -175,7 +176,7 @@ def test_a_volume_that_all_nodes_reach_does_not_hold_it():
 def test_what_fits_nowhere_is_refused_with_the_node_that_comes_closest():
     found = decided(cluster([node("a", used=7), node("b", used=3)]), LARGE)
     [refusal] = found.refusals
-    assert isinstance(refusal, errors.NoNodeFits)
+    assert isinstance(refusal, NoNodeFits)
     assert refusal.params == {
         "node": "b",
         "total": 2,
@@ -215,7 +216,7 @@ def test_what_fits_only_on_a_node_that_is_away_can_wait_for_it():
     nodes = [node("a", used=7), node("b", taints=(back,)), node("c", used=3)]
     found = decided(cluster(nodes), LARGE)
     [refusal] = found.refusals
-    assert isinstance(refusal, errors.NodeUnreachable)
+    assert isinstance(refusal, NodeUnreachable)
     assert refusal.params["node"] == "b"
     # Who can't wait is told what would help.
     assert refusal.message.endswith("(the closest is c, memory: 6 GB asked, 5 GB free).")
@@ -276,7 +277,7 @@ def test_jobs_need_a_node_that_takes_pods():
     [refusal] = decided(cluster([cordoned, node("b")], beside=ONE), FITS).refusals
     assert (refusal.code, refusal.params["lacks"]) == ("no_room_for_jobs", "cordoned")
     [refusal] = decided(cluster([node("a", taints=AWAY), node("b")], beside=ONE), FITS).refusals
-    assert isinstance(refusal, errors.NodeUnreachable)
+    assert isinstance(refusal, NodeUnreachable)
 
 
 def test_jobs_of_other_shares_take_no_room_that_is_not_free_again():
@@ -360,5 +361,5 @@ def test_volumes_that_cant_be_read_are_told():
 
 
 def test_a_strategy_that_is_not_installed_is_an_error():
-    with pytest.raises(errors.StrategyUnknown, match="there are: image-warm, pack, spread"):
+    with pytest.raises(StrategyUnknown, match="there are: image-warm, pack, spread"):
         decided(cluster([node("a")]), FITS, strategy="tetris")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.kubernetes.errors import ClaimUnusable, QuotaExceeded
 from jupyter_secxops_migrate.placement.cluster import Cluster
 from jupyter_secxops_migrate.placement.policy import GIB, Needs, ResourcePolicy
 from jupyter_secxops_migrate.placement.storage import NewClaim, Quota, Storage, claim_size
@@ -95,8 +96,8 @@ def test_a_quota_that_nobody_has_counted_yet_is_left_to_the_api_server() -> None
 
 
 def test_the_sum_is_said_once_though_the_api_server_said_it_of_one_claim_too() -> None:
-    of_one = errors.QuotaExceeded(action="make a claim", reason="exceeded quota")
-    wrong = errors.ClaimUnusable(claim="flows", reason="it is a block device")
+    of_one = QuotaExceeded(action="make a claim", reason="exceeded quota")
+    wrong = ClaimUnusable(claim="flows", reason="it is a block device")
     found = judged(quota({"persistentvolumeclaims": "0"}), refusals=[of_one, wrong])
     assert [error.code for error in found] == ["claim_unusable", "quota_exceeded"]
     assert "3 is needed" in found[1].message
@@ -111,7 +112,7 @@ def test_copies_that_are_there_already_ask_for_nothing() -> None:
 
 
 def test_a_cluster_says_what_stands_against_the_storage_and_what_it_cannot_see() -> None:
-    wrong = errors.ClaimUnusable(claim="flows", reason="there is no storage class fast")
+    wrong = ClaimUnusable(claim="flows", reason="there is no storage class fast")
     storage = Storage(CLAIMS, (), [wrong], ["the namespace's quotas", "the storage classes"])
     decision = Cluster("a", None, None, storage=storage).decide(NEEDS, ResourcePolicy())
     assert decision.refusals == [wrong]

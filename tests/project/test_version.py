@@ -11,8 +11,8 @@ import pygit2
 import pytest
 from folders import fill, git
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.model import ProjectVersion
+from jupyter_secxops_migrate.project.errors import NoSuchVersion
 from jupyter_secxops_migrate.project.version import (
     MAX_DIRTY,
     open_own,
@@ -64,7 +64,7 @@ def test_a_damaged_repository_has_no_version_but_is_no_error(repository, damage)
     shutil.rmtree(path) if path.is_dir() else path.write_bytes(b"\xff\x00garbage")
     assert project_version(root).dirty_count >= 0
     if damage not in ("index", "HEAD"):
-        with pytest.raises(errors.NoSuchVersion):
+        with pytest.raises(NoSuchVersion):
             resolve(root, "main")
 
 
@@ -151,7 +151,7 @@ def test_a_work_tree_named_in_the_configuration_is_not_looked_at(repository, tmp
     fill(tmp_path / "other", {"private": "x"})
     git(root, "config", "core.worktree", str(tmp_path / "other"))
     assert project_version(root) == ProjectVersion()
-    with pytest.raises(errors.NoSuchVersion):
+    with pytest.raises(NoSuchVersion):
         resolve(root, "main")
 
 
@@ -160,7 +160,7 @@ def test_a_real_worktree_has_a_version_that_can_not_be_asked_for(repository, tmp
     git(root, "worktree", "add", "-q", "-b", "side", str(tmp_path / "side"))
     found = project_version(tmp_path / "side")
     assert (found.commit, found.branch) == (git(root, "rev-parse", "HEAD"), "side")
-    with pytest.raises(errors.NoSuchVersion, match="no git repository of its own"):
+    with pytest.raises(NoSuchVersion, match="no git repository of its own"):
         resolve(tmp_path / "side", "side")
 
 
@@ -201,7 +201,7 @@ def test_objects_of_a_strangers_repository_can_not_be_asked_for(repository, tmp_
     else:
         shutil.rmtree(dot / "objects")
         (dot / "objects").symlink_to(stranger / ".git" / "objects")
-    with pytest.raises(errors.NoSuchVersion):
+    with pytest.raises(NoSuchVersion):
         resolve(project, commit)
 
 
@@ -250,7 +250,7 @@ def test_what_is_no_plain_name_of_a_version_here_is_refused(repository, ref, tmp
     monkeypatch.chdir(tmp_path)
     root = repository({"a": "1"})
     before = sorted(p.name for p in Path.cwd().rglob("*") if ".git" not in p.parts)
-    with pytest.raises(errors.NoSuchVersion) as caught:
+    with pytest.raises(NoSuchVersion) as caught:
         resolve(root, ref)
     assert caught.value.message.encode("utf-8")
     assert "\n" not in caught.value.message
@@ -260,7 +260,7 @@ def test_what_is_no_plain_name_of_a_version_here_is_refused(repository, ref, tmp
 def test_a_tree_or_blob_is_no_version(repository):
     root = repository({"a": "1"})
     for what in ("HEAD^{tree}", "HEAD:a"):
-        with pytest.raises(errors.NoSuchVersion):
+        with pytest.raises(NoSuchVersion):
             resolve(root, git(root, "rev-parse", what))
 
 
@@ -286,7 +286,7 @@ def test_a_pipe_where_git_has_a_file_does_not_stop_us(repository, tmp_path, trap
     if trap.startswith("../"):
         assert resolve(root, "main")
     else:
-        with pytest.raises(errors.NoSuchVersion):
+        with pytest.raises(NoSuchVersion):
             resolve(root, "main")
 
 
@@ -306,7 +306,7 @@ def test_a_configuration_that_leads_to_other_files_is_not_followed(repository, t
     with (root / ".git" / "config").open("a") as file:
         file.write(setting.format(tmp_path / "fifo") + "\n")
     assert project_version(root) == ProjectVersion()
-    with pytest.raises(errors.NoSuchVersion):
+    with pytest.raises(NoSuchVersion):
         resolve(root, "main")
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.registries import OciRegistry
 from jupyter_secxops_migrate.registries.challenge import challenges
 from jupyter_secxops_migrate.registries.dockerconfig import IDENTITY_TOKEN
+from jupyter_secxops_migrate.registries.errors import RegistryFailed
 from jupyter_secxops_migrate.registries.oci import split
 
 from .registry import Registry, digest_of, serving
@@ -93,9 +93,9 @@ def test_an_image_is_deleted_by_its_digest_and_absent_is_success(
 @pytest.mark.parametrize("bearer", [False, True], ids=["password", "token"])
 def test_a_wrong_password_is_told(tmp_path: Path, bearer: bool) -> None:
     async def scene(there: Registry, registry: OciRegistry) -> None:
-        with pytest.raises(errors.RegistryFailed, match="it answered 401"):
+        with pytest.raises(RegistryFailed, match="it answered 401"):
             await registry.find(f"{registry.reference('secxops/a/project')}:1")
-        with pytest.raises(errors.RegistryFailed, match="could not let us push: it answered 401"):
+        with pytest.raises(RegistryFailed, match="could not let us push: it answered 401"):
             await registry.try_push(registry.reference("secxops/a/project"))
 
     play(tmp_path, scene, Registry(bearer=bearer), password="wrong")
@@ -118,7 +118,7 @@ def test_that_all_may_read_says_nothing_of_a_push(tmp_path: Path) -> None:
         there.put(NAME, "1")
 
         assert await registry.find(f"{registry.reference('secxops/a/project')}:1")
-        with pytest.raises(errors.RegistryFailed, match="let us push"):
+        with pytest.raises(RegistryFailed, match="let us push"):
             await registry.try_push(registry.reference("secxops/a/project"))
 
     play(tmp_path, scene, password="wrong")
@@ -167,7 +167,7 @@ def test_no_other_host_is_told_the_password(tmp_path: Path) -> None:
     async def go() -> None:
         async with serving(Registry(bearer=True), tmp_path / "other") as other:
             registry = OciRegistry("registry.example.org/shares", "me", "secret", other.ca)
-            with pytest.raises(errors.RegistryFailed, match="it answered 401"):
+            with pytest.raises(RegistryFailed, match="it answered 401"):
                 await registry.find(f"{other.address}/{NAME}:1")
             await registry.close()
             assert {given for _, _, given in other.asked} == {""}
@@ -203,7 +203,7 @@ def test_who_it_sends_us_to_is_not_signed_in_to(tmp_path: Path) -> None:
             there.put(NAME, "1")
             there.storage = storage.address
             registry = OciRegistry(there.address, "me", "secret", there.ca + storage.ca)
-            with pytest.raises(errors.RegistryFailed, match="it answered 401"):
+            with pytest.raises(RegistryFailed, match="it answered 401"):
                 await registry.find(f"{registry.reference(NAME)}:1")
             await registry.close()
             assert storage.asked and {given for _, _, given in storage.asked} == {""}
@@ -232,7 +232,7 @@ def test_a_wrong_identity_token_is_told_and_not_shown(tmp_path: Path) -> None:
     async def go() -> None:
         async with serving(Registry(bearer=True), tmp_path) as there:
             registry = OciRegistry(there.address, IDENTITY_TOKEN, "eyJ", there.ca)
-            with pytest.raises(errors.RegistryFailed, match="it answered 401") as caught:
+            with pytest.raises(RegistryFailed, match="it answered 401") as caught:
                 await registry.try_push(registry.reference(NAME))
             await registry.close()
             assert "eyJ" not in str(caught.value)
@@ -242,7 +242,7 @@ def test_a_wrong_identity_token_is_told_and_not_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ca", ["none", "-----BEGIN CERTIFICATE-----\nx\n", "ö"])
 def test_an_authority_without_certificates_is_told(ca: str) -> None:
-    with pytest.raises(errors.RegistryFailed, match="PEM"):
+    with pytest.raises(RegistryFailed, match="PEM"):
         OciRegistry("registry.example.org", ca=ca)
 
 
@@ -252,9 +252,9 @@ def test_an_answer_of_something_else_is_told(tmp_path: Path, body: bytes) -> Non
         there.put(NAME, "1")
         there.body = body
 
-        with pytest.raises(errors.RegistryFailed, match="JSON"):
+        with pytest.raises(RegistryFailed, match="JSON"):
             await registry.tags(registry.reference("secxops/a/project"))
-        with pytest.raises(errors.RegistryFailed, match="JSON"):
+        with pytest.raises(RegistryFailed, match="JSON"):
             await registry.find(f"{registry.reference('secxops/a/project')}:1")
 
     play(tmp_path, scene)

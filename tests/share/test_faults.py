@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.building.context import BuildContext
+from jupyter_secxops_migrate.copying.errors import DiskFull
 from jupyter_secxops_migrate.engines.docker import DockerEngine
 from jupyter_secxops_migrate.engines.orders import (
     BuildOrder,
@@ -113,7 +113,7 @@ def test_a_disk_that_becomes_full_while_the_context_is_sent(
 
     ballast = own_engine.leave_free(100 * MB)
     try:
-        with pytest.raises(errors.DiskFull) as full:
+        with pytest.raises(DiskFull) as full:
             asyncio.run(build())
     finally:
         ballast.unlink()
@@ -153,7 +153,7 @@ def test_a_disk_that_becomes_full_in_the_copy(
         place = SourcePlace("bind", str(data))
         order = CopyOrder("mfull00000", "me", "data-1", "data", place, tmp_path / "manifest")
         try:
-            with pytest.raises(errors.DiskFull) as full:
+            with pytest.raises(DiskFull) as full:
                 await result_of(engine.copy(order), CopyResult)
             assert full.value.params["step"] == "copy"
             await engine.delete("mfull00000")

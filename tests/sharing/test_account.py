@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.orders import VolumeSeen
 from jupyter_secxops_migrate.model import (
     CopiedItem,
@@ -25,6 +24,7 @@ from jupyter_secxops_migrate.sharing.account import (
     with_missing,
     with_warned,
 )
+from jupyter_secxops_migrate.sharing.errors import FilesHidden, FilesUnreadableInside
 
 KEYS = NotCopiedItem(name=".ssh", reason="keys of its owner", code="owner_keys", files=3, bytes=900)
 SOCKET = NotCopiedItem(name="run/s", reason="socket", code="socket")
@@ -227,13 +227,13 @@ def test_what_is_hidden_or_locked_inside_ends_a_share_by_name():
 
     over = VolumeSeen(9, hidden=2, covers=["/work/sub"], first_hidden=["sub/a", "sub/b"])
     hidden = unusable(promised(12), volumes, [whole, over], "1000:100")
-    assert isinstance(hidden, errors.FilesHidden)
+    assert isinstance(hidden, FilesHidden)
     assert "2 files" in hidden.message and "mounted at /work/sub" in hidden.message
     assert hidden.params["paths"] == ["sub/a", "sub/b"]
 
     locked = VolumeSeen(9, unreadable=1, first_unreadable=["secret"])
     unreadable = unusable(promised(12), volumes, [locked, whole], "1000:100")
-    assert isinstance(unreadable, errors.FilesUnreadableInside)
+    assert isinstance(unreadable, FilesUnreadableInside)
     assert "1000:100" in unreadable.message and "secret" in unreadable.message
 
 
@@ -329,7 +329,7 @@ def test_what_the_plan_says_can_not_be_read_is_a_change_and_no_failure():
     assert unusable(told, [arrived(12)], seen, "1000:100") is None
     more = [VolumeSeen(9, unreadable=3, first_unreadable=["secret", "theirs", "x"])]
     error = unusable(told, [arrived(12)], more, "1000:100")
-    assert isinstance(error, errors.FilesUnreadableInside)
+    assert isinstance(error, FilesUnreadableInside)
     assert (error.params["count"], error.params["first"]) == (3, "theirs")
     told.warnings = [Finding(code="owners_kept", message="of an earlier version's plan")]
     assert unusable(told, [arrived(12)], more, "1000:100") is None

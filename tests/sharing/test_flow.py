@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.building.errors import BuildFailed
+from jupyter_secxops_migrate.copying.errors import DiskFull
+from jupyter_secxops_migrate.engines.errors import EngineUnavailable
 from jupyter_secxops_migrate.engines.names import Names
 from jupyter_secxops_migrate.engines.orders import ALWAYS_BUILDKIT, NESTED, BuildTrace
 from jupyter_secxops_migrate.model import MigrationState, StepName, StepState
@@ -329,7 +331,7 @@ def test_an_image_without_jupyter_is_refused_and_removed(world: World) -> None:
 
 @pytest.mark.parametrize("call", ["build", "probe", "copy", "verify", "launch", "capacity"])
 def test_a_failure_anywhere_leaves_nothing(world: World, call: str) -> None:
-    world.engine.fail_next(call, errors.DiskFull(step=call))
+    world.engine.fail_next(call, DiskFull(step=call))
 
     shared = world.ended(world.share().id)
 
@@ -349,7 +351,7 @@ def test_what_a_build_tells_while_another_branch_fails_is_known(
 
         def slowly(trace: BuildTrace) -> None:
             if trace.layers:
-                world.engine.fail_next("copy", errors.DiskFull(step="copy"))
+                world.engine.fail_next("copy", DiskFull(step="copy"))
                 time.sleep(0.5)
             keep(trace)
 
@@ -366,7 +368,7 @@ def test_what_a_build_tells_while_another_branch_fails_is_known(
 
 def test_one_branch_that_fails_ends_the_other(world: World) -> None:
     world.engine.hang("copy")
-    world.engine.fail_next("build", errors.BuildFailed(line=7, instruction="RUN false", id=""))
+    world.engine.fail_next("build", BuildFailed(line=7, instruction="RUN false", id=""))
 
     shared = world.ended(world.share().id)
 
@@ -375,7 +377,7 @@ def test_one_branch_that_fails_ends_the_other(world: World) -> None:
 
 
 def test_a_temporary_trouble_is_tried_again(world: World) -> None:
-    world.engine.fail_next("verify", errors.EngineUnavailable(endpoint="here"))
+    world.engine.fail_next("verify", EngineUnavailable(endpoint="here"))
 
     shared = world.ended(world.share().id)
 
@@ -385,7 +387,7 @@ def test_a_temporary_trouble_is_tried_again(world: World) -> None:
 
 
 def test_what_stays_temporary_ends_it(world: World) -> None:
-    world.engine.fail_next("verify", errors.EngineUnavailable(endpoint="here"), times=9)
+    world.engine.fail_next("verify", EngineUnavailable(endpoint="here"), times=9)
 
     shared = world.ended(world.share().id)
 

@@ -13,8 +13,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.model import MigrationState
+from jupyter_secxops_migrate.operations.errors import (
+    StoreCorrupt,
+    StoreFull,
+    StoreNewer,
+    StoreReadOnly,
+)
 from jupyter_secxops_migrate.operations.store import Store
 
 from .world import World, eventually
@@ -96,7 +101,7 @@ def test_a_share_whose_record_is_full_ends_as_failed_once_there_is_room(
     asleep.hangs_in("build")
     ballast = fill(small)
 
-    with pytest.raises(errors.StoreFull, match="full"):
+    with pytest.raises(StoreFull, match="full"):
         asleep.share()
     asleep.engine.release("build")
     runner = asleep.service.operations.runner  # type: ignore[union-attr]
@@ -186,7 +191,7 @@ def opened(folder: Path) -> Store:
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "store.sqlite").write_bytes(b"no database at all, but of some length" * 100)
-    with pytest.raises(errors.StoreCorrupt, match=r"store\.sqlite"):
+    with pytest.raises(StoreCorrupt, match=r"store\.sqlite"):
         opened(tmp_path)
 
 
@@ -196,7 +201,7 @@ def test_the_record_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     with engine.begin() as connection:
         connection.execute(sa.text("update alembic_version set version_num = '9999'"))
     engine.dispose()
-    with pytest.raises(errors.StoreNewer):
+    with pytest.raises(StoreNewer):
         opened(tmp_path)
 
 
@@ -204,5 +209,5 @@ def test_the_record_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
 def test_a_record_that_may_only_be_read_is_named(small: Path) -> None:
     opened(small)
     subprocess.run(["mount", "-o", "remount,ro", small], check=True)
-    with pytest.raises(errors.StoreReadOnly, match=r"store\.sqlite"):
+    with pytest.raises(StoreReadOnly, match=r"store\.sqlite"):
         opened(small)

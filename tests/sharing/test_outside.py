@@ -15,6 +15,7 @@ import pytest
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.directory import DirectoryEngine
+from jupyter_secxops_migrate.engines.kubernetes.errors import NotOnClaim, SourceUnusable
 from jupyter_secxops_migrate.engines.orders import LookOrder, SourceEnvironment, SourcePlace
 from jupyter_secxops_migrate.model import MigrationState, PodSource, ShareRequest
 
@@ -40,7 +41,7 @@ class PodEngine(DirectoryEngine):
     def _folder(self) -> Path:
         folder = self.root / "pods" / self.pod
         if not self.pod or not folder.is_dir():
-            raise errors.SourceUnusable(pod=self.pod, reason="it is not there")
+            raise SourceUnusable(pod=self.pod, reason="it is not there")
         return folder
 
     async def _middle(self, call: str) -> None:
@@ -54,7 +55,7 @@ class PodEngine(DirectoryEngine):
 
     async def locate(self, path: Path) -> SourcePlace:
         if not path.is_relative_to(self._folder()):
-            raise errors.NotOnClaim(path=str(path), kind="no claim", mounts=[str(self._folder())])
+            raise NotOnClaim(path=str(path), kind="no claim", mounts=[str(self._folder())])
         return await super().locate(path)
 
     async def look(self, order: LookOrder) -> Mapping[str, Any]:

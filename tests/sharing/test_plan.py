@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.building.dockerfile import parse
+from jupyter_secxops_migrate.building.errors import BadDockerfile
+from jupyter_secxops_migrate.engines.errors import ContainerLayer
+from jupyter_secxops_migrate.engines.kubernetes.errors import NodeUnreachable
 from jupyter_secxops_migrate.engines.orders import (
     ImageInfo,
     ImageProbe,
@@ -41,6 +44,7 @@ from jupyter_secxops_migrate.project.links import LinksOut
 from jupyter_secxops_migrate.project.owners import OthersFiles
 from jupyter_secxops_migrate.sharing import plan as module
 from jupyter_secxops_migrate.sharing import warnings as plan_warnings
+from jupyter_secxops_migrate.sharing.errors import Refused
 from jupyter_secxops_migrate.sharing.mounts import image_volumes, lie_over, mountable, mounts
 from jupyter_secxops_migrate.sharing.plan import default_name, make_plan, observe_again
 from jupyter_secxops_migrate.sharing.reasons import REASONS, reason
@@ -155,7 +159,7 @@ def test_no_dockerfile_is_refused_with_what_to_write():
 
 
 def test_a_bad_dockerfile_is_refused_with_its_line():
-    error = errors.BadDockerfile(reason="x", line=7)
+    error = BadDockerfile(reason="x", line=7)
     found = planned(surveyed(None, dockerfile_error=error))
     assert codes(found.refusals) == ["bad_dockerfile"]
     assert found.refusals[0].params["line"] == 7
@@ -350,7 +354,7 @@ def test_a_base_that_is_not_here_is_said():
 
 
 def test_a_folder_that_no_job_can_reach_is_refused():
-    error = finding(errors.ContainerLayer(path=PROJECT, mounts=["/data"]))
+    error = finding(ContainerLayer(path=PROJECT, mounts=["/data"]))
     assert codes(planned(places={PROJECT: error}).refusals) == ["on_container_layer"]
 
 
@@ -509,10 +513,10 @@ def test_what_has_to_move_is_refused_where_its_image_cannot_follow():
     small, large = nodes(used=6)
     gone = Cluster("a", [small, dataclasses.replace(large, taints=(away,))])
     waiting = planned(on=gone, features=PUSH, cpu=1, memory="4G").refusals
-    assert isinstance(refused_by(waiting), errors.NodeUnreachable)
+    assert isinstance(refused_by(waiting), NodeUnreachable)
     final = planned(on=gone, cpu=1, memory="4G").refusals
     assert codes(final) == ["node_unreachable", "registry_missing"]
-    assert isinstance(refused_by(final), errors.Refused)
+    assert isinstance(refused_by(final), Refused)
     # Its own node is worth the wait.
     there = Cluster("a", [dataclasses.replace(nodes(used=2)[0], taints=(away,))])
     assert codes(planned(on=there, cpu=1, memory="4G").refusals) == ["node_unreachable"]

@@ -11,6 +11,7 @@ import pytest
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.directory import GIB, DirectoryEngine
+from jupyter_secxops_migrate.engines.kubernetes.errors import Unschedulable
 from jupyter_secxops_migrate.engines.orders import (
     BuildOrder,
     BuildResult,
@@ -95,7 +96,7 @@ class TwoNodes(DirectoryEngine):
     async def launch(self, order: LaunchOrder) -> Observation:
         self.launched.append((order.pushed, dict(order.terms.get("nodeSelector") or {})))
         if self.unschedulable and len(self.launched) == 1:
-            raise errors.Unschedulable(pod="it", reason="no room")
+            raise Unschedulable(pod="it", reason="no room")
         return await super().launch(order)
 
     async def remove_image(

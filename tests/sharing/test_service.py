@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 
 from jupyter_secxops_migrate import errors, runtime
+from jupyter_secxops_migrate.copying.errors import DiskFull
+from jupyter_secxops_migrate.engines.errors import EngineUnavailable
 from jupyter_secxops_migrate.model import (
     EnvironmentStatus,
     Event,
     Migration,
     MigrationState,
 )
+from jupyter_secxops_migrate.operations.errors import IdempotencyConflict
+from jupyter_secxops_migrate.sharing.errors import AlreadySharing
 from jupyter_secxops_migrate.sharing.service import OwnerApi
 
 from .world import ANNE, BERT, World, eventually
@@ -76,7 +80,7 @@ def test_a_key_that_comes_twice_gives_the_same_share(world: World) -> None:
 
     assert world.share(key="k").id == first.id
     assert world.share(BERT, key="k").id != first.id
-    with pytest.raises(errors.IdempotencyConflict):
+    with pytest.raises(IdempotencyConflict):
         world.share(key="k", memory="2G")
     world.ended(first.id)
     assert world.share(key="k").state is MigrationState.SUCCEEDED
@@ -96,7 +100,7 @@ def test_a_name_that_was_asked_for_is_taken_while_its_share_is_under_way(world: 
     world.engine.hang("build")
     first = world.share(name="demo")
 
-    with pytest.raises(errors.AlreadySharing) as told:
+    with pytest.raises(AlreadySharing) as told:
         world.share(name="demo")
 
     assert told.value.params["id"] == first.id
@@ -264,7 +268,7 @@ def test_an_environment_that_somebody_removed_is_gone(world: World) -> None:
 
 @pytest.mark.parametrize("call", ["stop", "start"])
 def test_only_what_was_launched_can_be_stopped_or_started(world: World, call: str) -> None:
-    world.engine.fail_next("copy", errors.DiskFull(step="copy"))
+    world.engine.fail_next("copy", DiskFull(step="copy"))
     shared = world.ended(world.share().id)
 
     with pytest.raises(errors.WrongState):
@@ -466,7 +470,7 @@ def test_doctor_warns_of_a_record_that_may_be_lost(
 
 def test_an_engine_that_is_away_hides_no_record(world: World) -> None:
     shared: Migration = world.ended(world.share().id)
-    world.engine.fail_next("inspect", errors.EngineUnavailable(endpoint="here"), times=99)
+    world.engine.fail_next("inspect", EngineUnavailable(endpoint="here"), times=99)
     time.sleep(1.1)
 
     found = world.get(shared.id)

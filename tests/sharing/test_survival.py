@@ -9,6 +9,8 @@ import signal
 import pytest
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.copying.errors import DiskFull
+from jupyter_secxops_migrate.engines.errors import EngineForbidden, LaunchFailed
 from jupyter_secxops_migrate.model import Migration, MigrationState
 from jupyter_secxops_migrate.operations import workflow
 
@@ -54,7 +56,7 @@ def test_what_a_killed_build_made_and_did_not_tell_of_goes_with_the_share(asleep
 
 
 def test_a_kill_while_it_is_being_cancelled(asleep: World) -> None:
-    asleep.engine.fail_next("verify", errors.DiskFull(step="verify"))
+    asleep.engine.fail_next("verify", DiskFull(step="verify"))
     asleep.engine.kill_next("delete")
 
     killed = asleep.lives_in_a_process(asleep.project)
@@ -130,7 +132,7 @@ def test_those_that_were_queued_keep_their_order(asleep: World) -> None:
 
 
 def test_a_retry_is_a_new_attempt(world: World) -> None:
-    world.engine.fail_next("launch", errors.LaunchFailed(reason="it fell over"))
+    world.engine.fail_next("launch", LaunchFailed(reason="it fell over"))
     failed = world.ended(world.share().id)
     assert failed.state is MigrationState.FAILED
 
@@ -146,8 +148,8 @@ def test_a_retry_is_a_new_attempt(world: World) -> None:
 
 
 def test_a_retry_adopts_what_a_failed_removal_left(world: World) -> None:
-    world.engine.fail_next("verify", errors.DiskFull(step="verify"))
-    world.engine.fail_next("delete", errors.EngineForbidden(endpoint="here"))
+    world.engine.fail_next("verify", DiskFull(step="verify"))
+    world.engine.fail_next("delete", EngineForbidden(endpoint="here"))
     failed = world.ended(world.share().id)
     assert len(world.engine.volumes()) == 2
     left = world.run(world.api().orphans())

@@ -17,7 +17,15 @@ from typing import Any
 from web.memory import MemoryApi, MemoryService
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.building.errors import (
+    BuildFailed,
+    ImageHoldsProject,
+    NeedsBuildKit,
+    NoDockerfile,
+)
+from jupyter_secxops_migrate.copying.errors import FileUnreadable
 from jupyter_secxops_migrate.copying.reasons import REASONS
+from jupyter_secxops_migrate.engines.errors import ContainerLayer, EngineForbidden
 from jupyter_secxops_migrate.hosts.application import HostedService
 from jupyter_secxops_migrate.hosts.user import SecxopsService
 from jupyter_secxops_migrate.model import (
@@ -48,6 +56,9 @@ from jupyter_secxops_migrate.model import (
     utcnow,
 )
 from jupyter_secxops_migrate.operations.record import finding
+from jupyter_secxops_migrate.placement.errors import CpuOvercommitted, TooLittleMemory
+from jupyter_secxops_migrate.project.errors import DataOutsidePolicy
+from jupyter_secxops_migrate.sharing.errors import AlreadySharing, Refused
 from jupyter_secxops_migrate.sharing.reasons import reason
 
 GB = 1024**3
@@ -140,8 +151,8 @@ def plan(name: str, project: str, refusals: Sequence[Finding] = ()) -> Plan:
         ],
         not_copied=not_copied(),
         warnings=[
-            finding(errors.ImageHoldsProject(line=12, files=312, size="48 MB")),
-            finding(errors.CpuOvercommitted(node=NODE, free="5.5", asked="8")),
+            finding(ImageHoldsProject(line=12, files=312, size="48 MB")),
+            finding(CpuOvercommitted(node=NODE, free="5.5", asked="8")),
             reason("remote_add", line=9, url="https://example.org/" + "models/" * 8 + "v3.bin"),
             reason("whole_home", path="/home/jovyan"),
             reason(
@@ -177,12 +188,12 @@ def refusals(project: str) -> list[Finding]:
     return [
         finding(error)
         for error in (
-            errors.NoDockerfile(project=project),
-            errors.NeedsBuildKit(line=4, instruction="RUN", feature="--mount=type=cache"),
-            errors.TooLittleMemory(node=NODE, free="66 GB", asked="128 GB"),
-            errors.DataOutsidePolicy(path="/proc", reason="it belongs to the system"),
-            errors.AlreadySharing(name="copy", id="m1"),
-            errors.ContainerLayer(path=project, mounts=["/home/jovyan/work", DATA]),
+            NoDockerfile(project=project),
+            NeedsBuildKit(line=4, instruction="RUN", feature="--mount=type=cache"),
+            TooLittleMemory(node=NODE, free="66 GB", asked="128 GB"),
+            DataOutsidePolicy(path="/proc", reason="it belongs to the system"),
+            AlreadySharing(name="copy", id="m1"),
+            ContainerLayer(path=project, mounts=["/home/jovyan/work", DATA]),
         )
     ]
 
@@ -312,13 +323,13 @@ def busy_share(owner: str) -> Migration:
 def of_each(owner: str) -> list[Migration]:
     """A share in each of its states, newest first."""
     refused = refusals("/home/jovyan/detector")
-    summary = errors.Refused(
+    summary = Refused(
         reasons=" ".join(one.message for one in refused),
         hints=" ".join(one.hint for one in refused),
         codes=[one.code for one in refused],
     )
-    build = errors.BuildFailed(line=7, instruction="RUN pip install no-such", id="m5")
-    memory = errors.FileUnreadable(count=3, path="/home/jovyan/detector", first="models/a.bin")
+    build = BuildFailed(line=7, instruction="RUN pip install no-such", id="m5")
+    memory = FileUnreadable(count=3, path="/home/jovyan/detector", first="models/a.bin")
     return [
         busy_share(owner),
         share(2, "in-the-queue", MigrationState.QUEUED, owner, steps=steps(**_all_waiting())),
@@ -417,7 +428,7 @@ class SceneApi(MemoryApi):
     ) -> Environment:
         name = Path(project).name
         if name == "broken":
-            raise errors.EngineForbidden(endpoint="unix:///var/run/docker.sock")
+            raise EngineForbidden(endpoint="unix:///var/run/docker.sock")
         refused = name == "refused"
         return Environment(
             project=Folder(path=project, name=name, files=312, bytes=48 * 1024**2),

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from share.conftest import Leftovers, Project
 
-from jupyter_secxops_migrate.errors import DiskFull
+from jupyter_secxops_migrate.copying.errors import DiskFull
 
 from .conftest import Panel
 from .held import Held

@@ -11,13 +11,8 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from jupyter_secxops_migrate.errors import (
-    BuildFailed,
-    IdempotencyConflict,
-    NoSuchPath,
-    NotFound,
-    WrongState,
-)
+from jupyter_secxops_migrate.building.errors import BuildFailed
+from jupyter_secxops_migrate.errors import NoSuchPath, NotFound, WrongState
 from jupyter_secxops_migrate.model import (
     Check,
     CopiedItem,
@@ -44,6 +39,7 @@ from jupyter_secxops_migrate.model import (
     StepState,
     utcnow,
 )
+from jupyter_secxops_migrate.operations.errors import IdempotencyConflict
 
 TOKEN = "token-of-the-environment"
 

@@ -14,7 +14,7 @@ import pytest
 
 from jupyter_secxops_migrate import runtime as module
 from jupyter_secxops_migrate.client import ensure_service
-from jupyter_secxops_migrate.errors import ServiceElsewhere, ServiceUnavailable, StoreLocked
+from jupyter_secxops_migrate.hosts.errors import ServiceElsewhere, ServiceUnavailable, StoreLocked
 from jupyter_secxops_migrate.runtime import (
     NETWORK,
     Runtime,

@@ -12,8 +12,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from ... import errors
 from ...printable import printable
+from ..errors import BadDockerfile
 from .instructions import Instruction
 from .words import BadWord, heredoc, raw_words
 
@@ -57,14 +57,14 @@ def text_lines(source: bytes) -> list[str]:
 
     Raises
     ------
-    errors.BadDockerfile
+    BadDockerfile
         It is too large, or no text.
     """
     if len(source) > MAX_SIZE:
-        raise errors.BadDockerfile(reason=f"it is larger than {MAX_SIZE} bytes", line=1)
+        raise BadDockerfile(reason=f"it is larger than {MAX_SIZE} bytes", line=1)
     if match := _BLANK_TO_FEW.search(source.decode("utf-8", "surrogateescape")):
         code = match[0].encode("utf-8", "surrogateescape")[0]
-        raise errors.BadDockerfile(
+        raise BadDockerfile(
             reason=f"it holds the control character {code:#04x}",
             line=match.string.count("\n", 0, match.start()) + 1,
         )
@@ -77,7 +77,7 @@ def directives(lines: Sequence[str]) -> Mapping[str, str]:
 
     Raises
     ------
-    errors.BadDockerfile
+    BadDockerfile
         One is there twice, or ``escape`` names another character.
     """
     found: dict[str, str] = {}
@@ -89,12 +89,12 @@ def directives(lines: Sequence[str]) -> Mapping[str, str]:
             break
         name = match[1].lower()
         if name in found:
-            raise errors.BadDockerfile(reason=f"it has the directive {name} twice", line=number)
+            raise BadDockerfile(reason=f"it has the directive {name} twice", line=number)
         if script and name != "syntax":
             continue
         found[name] = match[2]
         if name == "escape" and match[2] not in ("\\", "`"):
-            raise errors.BadDockerfile(reason="the escape directive must name \\ or `", line=number)
+            raise BadDockerfile(reason="the escape directive must name \\ or `", line=number)
     return found
 
 
@@ -127,7 +127,7 @@ def instructions(lines: Sequence[str], escape: str, *, old: bool = False) -> Ite
 
     Raises
     ------
-    errors.BadDockerfile
+    BadDockerfile
         An instruction is unknown or has no argument, or a heredoc has no end.
     """
     for first, last, joined, heredocs in _logical_lines(lines, escape, old=old):
@@ -137,9 +137,7 @@ def instructions(lines: Sequence[str], escape: str, *, old: bool = False) -> Ite
         if item.keyword == "ONBUILD":
             inner = _instruction(item.args, first, last, raw, heredocs, escape, onbuild=True)
             if inner.keyword in ("ONBUILD", "FROM", "MAINTAINER"):
-                raise errors.BadDockerfile(
-                    reason=f"ONBUILD {inner.keyword} is not allowed", line=first
-                )
+                raise BadDockerfile(reason=f"ONBUILD {inner.keyword} is not allowed", line=first)
             yield inner
 
 
@@ -205,9 +203,7 @@ def _logical_lines(
                 heredocs.append(name)
                 i = end + 1
             elif is_old:
-                raise errors.BadDockerfile(
-                    reason=f"the heredoc {short(name)} has no end", line=first
-                )
+                raise BadDockerfile(reason=f"the heredoc {short(name)} has no end", line=first)
             # Else a shift, to all but the newest: ``$((1 << 3))``.
         yield first, i, joined, heredocs
 
@@ -225,7 +221,7 @@ def _heredocs(
     try:
         return [(word, found) for word in raw_words(joined) if (found := heredoc(word)) is not None]
     except BadWord:
-        raise errors.BadDockerfile(reason="a heredoc's name can't be read", line=line) from None
+        raise BadDockerfile(reason="a heredoc's name can't be read", line=line) from None
 
 
 def _instruction(
@@ -242,14 +238,14 @@ def _instruction(
     keyword = parts[0].upper()
     rest = parts[1] if len(parts) > 1 else ""
     if keyword not in KEYWORDS:
-        raise errors.BadDockerfile(reason=f"{short(keyword)} is not an instruction", line=first)
+        raise BadDockerfile(reason=f"{short(keyword)} is not an instruction", line=first)
     found, rest = _flags(rest, escape)
     flags = [(name, value) for name, _, value in (flag.partition("=") for flag in found)]
     rest = rest.strip()
     if not rest and keyword != "RUN":
-        raise errors.BadDockerfile(reason=f"{keyword} needs an argument", line=first)
+        raise BadDockerfile(reason=f"{keyword} needs an argument", line=first)
     if keyword in ("ADD", "COPY", "VOLUME") and json_words(rest) != json_words(rest, old=True):
-        raise errors.BadDockerfile(
+        raise BadDockerfile(
             reason=f"builders read this {keyword} in different ways; remove what follows the ]",
             line=first,
         )

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from ... import errors
 from ...proxies import PROXIES
+from ..errors import BadDockerfile
 from .instructions import Copy, Instruction, Stage
 from .lines import directives, frontends, instructions, json_words, short, text_lines
 from .words import (
@@ -379,7 +379,7 @@ def parse(text: bytes | str, build_args: Mapping[str, str] | None = None) -> Doc
 
     Raises
     ------
-    errors.BadDockerfile
+    BadDockerfile
         It is too large, has an unknown instruction, an instruction before FROM, an unterminated
         heredoc, or nothing to build; or builders read it in different ways. With the line.
     """
@@ -402,14 +402,14 @@ def parse(text: bytes | str, build_args: Mapping[str, str] | None = None) -> Doc
         if item.keyword == "FROM":
             stages.append(_stage(item, len(stages), outside, escape))
         elif not stages and item.keyword != "ARG":
-            raise errors.BadDockerfile(
+            raise BadDockerfile(
                 reason=f"{item.keyword} comes before the first FROM", line=item.line
             )
         elif not stages:
             _set_outside(item, outside, build_args or {}, escape)
         items.append(replace(item, stage=len(stages) - 1))
     if not stages:
-        raise errors.BadDockerfile(reason="it has no FROM", line=max(1, len(lines)))
+        raise BadDockerfile(reason="it has no FROM", line=max(1, len(lines)))
     return Dockerfile(
         source,
         tuple(items),
@@ -427,11 +427,11 @@ def _refuse_two_readings(lines: Sequence[str], escape: str, read: Sequence[Instr
         return
     try:
         old = list(instructions(lines, escape, old=True))
-    except errors.BadDockerfile:
+    except BadDockerfile:
         return
     for item, other in zip(read, old, strict=False):
         if item != other:
-            raise errors.BadDockerfile(
+            raise BadDockerfile(
                 reason=f"older builders don't see this heredoc; write it as {item.keyword} <<NAME",
                 line=item.line,
             )
@@ -445,7 +445,7 @@ def _refuse_odd_names(item: Instruction, escape: str) -> None:
         except BadWord:
             continue  # it ends the build of the older ones, and is never used by the newer
         if not same:
-            raise errors.BadDockerfile(
+            raise BadDockerfile(
                 reason=f"the argument name {short(name)} has quotes, escapes or variables in it",
                 line=item.line,
             )
@@ -466,7 +466,7 @@ def _set_outside(
             try:
                 known = expand(value, outside, escape)
             except BadWord:
-                raise errors.BadDockerfile(
+                raise BadDockerfile(
                     reason=f"the default of {short(name)} can't be read", line=item.line
                 ) from None
         if known is not None:
@@ -476,7 +476,7 @@ def _set_outside(
 def _stage(item: Instruction, index: int, outside: Scope, escape: str) -> Stage:
     words = split(item.args)
     if not (len(words) == 1 or (len(words) == 3 and words[1].lower() == "as")):
-        raise errors.BadDockerfile(
+        raise BadDockerfile(
             reason="FROM takes one image, and AS with a name after it", line=item.line
         )
     try:
@@ -484,7 +484,7 @@ def _stage(item: Instruction, index: int, outside: Scope, escape: str) -> Stage:
     except BadWord:
         base = ""
     if not base:
-        raise errors.BadDockerfile(reason=f"FROM {short(words[0])} names no image", line=item.line)
+        raise BadDockerfile(reason=f"FROM {short(words[0])} names no image", line=item.line)
     name = words[2] if len(words) == 3 else None
     return Stage(index, item.line, base if is_known(base) else words[0], name)
 

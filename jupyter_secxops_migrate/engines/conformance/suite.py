@@ -10,7 +10,8 @@ from contextlib import suppress
 
 import pytest
 
-from ... import errors
+from ...building.errors import BuildFailed
+from ...copying.errors import VerifyFailed
 from ...model import EnvironmentStatus, Orphan
 from ..names import Names
 from ..orders import CopyResult, OwnOrder, VerifyResult, VolumeCheck, result_of
@@ -77,7 +78,7 @@ class Conformance:
         async def go() -> None:
             code = await share.copy()
             data = await share.copy("data-1", bench.data)
-            with pytest.raises(errors.VerifyFailed):
+            with pytest.raises(VerifyFailed):
                 await share.verify((code.volume, share.manifest("data-1")))
             await share.verify(
                 (code.volume, share.manifest("code")), (data.volume, share.manifest("data-1"))
@@ -138,7 +139,7 @@ class Conformance:
 
     def test_a_build_that_fails_leaves_nothing(self, bench: Bench, share: Share) -> None:
         async def go() -> list[str]:
-            with pytest.raises(errors.BuildFailed):
+            with pytest.raises(BuildFailed):
                 await share.build(*bench.broken)
             await bench.engine.end_jobs(share.id)
             await bench.engine.delete(share.id)

@@ -26,20 +26,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ... import errors
+from ...building.errors import BuildFailed
 from ...copying import inside
 from ...copying.manifest import meta_path
 from ...copying.own import own_tree
 from ...copying.verify import verify_tree
-from ...model import (
-    Check,
-    EnvironmentStatus,
-    NodeCapacity,
-    Orphan,
-    PodSource,
-    utcnow,
-)
+from ...model import Check, EnvironmentStatus, NodeCapacity, Orphan, PodSource, utcnow
 from ...placement.policy import OneNode
 from ...threads import ended
+from ..errors import LaunchFailed
 from ..inside import volume_seen
 from ..names import Names, labels, owner_hash
 from ..orders import (
@@ -192,13 +187,13 @@ class DirectoryEngine(Trouble):
         await ended(asyncio.to_thread(order.traced, replace(found, tip=layer.name)))
         await self._middle("build")
         if not layer.exists():
-            raise errors.BuildFailed("no layer", line=2, instruction="", id=order.migration)
+            raise BuildFailed("no layer", line=2, instruction="", id=order.migration)
         files = await asyncio.to_thread(_unpack, order.context())
         yield LogLine("Step 2/2 : COPY . .")
         yield Measure(2, 2, "instructions", message="step 2/2 COPY . .")
         recipe = files[order.dockerfile].decode()
         if "RUN false" in recipe:
-            raise errors.BuildFailed(
+            raise BuildFailed(
                 "it ended with 1", line=2, instruction="RUN false", id=order.migration
             )
         content = hashlib.sha256()
@@ -242,7 +237,7 @@ class DirectoryEngine(Trouble):
         await self._middle("probe")
         found = self._image(image.digest)
         if found is None:
-            raise errors.LaunchFailed(reason=f"there is no image {image.digest}")
+            raise LaunchFailed(reason=f"there is no image {image.digest}")
         uid = int(found["user"] or os.getuid())
         gid = int(found["user"] or os.getgid())
         jupyter = ["jupyter", "lab"] if found["jupyter"] else None
@@ -358,9 +353,9 @@ class DirectoryEngine(Trouble):
         await self._middle("launch")
         for mount in order.mounts:
             if not self.folder(mount.volume).is_dir():
-                raise errors.LaunchFailed(reason=f"there is no volume {mount.volume}")
+                raise LaunchFailed(reason=f"there is no volume {mount.volume}")
         if self._image(order.image) is None:
-            raise errors.LaunchFailed(reason=f"there is no image {order.image}")
+            raise LaunchFailed(reason=f"there is no image {order.image}")
         if not (self.root / "environments" / order.migration).exists():
             self._run(
                 order.migration,

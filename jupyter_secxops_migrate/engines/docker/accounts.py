@@ -27,9 +27,9 @@ from docker.credentials.errors import CredentialsNotFound
 from docker.credentials.store import Store
 from docker.utils.config import find_config_file
 
-from ... import errors
 from ...printable import printable
 from ...registries.dockerconfig import UnusableConfig, insist_usable
+from ..errors import DockerConfigUnusable
 
 SECONDS = 30.0
 """How long a helper may take: some ask a service in the network."""
@@ -55,7 +55,7 @@ def with_accounts(client: docker.APIClient) -> docker.APIClient:
     return client
 
 
-def problem() -> errors.DockerConfigUnusable | None:
+def problem() -> DockerConfigUnusable | None:
     """Return what is wrong with the user's Docker configuration, by its path; None if nothing is.
 
     There may be none, or an empty one; the old ``.dockercfg`` is not judged.
@@ -74,7 +74,7 @@ def problem() -> errors.DockerConfigUnusable | None:
         reason = str(error)
     except (ValueError, RecursionError):
         reason = "it is not JSON"
-    return errors.DockerConfigUnusable(path=printable(str(path)), reason=reason)
+    return DockerConfigUnusable(path=printable(str(path)), reason=reason)
 
 
 def missing_helpers(client: docker.APIClient) -> list[str]:

@@ -10,6 +10,8 @@ from typing import Any
 import docker
 
 from ... import errors
+from ...building.errors import BaseImageMissing, BaseTriggerFailed, BuildFailed, NeedsBuildKit
+from ...copying.errors import DiskFull
 from ..orders import BuildOrder, LogLine, Measure, Progress
 from ..output import DISK_FULL, LONGEST_LINE, Output, without_passwords
 from .connection import StreamingClient
@@ -52,8 +54,8 @@ class BuildOutput:
 
         Raises
         ------
-        errors.BuildFailed, errors.BaseImageMissing, errors.BaseTriggerFailed, errors.DiskFull,
-        errors.NeedsBuildKit
+        BuildFailed, BaseImageMissing, BaseTriggerFailed, DiskFull,
+        NeedsBuildKit
             The builder reported an error.
         """
         if "error" in message:
@@ -129,20 +131,20 @@ class BuildOutput:
         reason = without_passwords(reason)
         low = reason.lower()
         if self._full or DISK_FULL in low or "disk quota exceeded" in low:
-            return errors.DiskFull(step="build")
+            return DiskFull(step="build")
         if self._instruction.upper().startswith("FROM"):
             words = [word for word in self._instruction.split()[1:] if not word.startswith("--")]
             image = words[0] if words else ""
             if self._triggers:
-                return errors.BaseTriggerFailed(
+                return BaseTriggerFailed(
                     image=image, instruction=reason[:300], id=self.order.migration
                 )
-            return errors.BaseImageMissing(image=image)
+            return BaseImageMissing(image=image)
         if "buildkit" in low:
-            return errors.NeedsBuildKit(
+            return NeedsBuildKit(
                 line=self._line, instruction=self._instruction, feature=self._instruction.split()[0]
             )
-        return errors.BuildFailed(
+        return BuildFailed(
             reason,
             line=self._line,
             instruction=without_passwords(self._instruction)[:300],
@@ -178,10 +180,10 @@ def run_build(
         yield from output.rest()
     except docker.errors.APIError as error:
         if DISK_FULL in str(error.explanation).lower():  # while it received the context
-            raise errors.DiskFull(step="build") from error
+            raise DiskFull(step="build") from error
         reason = without_passwords(str(error.explanation))
         named = _PARSE_ERROR.search(reason)
-        raise errors.BuildFailed(
+        raise BuildFailed(
             reason, line=int(named[1]) if named else 1, instruction="", id=order.migration
         ) from error
     except BaseException:

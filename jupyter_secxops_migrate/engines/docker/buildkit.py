@@ -33,7 +33,7 @@ class EngineOutput(BuildKitOutput):
 
         Raises
         ------
-        errors.BuildFailed, errors.BaseImageMissing, errors.DiskFull
+        BuildFailed, BaseImageMissing, DiskFull
             BuildKit reported an error.
         """
         if "error" in message:

@@ -16,7 +16,9 @@ from docker.types import CancellableStream
 from docker.utils import parse_host
 
 from ... import errors
+from ...copying.errors import DiskFull
 from ...threads import Threads, ended
+from ..errors import EngineForbidden, EngineUnavailable
 from ..output import DISK_FULL, without_passwords
 from . import accounts
 from .streams import stream
@@ -217,17 +219,17 @@ class Connection:
         seen = str(error)
         while cause is not None:
             if isinstance(cause, PermissionError) or "Permission denied" in seen:
-                return errors.EngineForbidden(endpoint=endpoint)
+                return EngineForbidden(endpoint=endpoint)
             cause = cause.__cause__ or cause.__context__
             seen = str(cause)
-        return errors.EngineUnavailable(endpoint=endpoint)
+        return EngineUnavailable(endpoint=endpoint)
 
 
 def translate(error: docker.errors.APIError, action: str) -> errors.SecxopsError:
     """Return our error for one of Docker's answers."""
     reason = without_passwords(str(error.explanation or error)).strip().rstrip(".")
     if DISK_FULL in reason.lower():
-        return errors.DiskFull(step=action)
+        return DiskFull(step=action)
     return errors.EngineFailed(action=action, reason=reason[:500])
 
 
@@ -245,10 +247,10 @@ def default_endpoint(value: str) -> str:
 
     Raises
     ------
-    errors.EngineUnavailable
+    EngineUnavailable
         It is not of an endpoint's form.
     """
     try:
         return str(parse_host(value))
     except docker.errors.DockerException:
-        raise errors.EngineUnavailable(endpoint=value) from None
+        raise EngineUnavailable(endpoint=value) from None

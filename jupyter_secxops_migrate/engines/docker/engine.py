@@ -9,6 +9,7 @@ from typing import Any
 from ... import errors
 from ...model import Check, Orphan, PodSource
 from ...placement.policy import Capacity, OneNode
+from ..errors import ToolsImageMissing
 from ..orders import (
     BuildOrder,
     BuildResult,
@@ -44,8 +45,7 @@ from .volumes import Volumes
 class DockerEngine(DockerSettings):
     """Containers, images and volumes of one Docker host, through its API.
 
-    Raises what `jupyter_secxops_migrate.errors` has for engines: `errors.EngineUnavailable`,
-    `errors.EngineForbidden`, `errors.EngineFailed`.
+    Raises `EngineUnavailable`, `EngineForbidden` or `errors.EngineFailed`.
     """
 
     name = "docker"
@@ -89,7 +89,7 @@ class DockerEngine(DockerSettings):
                 )
             )
         elif await self.image(image) is None:
-            hint = errors.ToolsImageMissing(reason="").hint
+            hint = ToolsImageMissing(reason="").hint
             found.append(
                 Check(
                     name="tools image",

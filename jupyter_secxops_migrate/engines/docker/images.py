@@ -14,6 +14,7 @@ from docker.utils import version_gte, version_lt
 
 from ... import errors
 from ...threads import ended
+from ..errors import DockerConfigUnusable, ToolsImageMissing
 from ..orders import (
     ALWAYS_BUILDKIT,
     BuildOrder,
@@ -140,7 +141,7 @@ class Images:
 
         Raises
         ------
-        errors.ToolsImageMissing
+        ToolsImageMissing
             It can't be made.
         """
         if self._settings.tools_image:
@@ -155,16 +156,16 @@ class Images:
             self._tools = reference
             return reference
 
-    async def accounts_refused(self) -> errors.DockerConfigUnusable | None:
+    async def accounts_refused(self) -> DockerConfigUnusable | None:
         """Return why the user's accounts at registries can't be read; None if they can."""
         return await self._connection.call("find your accounts", lambda _: accounts.problem())
 
-    async def tools_refused(self) -> errors.ToolsImageMissing | None:
+    async def tools_refused(self) -> ToolsImageMissing | None:
         """Return why the tools image can't be had, before it is made; None if it can, or nobody knows."""
         if image := self._settings.tools_image:
             if await self.inspect(image) is not None:
                 return None
-            return errors.ToolsImageMissing(reason=f"{image} is not on this engine")
+            return ToolsImageMissing(reason=f"{image} is not on this engine")
         base = self._settings.tools_base
         order = tools.order(base)
         for image in (f"{order.repository}:{order.tag}", base):
@@ -174,7 +175,7 @@ class Images:
         if base not in self._asked or now - self._asked[base][0] > _KEPT_SECONDS:
             self._asked[base] = (now, await self._against_pull(base))
         said = self._asked[base][1]
-        return errors.ToolsImageMissing(reason=said) if said else None
+        return ToolsImageMissing(reason=said) if said else None
 
     async def _against_pull(self, image: str) -> str:
         """Return what the image's registry says against a pull; empty where it says nothing in time."""
@@ -206,7 +207,7 @@ class Images:
                 await self.clear_build(traces[-1])
             if not isinstance(error, errors.SecxopsError):
                 raise
-            raise errors.ToolsImageMissing(reason=f"{error.message} {last}".strip()) from error
+            raise ToolsImageMissing(reason=f"{error.message} {last}".strip()) from error
 
 
 def _inspect(api: docker.APIClient, reference: str) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ import docker
 from docker.types import Mount
 
 from ... import errors
+from ...copying.errors import CopyFailed
 from ...copying.report import MEMORY
 from ..orders import LogLine, Measure, Progress
 from ..output import LONGEST_LINE, LONGEST_SAID, Lines
@@ -193,7 +194,7 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
 
 
 def _error(said: Mapping[str, Any]) -> errors.SecxopsError:
-    kind = _BY_CODE.get(str(said.get("code")), errors.CopyFailed)
+    kind = _BY_CODE.get(str(said.get("code")), CopyFailed)
     error = kind(**(said.get("params") or {}))
     error.message = str(said.get("message") or error.message)
     return error

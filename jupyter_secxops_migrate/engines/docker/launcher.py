@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import docker
 from docker.types import DeviceRequest, LogConfig, Mount
 
-from ... import errors
 from ...model import EnvironmentStatus
+from ..errors import LaunchFailed
 from ..health import elsewhere, launch_failed
 from ..names import Names, labels
 from ..orders import InsideOrder, Launched, LaunchOrder, Observation, VolumeSeen
@@ -165,7 +165,7 @@ class ContainerLauncher:
         """
         _, address = await self._found(order.migration)
         if address is None or not await insists_on_token(address, order.token):
-            raise errors.LaunchFailed(
+            raise LaunchFailed(
                 reason="its JupyterLab does not go by the environment's own token: remove token and "
                 "password from the image's Jupyter configuration",
                 id=order.migration,

@@ -12,7 +12,7 @@ from typing import Any
 
 import docker
 
-from ... import errors
+from ..errors import ContainerLayer
 from ..orders import SourcePlace
 
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -63,7 +63,7 @@ def locate(container: Mapping[str, Any] | None, path: Path) -> SourcePlace:
 
     Raises
     ------
-    errors.ContainerLayer
+    ContainerLayer
         The path lies on the container's own layer, or in memory.
     """
     if container is None:
@@ -77,7 +77,7 @@ def locate(container: Mapping[str, Any] | None, path: Path) -> SourcePlace:
             best = mount
     tmpfs = any(path.is_relative_to(t) for t in container["HostConfig"].get("Tmpfs") or {})
     if best is None or best["Type"] not in ("bind", "volume") or tmpfs:
-        raise errors.ContainerLayer(path=os.fspath(path), mounts=mounts_of(container) or ["none"])
+        raise ContainerLayer(path=os.fspath(path), mounts=mounts_of(container) or ["none"])
     below = path.relative_to(best["Destination"]).as_posix()
     subpath = "" if below == "." else below
     covered = mounts_inside(path)

@@ -35,7 +35,7 @@ async def look_into(
 
     Raises
     ------
-    errors.ImageWithoutJupyter
+    ImageWithoutJupyter
         There is no shell in it.
     """
     name, marks = Names(migration).job("probe"), labels(owner, "job", migration)

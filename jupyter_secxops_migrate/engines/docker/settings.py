@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from traitlets import Dict, Enum, Float, Integer, List, Type, Unicode, default
 from traitlets.config import Configurable
 
-from ... import errors
 from ...proxies import PROXIES
+from ..errors import CertificatesUnreadable
 
 
 class DockerSettings(Configurable):
@@ -110,13 +110,13 @@ class DockerSettings(Configurable):
 
         Raises
         ------
-        errors.CertificatesUnreadable
+        CertificatesUnreadable
             The file can't be read.
         """
         try:
             return Path(self.ca_bundle).read_bytes()
         except OSError as error:
-            raise errors.CertificatesUnreadable(
+            raise CertificatesUnreadable(
                 path=self.ca_bundle, reason=error.strerror or ""
             ) from error
 

@@ -25,6 +25,15 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
 from ... import errors
+from .errors import (
+    AccountMissing,
+    ClusterForbidden,
+    ClusterRefused,
+    ClusterUnavailable,
+    NamespaceGone,
+    PodSecurityForbids,
+    QuotaExceeded,
+)
 
 Json = dict[str, Any]
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -72,9 +81,9 @@ class ApiServer:
 
         Raises
         ------
-        errors.AccountMissing
+        AccountMissing
             There is nothing to sign in with.
-        errors.ClusterUnavailable
+        ClusterUnavailable
             It does not work.
         """
         async with self._opening:
@@ -88,7 +97,7 @@ class ApiServer:
     async def _sign_in(self) -> tuple[Configuration, str]:
         """Return where and as whom to ask, and the namespace."""
         if not self._account and not self._kubeconfig and not _kubeconfigs():
-            raise errors.AccountMissing(
+            raise AccountMissing(
                 reason="this pod has no token of a service account, as it or its account says "
                 "automountServiceAccountToken: false"
                 if "KUBERNETES_SERVICE_HOST" in os.environ
@@ -102,7 +111,7 @@ class ApiServer:
                 return found, (SERVICE_ACCOUNT / "namespace").read_text().strip()
             return found, await self._load(found)
         except (config.ConfigException, aiohttp.ClientError, OSError, ValueError) as error:
-            raise errors.ClusterUnavailable(
+            raise ClusterUnavailable(
                 endpoint=self._kubeconfig or "the usual places", reason=str(error)
             ) from None
 
@@ -161,7 +170,7 @@ class ApiServer:
 
         Raises
         ------
-        errors.ClusterUnavailable
+        ClusterUnavailable
             Nobody answers.
         """
         ask = partial(self._send, method, path, body, patch, timeout, query)
@@ -198,10 +207,10 @@ class ApiServer:
         response: aiohttp.ClientResponse = answer.response
         return response
 
-    def _away(self, error: Exception) -> errors.ClusterUnavailable:
+    def _away(self, error: Exception) -> ClusterUnavailable:
         self._lost = time.monotonic()
         assert self._api is not None
-        return errors.ClusterUnavailable(
+        return ClusterUnavailable(
             endpoint=self._api.configuration.host, reason=str(error) or type(error).__name__
         )
 
@@ -218,7 +227,7 @@ class ApiServer:
             if isinstance(found, dict):
                 return found
         assert self._api is not None
-        raise errors.ClusterUnavailable(
+        raise ClusterUnavailable(
             endpoint=self._api.configuration.host,
             reason="what answers there is no Kubernetes API server",
         )
@@ -226,10 +235,10 @@ class ApiServer:
     def _failure(self, status: int, text: bytes, action: str) -> errors.SecxopsError:
         found = failure(status, text, action)
         settling = time.monotonic() - self._lost < _SETTLE_SECONDS
-        unready = settling and isinstance(found, errors.ClusterForbidden)
+        unready = settling and isinstance(found, ClusterForbidden)
         if status in (429, 503, 504) or unready:
             assert self._api is not None
-            return errors.ClusterUnavailable(
+            return ClusterUnavailable(
                 endpoint=self._api.configuration.host, reason=message_of(text) or f"status {status}"
             )
         return found
@@ -243,9 +252,9 @@ class ApiServer:
 
         Raises
         ------
-        errors.ClusterForbidden, errors.QuotaExceeded, errors.EngineFailed
+        ClusterForbidden, QuotaExceeded, errors.EngineFailed
             What the API server said.
-        errors.ClusterUnavailable
+        ClusterUnavailable
             Nobody answers, or somebody else does.
         """
         response = await self.send(method, path, body, **query)
@@ -274,7 +283,7 @@ class ApiServer:
             if found is not None:
                 return found
         reason = "one of its name comes and goes"
-        raise errors.ClusterRefused(action=action or f"create {body['kind']}", reason=reason)
+        raise ClusterRefused(action=action or f"create {body['kind']}", reason=reason)
 
     async def make(self, path: str, body: Json, action: str = "") -> Json | None:
         """Create an object; return None where one of its name is there."""
@@ -311,7 +320,7 @@ class ApiServer:
         action = "remove what is left"
         try:
             await self.call("DELETE", path, body, action=action, labelSelector=selector)
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             names = [
                 row["metadata"]["name"] for row in await self.list(path, labelSelector=selector)
             ]
@@ -433,18 +442,18 @@ def failure(status: int, text: bytes, action: str) -> errors.SecxopsError:
     """Return what an API server's refusal means."""
     message = message_of(text)
     if _namespace_is_gone(status, text):
-        return errors.NamespaceGone(action=action, reason=message)
+        return NamespaceGone(action=action, reason=message)
     if status in (401, 403):
         if "exceeded quota" in message:
-            return errors.QuotaExceeded(action=action, reason=message)
+            return QuotaExceeded(action=action, reason=message)
         if "violates PodSecurity" in message:
-            return errors.PodSecurityForbids(action=action, reason=message)
+            return PodSecurityForbids(action=action, reason=message)
         if " is forbidden: " in message and "cannot " not in message:
             # Not RBAC's word: an admission check, such as that of a LimitRange.
-            return errors.ClusterRefused(action=action, reason=message)
-        return errors.ClusterForbidden(action=action, reason=message or f"status {status}")
+            return ClusterRefused(action=action, reason=message)
+        return ClusterForbidden(action=action, reason=message or f"status {status}")
     if status in (400, 404, 405, 409, 413, 422):
-        return errors.ClusterRefused(action=action, reason=message or f"status {status}")
+        return ClusterRefused(action=action, reason=message or f"status {status}")
     return errors.EngineFailed(action=action, reason=message or f"status {status}")
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ... import errors
+from ...building.errors import BaseImageMissing
 from ...copying.identity import inode_only
+from ...registries.errors import RegistryFailed
 from ...threads import ended
 from ..buildkit import BuildKitOutput, Vertex
 from ..names import Names, labels
@@ -23,6 +25,7 @@ from ..orders import BuildOrder, LogLine, Progress, PushOrder
 from ..output import without_passwords
 from .confines import proxies
 from .connection import Connection, Json
+from .errors import BuilderMissing
 from .job import WORK, Job, source_mount
 from .place import SourcePod
 from .said import JobResult
@@ -65,7 +68,7 @@ class Builders:
 
         Raises
         ------
-        errors.BuilderMissing
+        BuilderMissing
             None is ready there, nor becomes so.
         """
         clock = asyncio.get_running_loop().time
@@ -73,7 +76,7 @@ class Builders:
         while True:
             try:
                 return await self.address(node)
-            except errors.BuilderMissing:
+            except BuilderMissing:
                 if clock() > ends:
                     raise
                 await asyncio.sleep(0.5)
@@ -83,7 +86,7 @@ class Builders:
 
         Raises
         ------
-        errors.BuilderMissing
+        BuilderMissing
             None is ready there.
         """
         when, seen = self._seen
@@ -92,14 +95,14 @@ class Builders:
             found = _ready(await self._listed(fieldSelector=f"spec.nodeName={node}"))
         if node in found:
             return f"tcp://{found[node]}:{self.settings.builder_port}"
-        raise errors.BuilderMissing(node=node, namespace=self.settings.builder_namespace)
+        raise BuilderMissing(node=node, namespace=self.settings.builder_namespace)
 
     async def labels(self, node: str) -> Mapping[str, str]:
         """Return the labels of a node's builder, ready or about to be.
 
         Raises
         ------
-        errors.BuilderMissing
+        BuilderMissing
             None is there, nor on its way.
         """
         listed = await self._listed()
@@ -111,7 +114,7 @@ class Builders:
                 not spec.get("nodeName") and node in json.dumps(spec.get("affinity") or {})
             ):
                 return pod["metadata"].get("labels") or {}
-        raise errors.BuilderMissing(node=node, namespace=self.settings.builder_namespace)
+        raise BuilderMissing(node=node, namespace=self.settings.builder_namespace)
 
     async def nodes(self) -> list[str]:
         """Return the names of the nodes on which a builder is ready."""
@@ -249,7 +252,7 @@ async def read_push(
 
     Raises
     ------
-    errors.RegistryFailed
+    RegistryFailed
         The registry did not take it.
     errors.EngineFailed
         It does not come to that.
@@ -287,7 +290,7 @@ async def read_build(
 
     Raises
     ------
-    errors.BuildFailed, errors.BaseImageMissing, errors.DiskFull, errors.RegistryFailed
+    BuildFailed, BaseImageMissing, DiskFull, RegistryFailed
         The build failed.
     errors.EngineFailed
         The builder went away.
@@ -350,7 +353,7 @@ def _failure(output: BuildKitOutput, reason: str, registry: str) -> errors.Secxo
     unanswered = _OUT_OF_REACH.search(reason)
     if unanswered and (asked := _ASKED.search(reason)):
         return _registry_failed(asked[1], "give what the image starts from", reason)
-    if isinstance(found, errors.BaseImageMissing) and unanswered:
+    if isinstance(found, BaseImageMissing) and unanswered:
         image = str(found.params["image"])
         return _registry_failed(image.partition("/")[0], f"give the image {image}", reason)
     return found
@@ -370,7 +373,5 @@ def _at_registry(reason: str) -> bool:
     return "failed to push" in reason or "error writing manifest" in reason
 
 
-def _registry_failed(registry: str, action: str, reason: str) -> errors.RegistryFailed:
-    return errors.RegistryFailed(
-        registry=registry, action=action, reason=without_passwords(reason)[:500]
-    )
+def _registry_failed(registry: str, action: str, reason: str) -> RegistryFailed:
+    return RegistryFailed(registry=registry, action=action, reason=without_passwords(reason)[:500])

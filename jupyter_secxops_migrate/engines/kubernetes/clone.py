@@ -13,8 +13,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from ... import errors
+from ...copying.errors import CopyFailed, DiskFull, VerifyFailed
 from ..orders import CopyOrder, Progress
 from .connection import Connection, Json
+from .errors import ClusterForbidden, ClusterRefused, Unschedulable
 from .job import Job
 from .jobs import Jobs
 from .namespace import Namespace
@@ -30,12 +32,12 @@ UNWRITTEN_SECONDS = 35
 The Job copies what a clone lacks of that; what is older and missing makes it a bad clone."""
 
 _OTHERWISE = (
-    errors.ClusterRefused,
-    errors.CopyFailed,
-    errors.DiskFull,
+    ClusterRefused,
+    CopyFailed,
+    DiskFull,
     errors.EngineFailed,
-    errors.Unschedulable,
-    errors.VerifyFailed,
+    Unschedulable,
+    VerifyFailed,
 )
 """What a copy into a fresh claim may not meet."""
 
@@ -141,7 +143,7 @@ class Clones:
         try:
             if bound := claim["spec"].get("volumeName"):
                 volume = await self.sight.recent.get(f"/api/v1/persistentvolumes/{bound}")
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             return "this account may not see which driver made its volume"
         wanted = class_of_copy(claim, self.settings)
         return why_not(order, claim, volume, wanted, self.settings.cloning_drivers)
@@ -179,7 +181,7 @@ class Clones:
     async def _binds_by_itself(self, claim: Json) -> bool:
         try:
             found = await self.sight.storage_class(claim["spec"].get("storageClassName") or "")
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             return False
         return (found or {}).get("volumeBindingMode") == "Immediate"
 

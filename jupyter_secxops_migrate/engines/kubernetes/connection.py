@@ -21,6 +21,7 @@ from .. import health
 from ..health import Answer
 from ..output import LAST_BYTES, LONGEST_SAID, Lines
 from .apiserver import ApiServer, Gone, Json, message_of, url_of
+from .errors import ClusterRefused, NodeUnreachable
 
 __all__ = ["Connection", "Gone", "Json"]
 
@@ -47,7 +48,7 @@ class Connection(ApiServer):
 
         Raises
         ------
-        errors.NodeUnreachable
+        NodeUnreachable
             Its node does not answer.
         """
         response = await self.send(
@@ -65,7 +66,7 @@ class Connection(ApiServer):
             if response.status >= 400:
                 text = await self._read(response)
                 if response.status == 500:
-                    raise errors.NodeUnreachable(node=node, reason=message_of(text))
+                    raise NodeUnreachable(node=node, reason=message_of(text))
                 raise self._failure(response.status, text, "read a Job's log")
             lines = Lines(LONGEST_SAID)
             with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
@@ -80,7 +81,7 @@ class Connection(ApiServer):
 
         Raises
         ------
-        errors.NodeUnreachable
+        NodeUnreachable
             It does not.
         """
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
@@ -88,7 +89,7 @@ class Connection(ApiServer):
         async with response:
             if response.status == 500:
                 reason = message_of(await self._read(response))
-                raise errors.NodeUnreachable(node=node, reason=reason)
+                raise NodeUnreachable(node=node, reason=reason)
 
     async def tail(self, namespace: str, pod: str, container: str, lines: int = 20) -> str:
         """Return the last lines of a container's log; empty where there is none."""
@@ -111,7 +112,7 @@ class Connection(ApiServer):
 
         Raises
         ------
-        errors.NodeUnreachable
+        NodeUnreachable
             The API server does not reach the kubelet of the pod's ``node``.
         """
         # A kubelet that is busy refuses before anything has begun: so it can be asked again.
@@ -121,13 +122,11 @@ class Connection(ApiServer):
             except aiohttp.WSServerHandshakeError as error:
                 if error.status == 404:
                     # It is gone, or its kubelet has just started and does not know it yet.
-                    raise errors.NodeUnreachable(
-                        node=node, reason="it does not know the pod"
-                    ) from None
+                    raise NodeUnreachable(node=node, reason="it does not know the pod") from None
                 if error.status < 500:
                     raise self._failure(error.status, b"", f"reach {path}") from None
                 if pause is None:
-                    raise errors.NodeUnreachable(
+                    raise NodeUnreachable(
                         node=node, reason=f"it can't be connected to (status {error.status})"
                     ) from None
                 await asyncio.sleep(pause)
@@ -163,7 +162,7 @@ class Connection(ApiServer):
 
         Raises
         ------
-        errors.NodeUnreachable
+        NodeUnreachable
             The pod's ``node`` does not answer.
         errors.EngineFailed
             It did not end with status 0.
@@ -222,7 +221,7 @@ class Connection(ApiServer):
                 "v4.channel.k8s.io",
                 ports=port,
             )
-        except (errors.EngineFailed, errors.ClusterRefused, errors.NodeUnreachable):
+        except (errors.EngineFailed, ClusterRefused, NodeUnreachable):
             return None
         try:
             await socket.send_bytes(b"\0" + health.request(path, port, token))

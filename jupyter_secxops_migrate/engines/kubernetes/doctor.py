@@ -17,6 +17,7 @@ from ...registries.oci import split
 from ..names import labels
 from .build import Builders
 from .connection import Connection
+from .errors import BuilderMissing
 from .job import COPY_RIGHTS, Job, manifest
 from .namespace import Namespace
 from .place import SourcePod
@@ -201,7 +202,7 @@ class _Doctor:
             nodes = await builders.nodes()
             if not nodes:
                 space = self.settings.builder_namespace
-                raise errors.BuilderMissing(node="any node", namespace=space)
+                raise BuilderMissing(node="any node", namespace=space)
         else:
             nodes = [(await self.source()).node]
             await builders.address(nodes[0])

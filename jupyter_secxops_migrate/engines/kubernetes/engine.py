@@ -80,7 +80,7 @@ class KubernetesEngine(KubernetesSettings, Composed):
 
         Raises
         ------
-        errors.RegistryFailed
+        RegistryFailed
             None is set, or its secret or configmap is not there or unusable.
         """
         return await self._images.registry()

@@ -19,6 +19,7 @@ from ..orders import TrialOrder
 from . import confines
 from .build import NODE_STORE
 from .doctor import examine
+from .errors import BuilderMissing, ClusterForbidden
 from .namespace import KINDS
 from .notebook import Notebook
 from .place import SourcePod
@@ -84,13 +85,13 @@ class Housekeeping:
             builder_missing=missing,
         )
 
-    async def _builder_seen(self, source: SourcePod) -> tuple[bool, errors.BuilderMissing | None]:
+    async def _builder_seen(self, source: SourcePod) -> tuple[bool, BuilderMissing | None]:
         """Say whether the builder of the source's node leaves images there, and what is wrong without one."""
         try:
             marks = await self._shared.builders.labels(source.node)
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             return False, None
-        except errors.BuilderMissing as error:
+        except BuilderMissing as error:
             return False, error
         return marks.get(NODE_STORE) == "true", None
 
@@ -103,11 +104,11 @@ class Housekeeping:
         """Return all nodes with the sums of their pods, None if they may not be listed."""
         try:
             nodes = await self._shared.nodes.items()
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             return None
         try:
             return with_pods(nodes, await self._shared.pods.items())
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             return with_pods(nodes, None)
 
     async def _bound(self, claims: Sequence[str]) -> Sequence[Volume] | None:
@@ -128,7 +129,7 @@ class Housekeeping:
                 )
                 if volume is not None:
                     found.append(Volume.from_json(volume))
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             return None
         return found
 

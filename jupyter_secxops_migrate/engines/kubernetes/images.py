@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ... import errors
 from ...placement.strategies import full_name
 from ...registries import Registry
+from ...registries.errors import RegistryFailed
 from ...registries.oci import split
 from ..names import Names, labels
 from ..orders import (
@@ -34,6 +34,7 @@ from ..orders import (
 from ..probing import probe_words
 from . import objects
 from .build import CACHE, NO_REGISTRY, build_job, push_job, read_build, read_push
+from .errors import BuilderMissing, ClusterForbidden
 from .launcher import by_digest
 from .ours import is_same
 from .place import SourcePod
@@ -68,7 +69,7 @@ class Images:
 
         Raises
         ------
-        errors.RegistryFailed
+        RegistryFailed
             None is set, or its secret or configmap is not there or unusable.
         """
         return await self._shared.registries.get()
@@ -78,7 +79,7 @@ class Images:
         source = await self._source.pod()
         try:
             node = await self._shared.nodes.get(source.node)
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             return None  # it will be pulled if need be
         there = node is not None and not node.images.isdisjoint({reference, full_name(reference)})
         return ImageInfo("", 0) if there else None
@@ -87,7 +88,7 @@ class Images:
         """Return where a node's builder listens."""
         try:
             return await self._shared.builders.wait(node)
-        except errors.BuilderMissing:
+        except BuilderMissing:
             # Where the node itself is away, it is not the builder that is missing.
             await insist_on_node(self._shared.api, source.pod)
             raise
@@ -154,12 +155,12 @@ class Images:
 
         Raises
         ------
-        errors.RegistryFailed
+        RegistryFailed
             It is not there, or may not run.
         """
         found = await registry.find(reference)
         if found is None:
-            raise errors.RegistryFailed(
+            raise RegistryFailed(
                 registry=self._shared.settings.pushes_to.place,
                 action="keep the image",
                 reason=f"it has no {reference.rpartition('@')[2]} after the push",

@@ -26,10 +26,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ... import errors
+from ..errors import EngineTooSlow
 from ..names import MIGRATION, ROLE
 from ..orders import LogLine, Progress
 from . import pods as watching
 from .connection import Json
+from .errors import (
+    ClusterForbidden,
+    ClusterRefused,
+    NodeUnreachable,
+    PodSecurityForbids,
+    QuotaExceeded,
+)
 from .job import PODS, RUNNER, Job, manifest
 from .namespace import Namespace
 from .ours import is_of
@@ -82,7 +90,7 @@ class Jobs:
                 async with contextlib.aclosing(self._follow(job, pod, said)) as items:
                     async for item in items:
                         yield item
-            except (errors.TemporaryError, errors.ClusterRefused) as error:
+            except (errors.TemporaryError, ClusterRefused) as error:
                 ended = await self.api.get(f"{self.pods}/{name}")
                 if not has_ended(ended):
                     raise
@@ -159,7 +167,7 @@ class Jobs:
                     yield JobResult(said.fields)
                     return
                 raise errors.EngineFailed(action=f"run {module}", reason="it said nothing")
-            except (errors.TemporaryError, errors.ClusterRefused) as error:
+            except (errors.TemporaryError, ClusterRefused) as error:
                 if said.failure is not None:
                     raise said.failure from None
                 name, _ = where(pod)
@@ -200,7 +208,7 @@ class Jobs:
 
         Raises
         ------
-        errors.QuotaExceeded, errors.PodSecurityForbids, errors.ClusterForbidden, errors.ClusterRefused
+        QuotaExceeded, PodSecurityForbids, ClusterForbidden, ClusterRefused
             The API server lets none be made, and the Job is gone again.
         """
         if await self._made(job) is None:
@@ -209,10 +217,10 @@ class Jobs:
         make = partial(try_pod, self.api, self.pods, body)
         try:
             await make()
-        except (errors.ClusterForbidden, errors.ClusterRefused, errors.PodSecurityForbids):
+        except (ClusterForbidden, ClusterRefused, PodSecurityForbids):
             await self.remove(job.name)
             raise
-        except errors.QuotaExceeded:
+        except QuotaExceeded:
             # Its controller would try again ever more seldom.
             await self.remove(job.name)
             await self._within_quota(make)
@@ -259,7 +267,7 @@ class Jobs:
 
         Raises
         ------
-        errors.Unschedulable, errors.ImageUnpullable, errors.NodeUnreachable, errors.EngineFailed
+        Unschedulable, ImageUnpullable, NodeUnreachable, errors.EngineFailed
             It does not come to that.
         """
         if lost:
@@ -378,7 +386,7 @@ class Jobs:
 
         Raises
         ------
-        errors.NodeUnreachable
+        NodeUnreachable
             A pod of it does not end, and might still write to its volume.
         """
         self.space.ours.jobs.pop(name, None)
@@ -391,7 +399,7 @@ class Jobs:
                     break
             else:
                 _, node = where(pod)
-                raise errors.NodeUnreachable(node=node, reason=f"a pod of {name} does not end")
+                raise NodeUnreachable(node=node, reason=f"a pod of {name} does not end")
 
     async def end(self, migration: str) -> None:
         """End and remove a migration's Jobs.
@@ -457,7 +465,7 @@ def _late(name: str, job: Json | None) -> errors.EngineFailed | None:
     if job is None or "DeadlineExceeded" not in _why_failed(job):
         return None
     seconds = job["spec"]["activeDeadlineSeconds"]
-    return errors.EngineTooSlow(
+    return EngineTooSlow(
         action=f"run {name}",
         reason=f"it took longer than its limit of {seconds} seconds (KubernetesEngine.job_seconds, "
         "build_seconds for a build)",

@@ -13,11 +13,13 @@ from typing import Protocol
 from ... import errors
 from ...model import EnvironmentStatus
 from ...registries.oci import split
+from ..errors import EngineTooSlow, LaunchFailed
 from ..health import STATUS, Answer, admits, elsewhere, launch_failed, refuses
 from ..names import MANAGED_BY, MANAGER, ROLE, Names
 from ..orders import LaunchOrder, Observation
 from . import objects
 from .connection import Connection, Json
+from .errors import NodeUnreachable
 from .namespace import Namespace
 from .ours import is_same
 from .place import SourcePod
@@ -40,7 +42,7 @@ class Launcher(Protocol):
 
         Raises
         ------
-        errors.Unschedulable, errors.ImageUnpullable, errors.LaunchFailed, errors.EngineFailed
+        Unschedulable, ImageUnpullable, LaunchFailed, errors.EngineFailed
             It does not come to that.
         """
         ...
@@ -140,7 +142,7 @@ class PodLauncher:
     async def _wait_until_answers(self, order: LaunchOrder, made: Json) -> Observation:
         try:
             return await self._wait(order, made)
-        except errors.EngineTooSlow:
+        except EngineTooSlow:
             # It was waited for as long as that is done: its log may tell why in vain.
             name, namespace = Names(order.migration).environment, await self._space.name()
             log = await self._api.tail(namespace, name, "notebook", lines=_LINES_LOOKED_AT)
@@ -171,11 +173,11 @@ class PodLauncher:
             found = await self._api.ask(namespace, name, objects.PORT, STATUS, token)
             if found is None:
                 # It is ready, so it is the way to it that is broken.
-                raise errors.NodeUnreachable(node=node, reason=f"{name} can't be connected to")
+                raise NodeUnreachable(node=node, reason=f"{name} can't be connected to")
             return found
 
         if not (refuses(await ask()) and admits(await ask(order.token))):
-            raise errors.LaunchFailed(
+            raise LaunchFailed(
                 reason="its JupyterLab does not go by the environment's own token: remove token and "
                 "password from the image's Jupyter configuration",
                 id=order.migration,

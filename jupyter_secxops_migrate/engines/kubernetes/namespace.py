@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ... import errors
 from .connection import Connection
+from .errors import NodeUnreachable
 from .ours import Ours
 from .settings import KubernetesSettings
 
@@ -64,7 +65,7 @@ class Namespace:
 
         Raises
         ------
-        errors.NodeUnreachable
+        NodeUnreachable
             It does not end.
         """
         path = await self.path("pod")
@@ -76,7 +77,7 @@ class Namespace:
             async for now in self.api.until(path, name, seconds):
                 if now is None:
                     return
-        raise errors.NodeUnreachable(
+        raise NodeUnreachable(
             node=there["spec"].get("nodeName") or "", reason=f"{name} does not end"
         )
 

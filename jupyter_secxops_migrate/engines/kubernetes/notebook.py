@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path, PurePosixPath
 
-from ... import errors
 from ...runtime import lasting_name
 from .adopt import identity_of, is_twin
+from .errors import NotOnClaim, SourceUnusable
 from .place import locate, source_pod
 from .shared import Shared
 from .source import Source
@@ -29,7 +29,7 @@ class Notebook:
             return ""
         own = source_pod(await self._source.own_pod(), own=self._source.here)
         mounted = sorted((claim, str(m.get("subPath") or "")) for claim, m in own.claims())
-        with contextlib.suppress(errors.NotOnClaim):
+        with contextlib.suppress(NotOnClaim):
             place = locate(own, PurePosixPath(Path.home()))
             mounted = [(place.source, place.subpath)]
         told = []
@@ -43,7 +43,7 @@ class Notebook:
 
         Raises
         ------
-        errors.SourceUnusable
+        SourceUnusable
             Another pod of the same Deployment, say, has made some of it, and knows it.
         """
         if self._shared.settings.notebook or not self._source.here.hostname:
@@ -54,7 +54,7 @@ class Notebook:
             return
         for pod in await self._shared.api.list(await self._shared.space.path("pod")):
             if is_twin(pod, own):
-                raise errors.SourceUnusable(
+                raise SourceUnusable(
                     pod=name,
                     reason=f"{pod['metadata']['name']} is another pod of the same notebook, and what either "
                     "made can't be told apart (set KubernetesEngine.notebook in each)",

@@ -48,7 +48,7 @@ class Ours:
 
         Raises
         ------
-        errors.ClusterForbidden, errors.ClusterUnavailable
+        ClusterForbidden, ClusterUnavailable
             As `Watched.items`.
         """
         return await (await self._pods()).items()

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from ... import errors
 from ...placement.quantity import milli, whole
 from ..orders import SourceEnvironment, SourcePlace
+from .errors import NotOnClaim, SourceUnusable
 from .own import Own
 
 Json = Mapping[str, Any]
@@ -108,12 +108,12 @@ def source_pod(pod: Json, container: str = "", own: Own | None = None) -> Source
 
     Raises
     ------
-    errors.SourceUnusable
+    SourceUnusable
         It does not run, or has no such container.
     """
     name = pod["metadata"]["name"]
     if pod.get("status", {}).get("phase") != "Running":
-        raise errors.SourceUnusable(pod=name, reason="it is not running")
+        raise SourceUnusable(pod=name, reason="it is not running")
     marks = pod["metadata"].get("annotations") or {}
     containers: Sequence[Json] = pod["spec"]["containers"]
     wanted = container
@@ -122,7 +122,7 @@ def source_pod(pod: Json, container: str = "", own: Own | None = None) -> Source
     wanted = wanted or marks.get("kubectl.kubernetes.io/default-container") or ""
     found = [row for row in containers if not wanted or row["name"] == wanted]
     if not found:
-        raise errors.SourceUnusable(pod=name, reason=f"it has no container {wanted}")
+        raise SourceUnusable(pod=name, reason=f"it has no container {wanted}")
 
     def likeness(row: Json) -> tuple[bool, bool, int]:
         ports = {port.get("containerPort") for port in row.get("ports") or ()}
@@ -160,7 +160,7 @@ def locate(source: SourcePod, path: PurePosixPath) -> SourcePlace:
 
     Raises
     ------
-    errors.NotOnClaim
+    NotOnClaim
         No claim is mounted there.
     """
     mounts = source.container.get("volumeMounts") or ()
@@ -171,13 +171,13 @@ def locate(source: SourcePod, path: PurePosixPath) -> SourcePlace:
         volumes = {v["name"]: v for v in source.pod["spec"].get("volumes") or ()}
         found = volumes.get(best["name"], {}) if best else {}
         kind = next((key for key in found if key != "name"), None)
-        raise errors.NotOnClaim(
+        raise NotOnClaim(
             path=str(path),
             kind=f"a volume of the kind {kind}" if kind else "the container's own layer",
             mounts=sorted(m["mountPath"] for _, m in source.claims()) or ["none"],
         )
     if best.get("subPathExpr"):
-        raise errors.NotOnClaim(
+        raise NotOnClaim(
             path=str(path),
             kind="a mount whose subPathExpr only the container knows",
             mounts=sorted(m["mountPath"] for _, m in source.claims() if not m.get("subPathExpr"))

@@ -10,7 +10,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from typing import Any
 
 from ... import errors
+from ..errors import EngineTooSlow
 from .connection import Connection, Json
+from .errors import (
+    ClusterRefused,
+    ImageUnpullable,
+    ImageUserUnknown,
+    NodeUnreachable,
+    Unschedulable,
+)
 from .namespace import Namespace
 
 CONTAINERS = ("job", "notebook")
@@ -85,7 +93,7 @@ async def wait_for_pod(
             quiet, silent_since = QUIET_SECONDS, clock()
             ends += silent_since - began
         await ours.changed(turn, min(1, quiet))
-    raise errors.EngineTooSlow(
+    raise EngineTooSlow(
         action=f"start {name}", reason=f"it did not run within {settings.start_seconds:.0f} seconds"
     )
 
@@ -110,7 +118,7 @@ async def try_pod(api: Connection, pods: str, job: Json) -> None:
 
     Raises
     ------
-    errors.QuotaExceeded, errors.PodSecurityForbids, errors.ClusterForbidden, errors.ClusterRefused
+    QuotaExceeded, PodSecurityForbids, ClusterForbidden, ClusterRefused
         Such a pod would not be made.
     """
     template, name = job["spec"]["template"], job["metadata"]["name"]
@@ -122,7 +130,7 @@ async def try_pod(api: Connection, pods: str, job: Json) -> None:
     }
     try:
         await api.call("POST", pods, pod, action=f"start {name}", dryRun="All")
-    except errors.ClusterRefused as error:
+    except ClusterRefused as error:
         if "dry run" not in error.message.lower():
             raise
 
@@ -192,14 +200,14 @@ def _unseen(pod: Json, since: float | None, now: float) -> float | None:
 
     Raises
     ------
-    errors.NodeUnreachable
+    NodeUnreachable
         For too long.
     """
     name, node = where(pod)
     if not node or (pod.get("status") or {}).get("startTime"):
         return None
     if since is not None and now - since > UNSEEN_SECONDS:
-        raise errors.NodeUnreachable(node=node, reason=f"it has not begun with {name}")
+        raise NodeUnreachable(node=node, reason=f"it has not begun with {name}")
     return since if since is not None else now
 
 
@@ -208,7 +216,7 @@ def _scheduling(pod: Json, since: float | None, now: float, grace: float) -> flo
 
     Raises
     ------
-    errors.Unschedulable
+    Unschedulable
         For longer than ``grace`` seconds, and nobody makes room for it.
     """
     status = pod.get("status") or {}
@@ -220,7 +228,7 @@ def _scheduling(pod: Json, since: float | None, now: float, grace: float) -> flo
             and not status.get("nominatedNodeName")
         ):
             if since is not None and now - since > grace:
-                raise errors.Unschedulable(
+                raise Unschedulable(
                     pod=pod["metadata"]["name"], reason=str(condition.get("message") or "")
                 )
             return since if since is not None else now
@@ -234,11 +242,11 @@ def trouble(pod: Json) -> errors.SecxopsError | None:
         waiting = (row.get("state") or {}).get("waiting") or {}
         reason, message = waiting.get("reason"), str(waiting.get("message") or "")
         if reason in _NO_IMAGE:
-            return errors.ImageUnpullable(
+            return ImageUnpullable(
                 node=pod["spec"].get("nodeName") or "", image=row["image"], reason=message
             )
         if reason in _NO_START and _NO_USER in message:
-            return errors.ImageUserUnknown(reason=message)
+            return ImageUserUnknown(reason=message)
         if reason in _NO_START:
             return errors.EngineFailed(action=f"start {name}", reason=message or str(reason))
     return None

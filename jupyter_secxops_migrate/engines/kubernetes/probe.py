@@ -42,7 +42,7 @@ class Looks:
 
         Raises
         ------
-        errors.ImageWithoutJupyter
+        ImageWithoutJupyter
             There is no shell in the image.
         """
         if self.through:

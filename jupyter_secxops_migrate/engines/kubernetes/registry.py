@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import json
 
-from ... import errors
 from ...registries import Registry
 from ...registries.dockerconfig import UnusableConfig, credentials, helper
+from ...registries.errors import RegistryUnusable
 from ...registries.kinds import connect
 from .connection import Connection
 from .namespace import Namespace
@@ -40,7 +40,7 @@ class PushRegistry:
 
         Raises
         ------
-        errors.RegistryFailed
+        RegistryFailed
             None is set, or its secret or configmap is not there or unusable.
         """
         address = self._settings.pushes_to.place
@@ -66,7 +66,7 @@ class PushRegistry:
 
         Raises
         ------
-        errors.RegistryFailed
+        RegistryFailed
             As `get`; or there is none because the secret's configuration leaves it to a program.
         """
         return await self.credentials(insist=True)
@@ -121,8 +121,8 @@ class PushRegistry:
             raise self._unusable(what)
         return ca
 
-    def _unusable(self, reason: str) -> errors.RegistryUnusable:
-        return errors.RegistryUnusable(
+    def _unusable(self, reason: str) -> RegistryUnusable:
+        return RegistryUnusable(
             registry=self._settings.pushes_to.place or "the registry",
             action="be used",
             reason=reason,

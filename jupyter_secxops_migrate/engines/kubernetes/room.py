@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from ... import errors
 from ...placement.nodes import HOSTNAME, Node
 from ...placement.requests import MANAGED_BY, MANAGER, ROLE, PodRecord, record_of, resources
 from .connection import Connection, Json
+from .errors import ClusterForbidden, QuotaExceeded
 from .namespace import Namespace
 from .settings import KubernetesSettings
 from .watched import Watched
@@ -51,7 +51,7 @@ class Room:
         try:
             nodes = [node for node in await self._nodes.items() if node.hostname == hostname]
             pods = await self._pods.items()
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             return True
         one = resources(self._settings.job_requests)
         for node in nodes:
@@ -86,13 +86,13 @@ class Room:
 
         Raises
         ------
-        errors.QuotaExceeded
+        QuotaExceeded
             No Job of ours runs in the namespace.
         """
         while True:
             try:
                 return await make()
-            except errors.QuotaExceeded:
+            except QuotaExceeded:
                 await self._give_way()
                 namespace = await self._space.name()
                 if not any(found.namespace == namespace for found in await self._passing()):
@@ -108,14 +108,14 @@ class Room:
     async def _seen(self) -> Iterable[Node]:
         try:
             return await self._nodes.items()
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             return ()
 
     async def _passing(self, but: Json | None = None) -> list[PodRecord]:
         """Return the Jobs of ours that have room; of the namespace where no others may be seen."""
         try:
             found = [pod for pod in await self._pods.items() if pod.passing]
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             found = await self._of_namespace()
         if but is not None:
             own = (but["metadata"].get("namespace"), but["metadata"]["name"])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import errors
+from ...copying.errors import CopyFailed
 from ..orders import LogLine, Measure, Progress
 from ..output import LONGEST_LINE, LONGEST_SAID
 
@@ -50,7 +51,7 @@ def read_line(line: str) -> Progress | JobResult:
 
 def error_of(said: Mapping[str, Any]) -> errors.SecxopsError:
     """Return the error that a Job reported."""
-    kind = _BY_CODE.get(str(said.get("code")), errors.CopyFailed)
+    kind = _BY_CODE.get(str(said.get("code")), CopyFailed)
     error = kind(**(said.get("params") or {}))
     error.message = str(said.get("message") or error.message)
     return error

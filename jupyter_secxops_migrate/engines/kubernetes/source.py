@@ -19,6 +19,7 @@ from ... import errors
 from ...model import PodSource
 from ..orders import LookOrder, SourceEnvironment, SourcePlace
 from .connection import Json
+from .errors import ClusterForbidden, SourceUnusable
 from .look import FOUND, WHO, look_job, read_user
 from .own import Own, own
 from .place import SourcePod, User, environment, locate, source_pod
@@ -61,7 +62,7 @@ class Source:
             pod = await self._named(name, within)
             return source_pod(pod, container, None if self.outside else self.here)
         if not self.here.hostname:
-            raise errors.SourceUnusable(
+            raise SourceUnusable(
                 pod="?", reason="none is named, and this service runs in none itself"
             )
         return source_pod(await self.own_pod(within), container, self.here)
@@ -71,7 +72,7 @@ class Source:
         pod = await self._shared.recent.get(path, action=f"see the pod {name}", within=within)
         if pod is None:
             space = await self._shared.space.name()
-            raise errors.SourceUnusable(pod=name, reason=f"it is not there, in namespace {space}")
+            raise SourceUnusable(pod=name, reason=f"it is not there, in namespace {space}")
         return pod
 
     async def own_pod(self, within: float | None = None) -> Json:
@@ -85,7 +86,7 @@ class Source:
         found = [pod for pod in pods if self.here.is_pod(pod)]
         if len(found) != 1:
             space = await self._shared.space.name()
-            raise errors.SourceUnusable(
+            raise SourceUnusable(
                 pod=name,
                 reason=f"{len(found)} pods of namespace {space} may be the one with that host name",
             )
@@ -97,7 +98,7 @@ class Source:
         source = replace(source, found=await self._user(source))
         try:
             node = await self._shared.nodes.get(source.node)
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             return source
         return source if node is None else replace(source, hostname=node.hostname)
 

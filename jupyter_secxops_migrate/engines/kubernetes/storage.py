@@ -18,6 +18,7 @@ from ...placement.storage import NewClaim, Quota, Storage, claim_size
 from ..names import MANAGED_BY, MANAGER
 from . import objects
 from .connection import Connection, Json
+from .errors import ClaimUnusable, ClusterForbidden, ClusterRefused, QuotaExceeded
 from .namespace import Namespace
 from .recent import Recent
 from .settings import KubernetesSettings
@@ -72,7 +73,7 @@ class Sight:
 
         Raises
         ------
-        errors.ClusterForbidden
+        ClusterForbidden
             The claims can't be read.
         """
         if not names:
@@ -117,7 +118,7 @@ class Sight:
             return False  # whose volumes may be reached from one node only
         try:
             found = await self.recent.get(f"/api/v1/persistentvolumes/{spec['volumeName']}")
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             return False
         return found is not None and Volume.from_json(found).shared
 
@@ -126,7 +127,7 @@ class Sight:
 
         Raises
         ------
-        errors.ClusterForbidden
+        ClusterForbidden
             It can't be read.
         """
         return await self.recent.get(f"{CLASSES}/{name}")
@@ -151,10 +152,10 @@ class Sight:
             try:
                 if await self.storage_class(wanted) is None:
                     reason = f"there is no storage class {wanted}, which its copy would get"
-            except errors.ClusterForbidden:
+            except ClusterForbidden:
                 unseen.add(CLASSES_UNSEEN)
         if reason is not None:
-            return errors.ClaimUnusable(claim=name, reason=reason)
+            return ClaimUnusable(claim=name, reason=reason)
         body = objects.claim("", {MANAGED_BY: MANAGER}, claim, wanted, size)
         body["metadata"] |= {"name": None, "generateName": "secxops-plan-"}
         # Claims that will be alike are one question.
@@ -168,10 +169,10 @@ class Sight:
         path = await self.space.path("claim")
         try:
             await self.api.call("POST", path, body, action="make a claim", dryRun="All")
-        except errors.ClusterRefused as error:
+        except ClusterRefused as error:
             # Some checks of admins can't be asked; then the claim itself will tell.
             return None if "dry run" in error.message.lower() else error
-        except (errors.QuotaExceeded, errors.ClusterForbidden) as error:
+        except (QuotaExceeded, ClusterForbidden) as error:
             return error
         return None
 
@@ -179,7 +180,7 @@ class Sight:
         namespace = await self.space.name()
         try:
             items = await self.api.list(f"/api/v1/namespaces/{namespace}/resourcequotas")
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             unseen.add(QUOTAS_UNSEEN)
             return ()
         return [quota for item in items if (quota := Quota.from_json(item)) is not None]

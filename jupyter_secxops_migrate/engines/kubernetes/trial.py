@@ -14,12 +14,23 @@ from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from ... import errors
+from ...registries.errors import RegistryFailed
 from ...registries.oci import split
+from ..errors import ToolsImageMissing
 from ..names import labels
 from ..orders import BuildOrder, ImageProbe, LaunchOrder, TrialOrder
 from . import objects
 from .build import NO_REGISTRY, build_job
 from .connection import Connection, Json
+from .errors import (
+    ClusterForbidden,
+    ClusterRefused,
+    NamespaceGone,
+    PodSecurityForbids,
+    QuotaExceeded,
+    RegistryDenied,
+    SecretMissing,
+)
 from .job import COPY_RIGHTS, Job, manifest, source_mount
 from .jobs import Jobs
 from .namespace import Namespace
@@ -74,7 +85,7 @@ class Trial:
     async def _missing(self, recent: Recent) -> Sequence[errors.SecxopsError]:
         try:
             return await missing(recent, self._space, self._settings)
-        except errors.ClusterForbidden:
+        except ClusterForbidden:
             return ()  # doctor tells of that
 
     async def _against_pods(
@@ -123,14 +134,14 @@ class Trial:
     async def _judged(self, trial: Awaitable[None]) -> errors.SecxopsError | None:
         try:
             await trial
-        except errors.ClusterRefused as error:
+        except ClusterRefused as error:
             # Some checks of admins can't be asked; then the object itself will tell.
             return None if "dry run" in error.message.lower() else error
         except (
-            errors.ClusterForbidden,
-            errors.NamespaceGone,
-            errors.PodSecurityForbids,
-            errors.QuotaExceeded,
+            ClusterForbidden,
+            NamespaceGone,
+            PodSecurityForbids,
+            QuotaExceeded,
         ) as error:
             return error
         return None
@@ -184,16 +195,16 @@ class Trial:
             finally:
                 await registry.close()
             self._pushed = {key: now}
-        except errors.RegistryFailed as error:
+        except RegistryFailed as error:
             if error.denied:
                 reason = str(error.params.get("reason") or error.message)
-                denied = errors.RegistryDenied(
+                denied = RegistryDenied(
                     registry=settings.pushes_to.place,
                     secret=self._registries.secret or "?",
                     reason=reason,
                 )
                 return [denied]
-        except (errors.ClusterForbidden, asyncio.TimeoutError, TimeoutError):
+        except (ClusterForbidden, asyncio.TimeoutError, TimeoutError):
             pass
         return ()
 
@@ -201,7 +212,7 @@ class Trial:
         """Return whether nodes will not find the image of our Jobs, as far as that can be asked."""
         image, address = self._settings.tools_image, self._settings.pushes_to.place
         if not image:
-            return [errors.ToolsImageMissing(reason="none is set (KubernetesEngine.tools_image)")]
+            return [ToolsImageMissing(reason="none is set (KubernetesEngine.tools_image)")]
         now = asyncio.get_running_loop().time()
         known = now - self._found.get(image, -KEPT_SECONDS) < KEPT_SECONDS
         if known or not address or split(address)[0] != split(image)[0]:
@@ -215,7 +226,7 @@ class Trial:
         except (errors.SecxopsError, asyncio.TimeoutError, TimeoutError):
             return ()  # nobody knows; what else hinders a push is told above
         if there is None:
-            return [errors.ToolsImageMissing(reason=f"the registry has no {image}")]
+            return [ToolsImageMissing(reason=f"the registry has no {image}")]
         self._found[image] = now
         return ()
 
@@ -231,12 +242,12 @@ def needed_secrets(settings: KubernetesSettings) -> Mapping[str, Sequence[str]]:
 
 async def missing(
     api: Connection | Recent, space: Namespace, settings: KubernetesSettings
-) -> Sequence[errors.SecretMissing]:
+) -> Sequence[SecretMissing]:
     """Return which secrets and configmaps of the settings are not there, or lack a key.
 
     Raises
     ------
-    errors.ClusterForbidden
+    ClusterForbidden
         One of them can't be read.
     """
     namespace = await space.name()
@@ -244,13 +255,13 @@ async def missing(
     if settings.pushes_to.ca:
         wanted.append(("configmap", settings.pushes_to.ca, ("ca.crt",)))
 
-    async def look(kind: str, name: str, keys: Sequence[str]) -> errors.SecretMissing | None:
+    async def look(kind: str, name: str, keys: Sequence[str]) -> SecretMissing | None:
         found = await api.get(f"/api/v1/namespaces/{namespace}/{kind}s/{name}")
         lacking = [key for key in keys if key not in ((found or {}).get("data") or {})]
         if found is not None and not lacking:
             return None
         problem = "is not there" if found is None else f"has no {', '.join(lacking)}"
-        return errors.SecretMissing(kind=kind, name=name, problem=problem)
+        return SecretMissing(kind=kind, name=name, problem=problem)
 
     said = await asyncio.gather(*(look(*row) for row in wanted))
     return [error for error in said if error is not None]

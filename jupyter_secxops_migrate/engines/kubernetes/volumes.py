@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ... import errors
+from ...copying.errors import CopyFailed
 from ...copying.identity import inode_only
 from ..names import Names, labels
 from ..orders import (
@@ -53,7 +53,7 @@ class Volumes:
         claims = await self._shared.space.path("claim")
         there = await self._shared.recent.get(f"{claims}/{order.place.source}")
         if there is None:
-            raise errors.CopyFailed(
+            raise CopyFailed(
                 path=order.place.mount or "", reason=f"the claim {order.place.source} is not there"
             )
         # Each pod may have its own mount of a claim, with another device number.

@@ -74,9 +74,9 @@ class Watched(Generic[T]):
 
         Raises
         ------
-        errors.ClusterForbidden
+        ClusterForbidden
             They may not be listed.
-        errors.ClusterUnavailable
+        ClusterUnavailable
             The API server does not answer.
         """
         await self._current()

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.kubernetes import KubernetesEngine
 from jupyter_secxops_migrate.engines.kubernetes import source as source_module
 from jupyter_secxops_migrate.engines.kubernetes.adopt import launched_of, token_of
+from jupyter_secxops_migrate.engines.kubernetes.errors import SourceUnusable
 from jupyter_secxops_migrate.engines.kubernetes.own import Own
 from jupyter_secxops_migrate.engines.names import images_of
 
@@ -107,7 +107,7 @@ def test_what_two_pods_of_one_notebook_made_is_left_alone(
     space.notebook("ada-6b7f9d5c4d-kq4wd")
 
     async def look(engine: KubernetesEngine) -> None:
-        with pytest.raises(errors.SourceUnusable, match="ada-6b7f9d5c4d-kq4wd is another pod"):
+        with pytest.raises(SourceUnusable, match="ada-6b7f9d5c4d-kq4wd is another pod"):
             await engine.owned("ada@1")
         space.rows["pods"][1]["metadata"]["deletionTimestamp"] = "now"
         assert await engine.launched("ada@1") == []

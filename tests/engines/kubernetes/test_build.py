@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.building.errors import BuildFailed
 from jupyter_secxops_migrate.engines.kubernetes.build import read_build
 from jupyter_secxops_migrate.engines.kubernetes.said import JobResult
 from jupyter_secxops_migrate.engines.orders import BuildOrder, LogLine, Progress
@@ -86,7 +87,7 @@ def test_a_try_that_is_not_the_last_is_in_the_log_and_not_in_the_reason() -> Non
         async for item in read_build(ORDER, items(), "registry.example.org"):
             said.append(item)
 
-    with pytest.raises(errors.BuildFailed) as raised:
+    with pytest.raises(BuildFailed) as raised:
         asyncio.run(read())
     assert raised.value.params["instruction"] == "RUN no"
     assert LogLine("blob unknown Trying again.") in said

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.copying.errors import CopyFailed, FileUnreadable, VerifyFailed
 from jupyter_secxops_migrate.engines.kubernetes import objects
 from jupyter_secxops_migrate.engines.kubernetes.clone import (
     WHY,
@@ -19,6 +20,11 @@ from jupyter_secxops_migrate.engines.kubernetes.clone import (
     clone_of,
     is_clone,
     why_not,
+)
+from jupyter_secxops_migrate.engines.kubernetes.errors import (
+    ClusterRefused,
+    QuotaExceeded,
+    Unschedulable,
 )
 from jupyter_secxops_migrate.engines.kubernetes.job import Job
 from jupyter_secxops_migrate.engines.kubernetes.recent import Recent
@@ -230,12 +236,10 @@ def test_a_clone_is_filled_by_the_copying_job_which_is_told_since_when_it_is_one
 @pytest.mark.parametrize(
     "error",
     [
-        errors.VerifyFailed(
-            reason="the clone came back empty", count=1, path="/", first=".", node=""
-        ),
+        VerifyFailed(reason="the clone came back empty", count=1, path="/", first=".", node=""),
         errors.EngineFailed(action="start job", reason="it did not run within 180 seconds"),
-        errors.CopyFailed(path="/source", reason="the clone is not a volume of its own"),
-        errors.Unschedulable(pod="job", reason="volume node affinity conflict"),
+        CopyFailed(path="/source", reason="the clone is not a volume of its own"),
+        Unschedulable(pod="job", reason="volume node affinity conflict"),
     ],
 )
 def test_a_clone_that_came_back_wrong_is_gone_before_anything_takes_its_place(
@@ -280,16 +284,16 @@ def test_a_clone_that_needs_no_pod_is_waited_for_before_there_is_one() -> None:
 
 
 def test_what_the_source_is_to_blame_for_ends_the_copy_too() -> None:
-    error = errors.FileUnreadable(count=1, path="/source", first="x")
+    error = FileUnreadable(count=1, path="/source", first="x")
     api = Api()
-    with pytest.raises(errors.FileUnreadable):
+    with pytest.raises(FileUnreadable):
         filled(api, Jobs(error))
 
 
 def test_a_quota_that_has_no_room_for_a_clone_has_none_for_a_copy() -> None:
     api = Api()
-    api.refuses = errors.QuotaExceeded(action="clone flows", reason="exceeded quota")
-    with pytest.raises(errors.QuotaExceeded):
+    api.refuses = QuotaExceeded(action="clone flows", reason="exceeded quota")
+    with pytest.raises(QuotaExceeded):
         filled(api, Jobs())
 
 
@@ -326,7 +330,7 @@ def test_a_clone_that_is_being_removed_is_not_taken_for_a_claim() -> None:
 
 def test_what_refuses_a_clone_may_let_a_copy_be_made() -> None:
     api = Api()
-    api.refuses = errors.ClusterRefused(action="make a claim", reason="no clones here")
+    api.refuses = ClusterRefused(action="make a claim", reason="no clones here")
     api.refuses_clones = True
     assert asked(api) == "no clone was made (no clones here)"
     assert not is_clone(api.objects[f"{CLAIMS}/copy"])

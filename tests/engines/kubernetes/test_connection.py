@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.kubernetes.connection import Connection
+from jupyter_secxops_migrate.engines.kubernetes.errors import ClusterForbidden, ClusterUnavailable
 
 from .apiserver import ApiServer, serving
 
@@ -109,7 +109,7 @@ def test_a_socket_signs_in_anew_too(tmp_path: Path) -> None:
         assert runs(tmp_path) == 2
 
         server.accepted = "nobody's"
-        with pytest.raises(errors.ClusterForbidden):
+        with pytest.raises(ClusterForbidden):
             await connection.socket(SOCKET, "v4.channel.k8s.io")
         assert runs(tmp_path) == 3
 
@@ -136,11 +136,11 @@ def test_a_new_certificate_gets_connections_of_its_own(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
 
         server.accepted = "nobody's"
-        with pytest.raises(errors.ClusterForbidden):
+        with pytest.raises(ClusterForbidden):
             await connection.list(PATH)
         second = await connection.open()
         assert second is not first
-        with pytest.raises(errors.ClusterForbidden):
+        with pytest.raises(ClusterForbidden):
             await connection.list(PATH)
         assert await connection.open() is second  # it was given the same once more
 
@@ -155,7 +155,7 @@ def test_a_new_certificate_gets_connections_of_its_own(tmp_path: Path) -> None:
 def test_who_is_refused_with_a_new_token_too_is_told_so(tmp_path: Path) -> None:
     async def scene(server: ApiServer, connection: Connection) -> None:
         server.accepted = "nobody's"
-        with pytest.raises(errors.ClusterForbidden, match="Unauthorized"):
+        with pytest.raises(ClusterForbidden, match="Unauthorized"):
             await connection.list(PATH)
         assert runs(tmp_path) == 2
 
@@ -166,7 +166,7 @@ def test_a_plugin_that_fails_for_a_while_is_an_outage_and_no_lack_of_rights(tmp_
     async def scene(server: ApiServer, connection: Connection) -> None:
         failing = tmp_path / "failing"
         failing.touch()
-        with pytest.raises(errors.ClusterUnavailable, match="no credentials"):
+        with pytest.raises(ClusterUnavailable, match="no credentials"):
             await connection.list(PATH)
         failing.unlink()
         server.accepted = "token-2"
@@ -174,7 +174,7 @@ def test_a_plugin_that_fails_for_a_while_is_an_outage_and_no_lack_of_rights(tmp_
 
         server.accepted = "token-4"
         failing.touch()
-        with pytest.raises(errors.ClusterUnavailable, match="no credentials"):
+        with pytest.raises(ClusterUnavailable, match="no credentials"):
             await connection.list(PATH)
         failing.unlink()
         assert len(await connection.list(PATH)) == 1
@@ -213,7 +213,7 @@ def test_credentials_of_another_api_server_are_not_sent_to_this_one(tmp_path: Pa
         await connection.list(PATH)
         edit(tmp_path, change)
         server.accepted = "token-2"
-        with pytest.raises(errors.ClusterForbidden):
+        with pytest.raises(ClusterForbidden):
             await connection.list(PATH)
 
     play(tmp_path, scene)

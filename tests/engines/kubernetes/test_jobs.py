@@ -14,6 +14,11 @@ import pytest
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.copying.__main__ import main as copy
 from jupyter_secxops_migrate.engines.kubernetes import pods as pods_module
+from jupyter_secxops_migrate.engines.kubernetes.errors import (
+    ClusterUnavailable,
+    ImageUnpullable,
+    NodeUnreachable,
+)
 from jupyter_secxops_migrate.engines.kubernetes.job import Job
 from jupyter_secxops_migrate.engines.kubernetes.jobs import Jobs
 from jupyter_secxops_migrate.engines.kubernetes.namespace import Namespace
@@ -238,7 +243,7 @@ def test_who_waits_is_told_of_an_outage_and_finds_the_pod_after_it(
         await anext(changes)
         server.page = "<html>not the API server</html>"
         server.disconnect()
-        with pytest.raises(errors.ClusterUnavailable):
+        with pytest.raises(ClusterUnavailable):
             await anext(changes)
         server.page = ""
         server.put("one", status={"phase": "Running"})
@@ -324,7 +329,7 @@ def test_trouble_of_what_is_beside_our_container_is_not_ours() -> None:
     rows[0] |= {"image": "mesh", "state": {"waiting": waiting}}
     assert trouble(pod) is None
     rows[1]["state"] = {"waiting": waiting}
-    assert isinstance(trouble(pod), errors.ImageUnpullable)
+    assert isinstance(trouble(pod), ImageUnpullable)
 
 
 # --------------------------------------------------------------------------- its log
@@ -339,7 +344,7 @@ def test_a_node_that_goes_away_while_nothing_is_said_is_noticed(
         running = asyncio.ensure_future(said(jobs.run(JOB)))
         await until(lambda: server.asked["tail"] >= 3)  # silent, but there
         server.away = "dial tcp 10.0.0.1:10250: connect: connection refused"
-        with pytest.raises(errors.NodeUnreachable, match=r"node n .*refused"):
+        with pytest.raises(NodeUnreachable, match=r"node n .*refused"):
             await running
 
     play(tmp_path, scene)
@@ -400,7 +405,7 @@ def test_a_job_that_ended_well_is_read_once_its_kubelet_is_back(tmp_path: Path) 
         server.away = "connection refused"
         ends_well(server)
         server.disconnect()
-        with pytest.raises(errors.NodeUnreachable, match="connection refused"):
+        with pytest.raises(NodeUnreachable, match="connection refused"):
             await running
         server.away = ""
         server.say(second(1), '{"type": "result", "files": 1}')

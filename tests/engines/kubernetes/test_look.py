@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.kubernetes.engine import KubernetesEngine
+from jupyter_secxops_migrate.engines.kubernetes.errors import SourceUnusable
 from jupyter_secxops_migrate.engines.kubernetes.job import manifest
 from jupyter_secxops_migrate.engines.kubernetes.look import home_of, look_job
 from jupyter_secxops_migrate.engines.kubernetes.place import source_pod
@@ -174,5 +174,5 @@ def test_another_pod_is_outside_and_one_s_own_is_not(monkeypatch: pytest.MonkeyP
 def test_a_pod_that_does_not_run_or_lacks_the_container_is_refused() -> None:
     running = pod({"name": "home", "mountPath": "/home/j"})
     for given, container in (({**running, "status": {"phase": "Pending"}}, ""), (running, "x")):
-        with pytest.raises(errors.SourceUnusable):
+        with pytest.raises(SourceUnusable):
             source_pod(given, container)

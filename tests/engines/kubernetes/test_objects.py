@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.kubernetes import objects
 from jupyter_secxops_migrate.engines.kubernetes.engine import KubernetesEngine
+from jupyter_secxops_migrate.engines.kubernetes.errors import ImageUserUnknown
 from jupyter_secxops_migrate.engines.kubernetes.place import SourcePod, source_pod
 from jupyter_secxops_migrate.engines.kubernetes.pods import trouble
 from jupyter_secxops_migrate.engines.kubernetes.storage import size_of_copy
@@ -159,8 +160,8 @@ def test_the_least_size_of_a_copy_is_no_more_than_its_sources() -> None:
 @pytest.mark.parametrize(
     ("message", "kind"),
     [
-        ("container has runAsNonRoot and image will run as root", errors.ImageUserUnknown),
-        ("container has runAsNonRoot and image has non-numeric user", errors.ImageUserUnknown),
+        ("container has runAsNonRoot and image will run as root", ImageUserUnknown),
+        ("container has runAsNonRoot and image has non-numeric user", ImageUserUnknown),
         ('secret "token" not found', errors.EngineFailed),
     ],
 )

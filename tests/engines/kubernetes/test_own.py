@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.kubernetes import source as source_module
 from jupyter_secxops_migrate.engines.kubernetes.engine import KubernetesEngine
+from jupyter_secxops_migrate.engines.kubernetes.errors import SourceUnusable
 from jupyter_secxops_migrate.engines.kubernetes.own import Own, read
 from jupyter_secxops_migrate.engines.kubernetes.place import source_pod
 
@@ -93,7 +93,7 @@ def test_the_service_finds_its_pod_by_more_than_its_host_name(
                 assert not engine.outside
                 assert (await engine.source()).container == f"{LONG}/notebook"
                 pods.clear()
-                with pytest.raises(errors.SourceUnusable, match="0 pods of namespace team"):
+                with pytest.raises(SourceUnusable, match="0 pods of namespace team"):
                     await engine.source()
             finally:
                 await engine.close()

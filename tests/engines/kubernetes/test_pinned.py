@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.kubernetes.engine import KubernetesEngine
+from jupyter_secxops_migrate.engines.kubernetes.errors import ClusterForbidden
 from jupyter_secxops_migrate.engines.names import Names
 from jupyter_secxops_migrate.engines.orders import ImageInfo, LookOrder, VerifyOrder, VolumeCheck
 from jupyter_secxops_migrate.placement.nodes import HOSTNAME
@@ -82,7 +82,7 @@ def asked(folder: Path, server: Server, *calls: Callable[[KubernetesEngine], Awa
             async with contextlib.AsyncExitStack() as stack:
                 stack.push_async_callback(engine.close)
                 for call in calls:
-                    with pytest.raises(errors.ClusterForbidden):
+                    with pytest.raises(ClusterForbidden):
                         await asyncio.wait_for(call(engine), 20)
         return server.pods
 

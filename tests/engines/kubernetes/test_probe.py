@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.errors import ImageWithoutJupyter
 from jupyter_secxops_migrate.engines.kubernetes import objects, probe
 from jupyter_secxops_migrate.engines.kubernetes.engine import KubernetesEngine
 from jupyter_secxops_migrate.engines.kubernetes.place import source_pod
@@ -149,7 +149,7 @@ def test_an_image_without_a_shell_is_told_so(tmp_path: Path) -> None:
     node._run = lambda row: {"name": row["name"], "state": {"terminated": {"exitCode": 128}}}  # type: ignore[method-assign]
     node.log = {"job": "", "entrypoint": ""}
 
-    with pytest.raises(errors.ImageWithoutJupyter):
+    with pytest.raises(ImageWithoutJupyter):
         looked_into(tmp_path, node, ImageInfo("sha256:1", 0, entrypoint=["/entrypoint"]))
 
 

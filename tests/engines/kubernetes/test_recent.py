@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.kubernetes import recent as module
+from jupyter_secxops_migrate.engines.kubernetes.errors import ClusterUnavailable
 from jupyter_secxops_migrate.engines.kubernetes.recent import Recent
 
 
@@ -24,7 +24,7 @@ class Api:
         self.asked.append(path)
         await asyncio.sleep(0)
         if self.away:
-            raise errors.ClusterUnavailable(endpoint=path, reason=action)
+            raise ClusterUnavailable(endpoint=path, reason=action)
         return self.objects.get(path)
 
 
@@ -61,7 +61,7 @@ def test_what_is_old_or_absent_or_failed_is_asked_for_again(
         await late.get("b")
         assert list(late._found) == list(late._asking) == ["b"]
         api.away = True
-        with pytest.raises(errors.ClusterUnavailable, match="see it"):
+        with pytest.raises(ClusterUnavailable, match="see it"):
             await recent.get("c", action="see it")
         api.away, api.objects["c"] = False, {}
         assert await recent.get("c") == {}

@@ -14,7 +14,6 @@ from aiohttp import web
 from registries import registry as registries
 from registries.registry import Registry
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.kubernetes import KubernetesEngine
 from jupyter_secxops_migrate.engines.kubernetes.job import Job
 from jupyter_secxops_migrate.engines.kubernetes.jobs import Jobs
@@ -22,6 +21,7 @@ from jupyter_secxops_migrate.engines.kubernetes.said import JobResult
 from jupyter_secxops_migrate.engines.orders import BuildOrder, Progress, PushOrder, PushResult
 from jupyter_secxops_migrate.model import Check
 from jupyter_secxops_migrate.registries import OciRegistry
+from jupyter_secxops_migrate.registries.errors import RegistryFailed
 
 from .apiserver import serving
 
@@ -46,14 +46,14 @@ class FullRegistry(OciRegistry):
     """Has no room for anything."""
 
     async def prepare(self, repository: str) -> None:
-        raise errors.RegistryFailed(registry=self.address, action="take it", reason="quota")
+        raise RegistryFailed(registry=self.address, action="take it", reason="quota")
 
 
 class Scanning(OciRegistry):
     """Lets nothing run."""
 
     async def admit(self, reference: str) -> None:
-        raise errors.RegistryFailed(registry=self.address, action="admit it", reason="a finding")
+        raise RegistryFailed(registry=self.address, action="admit it", reason="a finding")
 
 
 class Done(Jobs):
@@ -180,7 +180,7 @@ def test_a_password_is_read_again_when_it_was_changed(tmp_path: Path) -> None:
         await engine.registry()
 
         registry.password = "changed"
-        with pytest.raises(errors.RegistryFailed, match="401"):
+        with pytest.raises(RegistryFailed, match="401"):
             await engine.remove_image(f"{registry.address}/{PROJECT}:one")
         objects.secret = objects.of_docker("changed")
         await engine.remove_image(f"{registry.address}/{PROJECT}:one")
@@ -214,7 +214,7 @@ def test_an_authority_that_is_not_there_is_told(
     async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
         objects.configmap = configmap
 
-        with pytest.raises(errors.RegistryFailed, match=reason):
+        with pytest.raises(RegistryFailed, match=reason):
             await engine.registry()
 
     play(tmp_path, scene)
@@ -229,7 +229,7 @@ def test_a_registry_without_room_is_told_before_anything_is_built(tmp_path: Path
         push = PushOrder("m1", "me", reference, "sha256:1", "a")
 
         for work in (engine.build(build), engine.push(push)):
-            with pytest.raises(errors.RegistryFailed, match="quota"):
+            with pytest.raises(RegistryFailed, match="quota"):
                 async for _ in work:
                     pass
 
@@ -248,7 +248,7 @@ def test_what_was_pushed_is_read_back(tmp_path: Path) -> None:
         found = [item async for item in pushing(engine, registry, digest)]
 
         assert found == [PushResult(digest)]
-        with pytest.raises(errors.RegistryFailed, match="after the push"):
+        with pytest.raises(RegistryFailed, match="after the push"):
             async for _ in pushing(engine, registry, registries.digest_of(b"")):
                 pass
 
@@ -257,7 +257,7 @@ def test_what_was_pushed_is_read_back(tmp_path: Path) -> None:
 
 def test_what_the_registry_does_not_admit_is_not_used(tmp_path: Path) -> None:
     async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
-        with pytest.raises(errors.RegistryFailed, match="a finding"):
+        with pytest.raises(RegistryFailed, match="a finding"):
             async for _ in pushing(engine, registry, registry.put(PROJECT, "one")):
                 pass
 
@@ -307,7 +307,7 @@ def test_a_malformed_secret_is_named_without_its_content(tmp_path: Path, content
         said = content.replace("%s", registry.address).encode()
         objects.secret = {".dockerconfigjson": base64.b64encode(said).decode()}
 
-        with pytest.raises(errors.RegistryFailed, match="of the secret registry") as caught:
+        with pytest.raises(RegistryFailed, match="of the secret registry") as caught:
             await engine.registry()
 
         assert "sesame" not in caught.value.message

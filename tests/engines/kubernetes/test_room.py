@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.kubernetes.errors import QuotaExceeded, Unschedulable
 from jupyter_secxops_migrate.engines.kubernetes.job import Job
 from jupyter_secxops_migrate.engines.kubernetes.jobs import Jobs
 from jupyter_secxops_migrate.engines.kubernetes.namespace import Namespace
@@ -117,7 +117,7 @@ def test_room_that_comes_by_nobodys_end_is_not_waited_for(
         cluster.node("b")
         cluster.pod("theirs", node, job=job)
         cluster.pod("mine")
-        with pytest.raises(errors.Unschedulable, match="Insufficient cpu"):
+        with pytest.raises(Unschedulable, match="Insufficient cpu"):
             await started(jobs)
 
     play(tmp_path, scene)
@@ -168,7 +168,7 @@ def test_a_quota_is_waited_for_while_jobs_of_ours_use_it_up(
             nonlocal tries
             tries += 1
             if "theirs" in cluster.space.objects:
-                raise errors.QuotaExceeded(action="start it", reason="pods=1")
+                raise QuotaExceeded(action="start it", reason="pods=1")
             return "made"
 
         making = asyncio.ensure_future(room.within_quota(make))
@@ -178,9 +178,9 @@ def test_a_quota_is_waited_for_while_jobs_of_ours_use_it_up(
         assert await making == "made"
 
         async def never() -> None:
-            raise errors.QuotaExceeded(action="start it", reason="pods=1")
+            raise QuotaExceeded(action="start it", reason="pods=1")
 
-        with pytest.raises(errors.QuotaExceeded):
+        with pytest.raises(QuotaExceeded):
             await room.within_quota(never)
 
     play(tmp_path, scene)

@@ -13,6 +13,7 @@ from registries.registry import Registry
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.kubernetes import KubernetesEngine
 from jupyter_secxops_migrate.engines.kubernetes.connection import Connection
+from jupyter_secxops_migrate.engines.kubernetes.errors import AccountMissing
 from jupyter_secxops_migrate.engines.orders import SourcePlace, TrialOrder
 
 from .test_registry import Objects, play
@@ -167,7 +168,7 @@ def test_a_pod_without_a_token_is_told_at_once(
         finally:
             await connection.close()
 
-    with pytest.raises(errors.AccountMissing, match="automountServiceAccountToken: false") as said:
+    with pytest.raises(AccountMissing, match="automountServiceAccountToken: false") as said:
         asyncio.run(ask())
     assert not isinstance(said.value, errors.TemporaryError)
 

@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.kubernetes import apiserver as connection
 from jupyter_secxops_migrate.engines.kubernetes import watched as kept
+from jupyter_secxops_migrate.engines.kubernetes.errors import ClusterForbidden, ClusterUnavailable
 from jupyter_secxops_migrate.engines.kubernetes.watched import Watched
 
 from .apiserver import ApiServer, serving
@@ -113,7 +113,7 @@ def test_what_may_not_be_listed_says_so_each_time_and_works_once_it_may(tmp_path
     async def scene(server: ApiServer, watched: Watched[Any]) -> None:
         server.forbidden = True
         for _ in range(2):
-            with pytest.raises(errors.ClusterForbidden):
+            with pytest.raises(ClusterForbidden):
                 await watched.items()
 
         server.forbidden = False
@@ -169,7 +169,7 @@ def test_a_page_of_a_proxy_is_an_outage_that_ends(
     async def scene(server: ApiServer, watched: Watched[Any]) -> None:
         server.page = "<html>Sign in first</html>"
         for _ in range(2):
-            with pytest.raises(errors.ClusterUnavailable, match="no Kubernetes API server"):
+            with pytest.raises(ClusterUnavailable, match="no Kubernetes API server"):
                 await watched.items()
 
         server.page = ""
@@ -202,6 +202,6 @@ def test_whoever_asks_is_told_of_any_failure_and_it_is_tried_again(
 async def works(watched: Watched[Any]) -> bool:
     try:
         await watched.items()
-    except (errors.ClusterUnavailable, KeyError):
+    except (ClusterUnavailable, KeyError):
         return False
     return True
