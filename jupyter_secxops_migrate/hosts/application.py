@@ -151,8 +151,10 @@ class ServiceApp(JupyterApp):
         Raises
         ------
         EngineUnknown
-            None of that name is installed.
+            None of that name is installed, or what is is no engine.
         """
+        from ..engines.older import adapted
+
         found = {row.name: row for row in entry_points(group=ENGINES)}
         if self.engine not in found:
             raise EngineUnknown(engine=self.engine, known=sorted(found))
@@ -165,8 +167,11 @@ class ServiceApp(JupyterApp):
                 engine=self.engine,
                 known=sorted(found),
             ) from None
-        engine: Engine = kind(parent=self)
-        return engine
+        engine = kind(parent=self)
+        try:
+            return adapted(engine)
+        except TypeError as error:
+            raise EngineUnknown(str(error), engine=self.engine, known=sorted(found)) from None
 
     @asynccontextmanager
     async def serving(self, folder: Path) -> AsyncIterator[HostedService]:
