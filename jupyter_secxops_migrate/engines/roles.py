@@ -252,6 +252,26 @@ class Roles:
     housekeeping: Housekeeping
 
 
+@dataclass(frozen=True)
+class Ends:
+    """Where an operation begins, and where what it makes goes: two engines, or one that is both."""
+
+    source: Engine
+    target: Engine
+
+    def at(self, source: PodSource | None) -> Roles:
+        """Return who plays which role for a source."""
+        there = self.source.at(source)
+        here = there if self.target is self.source else self.target
+        return Roles(there, here, here, here, here)
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self.source.close()
+        if self.target is not self.source:
+            await self.target.close()
+
+
 class Engine(Source, Images, Volumes, Environments, Housekeeping, Protocol):
     """A place that plays all roles, as an admin configures it."""
 

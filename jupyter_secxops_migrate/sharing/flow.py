@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .. import errors
-from ..engines.roles import Engine
+from ..engines.roles import Ends
 from ..operations.kind import Branch, DeclaredStep, Do, WorkStep
 from ..operations.record import Document
 from ..operations.service import Operations
@@ -29,8 +29,8 @@ class Sharing:
     ----------
     operations
         What runs them.
-    engine, policy
-        Where containers run, and what may run there.
+    ends, policy
+        Where sources are and copies go, and what may run there.
     folder
         Where each share keeps its manifests and its token.
     """
@@ -47,9 +47,9 @@ class Sharing:
     cancelled: type[errors.SecxopsError] = Cancelled
 
     def __init__(
-        self, operations: Operations, engine: Engine, policy: ResourcePolicy, folder: Path
+        self, operations: Operations, ends: Ends, policy: ResourcePolicy, folder: Path
     ) -> None:
-        self.kit = Kit(operations, engine, policy, folder)
+        self.kit = Kit(operations, ends, policy, folder)
         self.looking = Looking(self.kit)
         self.removing = Removing(self.kit)
         self.imaging = Imaging(self.kit, self.looking, self.removing)

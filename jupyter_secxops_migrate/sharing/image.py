@@ -21,7 +21,7 @@ from ..engines.orders import (
     PushResult,
     SourcePlace,
 )
-from ..engines.roles import Engine, Pushes, ReadsVolumes
+from ..engines.roles import Pushes, ReadsVolumes, Roles
 from ..environment.survey import Survey
 from ..model import Route, StepName, StepState, utcnow
 from .document import Image, Probe, ShareDraft
@@ -58,7 +58,7 @@ class Imaging:
         assert found.dockerfile is not None
         context = None
         identity = found.identities.get(found.project.path, "")
-        if isinstance(self._kit.engine, ReadsVolumes):
+        if isinstance((await self._kit.roles_of(share)).volumes, ReadsVolumes):
             context = await self._kit.files.run(
                 BuildContext,
                 Path(found.project.path),
@@ -81,10 +81,11 @@ class Imaging:
         found = source.survey
         assert found.dockerfile is not None
         context = None
-        if isinstance(self._kit.engine, ReadsVolumes):
+        volumes = (await self._kit.roles_of(share)).volumes
+        if isinstance(volumes, ReadsVolumes):
             context = await self._kit.files.run(
                 BuildContext.from_tar,
-                partial(self._kit.engine.read_volume, share, owner, volume),
+                partial(volumes.read_volume, share, owner, volume),
                 found.dockerfile.source,
                 buildkit=await self._takes_buildkit(share, found.dockerfile),
                 keep=await self._keep(share, found),
@@ -102,7 +103,7 @@ class Imaging:
 
     async def _takes_buildkit(self, share: str, dockerfile: Dockerfile) -> bool:
         """Whether BuildKit is to build it: the classic builder sees another part of a project."""
-        features = await (await self._kit.engine_of(share)).features()
+        features = await (await self._kit.roles_of(share)).images.features()
         return ALWAYS_BUILDKIT in features or bool(dockerfile.needs_buildkit())
 
     async def _build(
@@ -118,15 +119,15 @@ class Imaging:
         kit = self._kit
         order = await self._order(share, context, found, place, commit, identity)
         async with kit.runner.step(share, StepName.BUILD) as recorder:
-            engine = await kit.engine_of(share)
-            built = await recorder.follow(engine.build(order), BuildResult)
+            roles = await kit.roles_of(share)
+            built = await recorder.follow(roles.images.build(order), BuildResult)
             sent = context.digests if context else built.sent or {}
             kit.write(share, "context.json", json.dumps(dict(sent)))
             if await kit.records.edit(share, _built(built, found.plan.node)):
                 with contextlib.suppress(errors.SecxopsError):
                     # It goes with the share at the latest.
                     await self._removing.remove_images(share, but_last=True)
-            await self._probe(share, engine, built, found)
+            await self._probe(share, roles, built, found)
 
     async def _order(
         self,
@@ -182,10 +183,10 @@ class Imaging:
 
         self._kit.records.edit_now(share, change)
 
-    async def _probe(self, share: str, engine: Engine, built: BuildResult, found: Source) -> None:
+    async def _probe(self, share: str, roles: Roles, built: BuildResult, found: Source) -> None:
         """Find out what the image is like; fail if no environment can be made of it."""
         kit = self._kit
-        probe = await engine.probe(
+        probe = await roles.images.probe(
             share,
             await kit.owner_of(share),
             built.info,
@@ -207,7 +208,7 @@ class Imaging:
             raise ImageWithoutJupyter()
         request = (await kit.records.get(share)).request
         where = mounts(request, found.survey, probe, found.places)
-        for error in await self._looking.hidden(engine, found.survey, where, info.volumes):
+        for error in await self._looking.hidden(roles, found.survey, where, info.volumes):
             raise error
 
     async def push(self, share: str) -> None:
@@ -228,9 +229,9 @@ class Imaging:
             share, await kit.owner_of(share), image.reference, image.digest, image.node
         )
         async with kit.runner.step(share, StepName.PUSH) as recorder:
-            engine = await kit.engine_of(share)
-            assert isinstance(engine, Pushes)
-            pushed = await recorder.follow(engine.push(order), PushResult)
+            images = (await kit.roles_of(share)).images
+            assert isinstance(images, Pushes)
+            pushed = await recorder.follow(images.push(order), PushResult)
             if pushed.digest != image.digest:
                 raise errors.EngineFailed(
                     action="push the image", reason=f"{pushed.digest} is not {image.digest}"

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engines.orders import Measure
-from ..engines.roles import Engine
+from ..engines.roles import Ends, Roles
 from ..environment.survey import kept_in
+from ..model import PodSource
 from ..operations.service import Operations
 from ..placement.policy import ResourcePolicy
 from ..threads import Threads
@@ -44,18 +45,20 @@ class Kit:
     ----------
     operations
         The record, and what runs the steps.
-    engine, policy
-        Where containers run, and what may run there.
+    ends, policy
+        Where sources are and copies go, and what may run there.
     folder
         Where each share keeps its manifests and its token, in a folder named by its id.
     """
 
     def __init__(
-        self, operations: Operations, engine: Engine, policy: ResourcePolicy, folder: Path
+        self, operations: Operations, ends: Ends, policy: ResourcePolicy, folder: Path
     ) -> None:
         self.runner = operations.runner
         self.records: ShareRecords = operations.records.of(SHARES)
-        self.engine = engine
+        self.engine = ends.target
+        """Where copies are, whatever their source is."""
+        self._ends = ends
         self.policy = policy
         self.folder = folder
         self.tag = ""
@@ -95,9 +98,13 @@ class Kit:
         """Return whose a share's objects are in the engine."""
         return self.engine_owner((await self.records.get(share)).owner)
 
-    async def engine_of(self, share: str) -> Engine:
-        """Return the engine as it is for a share's source."""
-        return self.engine.at((await self.records.get(share)).request.source)
+    def roles(self, source: PodSource | None) -> Roles:
+        """Return who plays which role for a source."""
+        return self._ends.at(source)
+
+    async def roles_of(self, share: str) -> Roles:
+        """Return who plays which role for a share."""
+        return self.roles((await self.records.get(share)).request.source)
 
     async def keep(self, share: str, project: str, folder: str) -> list[str]:
         """Return what was asked to be kept of one folder."""

@@ -38,9 +38,9 @@ class Launching:
         """Plan once more, and push the image if it moves now and only its node has it."""
         kit = self._kit
         copies = (await kit.records.document(share)).copies
-        engine = await kit.engine_of(share)
-        capacity = await engine.capacity([copied.volume for copied in copies.values()])
-        features = await engine.features()
+        roles = await kit.roles_of(share)
+        capacity = await roles.housekeeping.capacity([copied.volume for copied in copies.values()])
+        features = await roles.images.features()
 
         def change(draft: ShareDraft) -> Plan:
             record = draft.record
@@ -98,16 +98,16 @@ class Launching:
         self, share: str, plan: Plan, volumes: Mapping[str, str], nested: list[VolumeMount]
     ) -> None:
         """Launch where the plan says; elsewhere, if no node takes it after all."""
-        engine = await self._kit.engine_of(share)
+        environments = (await self._kit.roles_of(share)).environments
         try:
-            await engine.launch(await self._order(share, plan, volumes, nested))
+            await environments.launch(await self._order(share, plan, volumes, nested))
         except Unschedulable:
             if plan.route is Route.MOVE:
                 raise
             # First: a call that is repeated from here on must not find the old pod.
-            await self._kit.engine.stop(share)
+            await environments.stop(share)
             second = await self._plan_again(share, stay=False)
-            await engine.launch(await self._order(share, second, volumes, nested))
+            await environments.launch(await self._order(share, second, volumes, nested))
 
     async def _order(
         self, share: str, plan: Plan, volumes: Mapping[str, str], nested: list[VolumeMount]
@@ -141,7 +141,7 @@ class Launching:
         """Return what has to be mounted so that volumes of the image lie over nothing that was copied."""
         kit = self._kit
         document = await kit.records.document(share)
-        if NESTED not in await (await kit.engine_of(share)).features():
+        if NESTED not in await (await kit.roles_of(share)).images.features():
             return []
         keys = {copied.source: key for key, copied in document.copies.items()}
         where = {c.source: volumes[c.volume] for c in document.copies.values()}

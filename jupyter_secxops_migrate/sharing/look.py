@@ -11,7 +11,7 @@ from pathlib import Path
 from .. import errors
 from ..engines.names import images_of, slug
 from ..engines.orders import ALWAYS_BUILDKIT, NESTED, LookOrder, SourcePlace, TrialOrder
-from ..engines.roles import Distant, Engine, distant
+from ..engines.roles import Distant, Roles, distant
 from ..environment.look import survey_of
 from ..environment.survey import Survey, survey
 from ..model import (
@@ -111,23 +111,23 @@ class Looking:
     # ------------------------------------------------------------------ looking
 
     async def survey(
-        self, engine: Engine, request: ShareRequest, owner: str, share: str | None = None
+        self, roles: Roles, request: ShareRequest, owner: str, share: str | None = None
     ) -> Surveyed:
         """Look at the source, here or from outside; return it with what a Job mounts of it."""
         await self._kit.identify()
-        if (there := distant(engine)) is not None:
-            return await self._from_outside(engine, there, request, owner, share)
+        if (there := distant(roles.source)) is not None:
+            return await self._from_outside(roles, there, request, owner, share)
         root = find_project(Path(request.project))
         folders = [existing_folder(Path(d)) for d in request.data]
         places, features = await asyncio.gather(
-            self._places(engine, [root, *folders]), engine.features()
+            self._places(roles, [root, *folders]), roles.images.features()
         )
         found = await self._kit.files.run(
             survey,
             root,
             [Path(path) for path in request.data],
             request.version,
-            build_args=engine.arguments(),
+            build_args=roles.images.arguments(),
             always_buildkit=ALWAYS_BUILDKIT in features,
             covered={k: p.covered for k, p in places.items() if isinstance(p, SourcePlace)},
             keep=request.keep,
@@ -137,7 +137,7 @@ class Looking:
 
     async def _from_outside(
         self,
-        engine: Engine,
+        roles: Roles,
         there: Distant,
         request: ShareRequest,
         owner: str,
@@ -153,14 +153,14 @@ class Looking:
             request.keep,
             request.dockerfile,
         )
-        found = survey_of(await there.look(order), engine.arguments())
-        return found, await self._places(engine, [Path(f.path) for f in folders_of(found)])
+        found = survey_of(await there.look(order), roles.images.arguments())
+        return found, await self._places(roles, [Path(f.path) for f in folders_of(found)])
 
-    async def _places(self, engine: Engine, paths: Sequence[Path]) -> Places:
+    async def _places(self, roles: Roles, paths: Sequence[Path]) -> Places:
         places: dict[str, SourcePlace | Finding] = {}
         for path in paths:
             try:
-                places[str(path)] = await engine.locate(path)
+                places[str(path)] = await roles.source.locate(path)
             except errors.Refusal as refusal:
                 places[str(path)] = finding(refusal)
         return places
@@ -170,21 +170,21 @@ class Looking:
     ) -> Source:
         """Observe the source and decide a plan; touches nothing."""
         kit = self._kit
-        engine = kit.engine.at(request.source)
-        found, places = await self.survey(engine, request, owner, share)
+        roles = kit.roles(request.source)
+        found, places = await self.survey(roles, request, owner, share)
         seen = [
             (place.source, size_of(found, folder))
             for folder in folders_of(found)
             if isinstance(place := places.get(folder.path), SourcePlace)
         ]
         source, capacity, features = await asyncio.gather(
-            engine.source(),
-            engine.capacity([name for name, _ in seen], [size for _, size in seen]),
-            engine.features(),
+            roles.source.source(),
+            roles.housekeeping.capacity([name for name, _ in seen], [size for _, size in seen]),
+            roles.images.features(),
         )
         bases = {}
         for base in found.dockerfile.bases() if found.dockerfile else ():
-            bases[base] = await engine.image(base)
+            bases[base] = await roles.images.image(base)
         plan = make_plan(
             request,
             found,
@@ -197,13 +197,13 @@ class Looking:
             name_default=name
             or await kit.records.free_name(owner, default_name(found.project.name)),
             earlier=await self._earlier(owner, request, found),
-            unsaved=await self._unsaved(engine, request, found),
+            unsaved=await self._unsaved(roles, request, found),
         )
         if found.dockerfile is not None:
             volumes = image_volumes(found.dockerfile, bases)
             where = {row.source: row.mount for row in plan.copied}
-            plan = with_refusals(plan, await self.hidden(engine, found, where, volumes))
-        plan = await self._tried(engine, owner, found, places, plan)
+            plan = with_refusals(plan, await self.hidden(roles, found, where, volumes))
+        plan = await self._tried(roles, owner, found, places, plan)
         if share is None and request.name is not None:
             try:
                 await kit.records.insist_not_under_way(owner, request.name)
@@ -212,7 +212,7 @@ class Looking:
         return Source(found, places, plan)
 
     async def _tried(
-        self, engine: Engine, owner: str, found: Survey, places: Places, plan: Plan
+        self, roles: Roles, owner: str, found: Survey, places: Places, plan: Plan
     ) -> Plan:
         """Have the engine try what can be tried without touching anything."""
         place = places.get(found.project.path)
@@ -229,18 +229,18 @@ class Looking:
             terms=plan.terms,
             pushes=any(item.code == "image_pushed" for item in plan.reasons),
         )
-        return with_refusals(plan, await engine.try_out(order))
+        return with_refusals(plan, await roles.housekeeping.try_out(order))
 
     async def hidden(
         self,
-        engine: Engine,
+        roles: Roles,
         found: Survey,
         where: Mapping[str, str | None],
         volumes: Sequence[str],
     ) -> list[ImageVolumeHides]:
         """Return what volumes of the image would hide of the copy, so far as the source is seen from here."""
-        over = [] if distant(engine) else list(lie_over(volumes, where, found))
-        nested = bool(over) and NESTED in await engine.features()
+        over = [] if distant(roles.source) else list(lie_over(volumes, where, found))
+        nested = bool(over) and NESTED in await roles.images.features()
         hidden = []
         for one in over:
             commit = found.commit if one.folder == found.project.path else None
@@ -250,7 +250,7 @@ class Looking:
         return hidden
 
     async def _unsaved(
-        self, engine: Engine, request: ShareRequest, found: Survey
+        self, roles: Roles, request: ShareRequest, found: Survey
     ) -> Mapping[int, str]:
         """Return which documents are shared otherwise than an editor shows them."""
         # A commit has nothing of what is edited now.
@@ -259,7 +259,7 @@ class Looking:
         if not request.unsaved:
             return {}
         return await self._kit.files.run(
-            documents_in, paths, request.unsaved, here=distant(engine) is None
+            documents_in, paths, request.unsaved, here=distant(roles.source) is None
         )
 
     async def _earlier(self, owner: str, request: ShareRequest, found: Survey) -> list[Migration]:

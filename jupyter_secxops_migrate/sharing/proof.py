@@ -37,7 +37,7 @@ class Proving:
             draft = await kit.records.read(share)
             _insist_on_what_runs(draft, seen)
             inside = await self._look_inside(draft)
-            here = distant(await kit.engine_of(share)) is None
+            here = distant((await kit.roles_of(share)).source) is None
             front = await kit.files.run(self._front, draft, here)
 
             def change(draft: ShareDraft) -> None:

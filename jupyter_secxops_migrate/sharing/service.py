@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from .. import errors
 from ..engines.orders import Launched, Observation
-from ..engines.roles import Engine, distant
+from ..engines.roles import Ends, Engine, distant
 from ..environment.survey import asked_for, survey
 from ..model import (
     Check,
@@ -98,6 +98,8 @@ class MigrationService:
         How many migrations are under way at once.
     patience
         How long a migration waits for an engine that is away, in seconds.
+    source
+        Where sources are, if not on ``engine``.
     """
 
     def __init__(
@@ -108,13 +110,15 @@ class MigrationService:
         store_url: str | None = None,
         workers: int = 2,
         patience: float = PATIENCE_SECONDS,
+        source: Engine | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.engine = engine
+        self._ends = Ends(source or engine, engine)
         self.store = Store(store_url or f"sqlite:///{data_dir / 'store.sqlite'}", [SHARES])
         workflows = store_url or f"sqlite:///{data_dir / 'dbos.sqlite'}"
         self.operations = Operations(self.store, workflows, workers, patience)
-        self.sharing = Sharing(self.operations, engine, policy, data_dir / "migrations")
+        self.sharing = Sharing(self.operations, self._ends, policy, data_dir / "migrations")
         self.operations.register(self.sharing)
         self.kit = self.sharing.kit
         self.records = self.kit.records
@@ -144,7 +148,7 @@ class MigrationService:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
         await self.operations.close()
-        await self.engine.close()
+        await self._ends.close()
         self.kit.files.close()
         self.sources.close()
         await self.operations.close_record()
@@ -291,10 +295,10 @@ class OwnerApi:
         self, project: str, data: Sequence[str] = (), source: PodSource | None = None
     ) -> Environment:
         """Observe the running environment of a project."""
-        engine = self._service.engine.at(source)
-        if distant(engine):
+        roles = self._kit.roles(source)
+        if distant(roles.source):
             asked = ShareRequest(project=project, data=list(data), source=source)
-            found, _ = await self._looking.survey(engine, asked, self.owner)
+            found, _ = await self._looking.survey(roles, asked, self.owner)
         else:
             root = find_project(Path(project))
             found = await self._kit.files.run(survey, root, [Path(d) for d in data], None)
@@ -309,17 +313,19 @@ class OwnerApi:
         elif found.dockerfile is None:
             environment.problems.append(finding(no_dockerfile(found, found.project.name)))
         try:
-            place, capacity = await asyncio.gather(engine.source(), engine.capacity(()))
+            place, capacity = await asyncio.gather(
+                roles.source.source(), roles.housekeeping.capacity(())
+            )
         except errors.SecxopsError as error:
             environment.problems.append(finding(error))
             return environment
-        environment.engine, environment.kind = engine.name, place.kind
+        environment.engine, environment.kind = self._service.engine.name, place.kind
         environment.container, environment.image = place.container, place.image
         environment.cpu, environment.memory, environment.gpu = place.cpu, place.memory, place.gpu
         environment.node = capacity.here
         for folder in (environment.project, *environment.data):
             try:
-                folder.mount = (await engine.locate(Path(folder.path))).mount
+                folder.mount = (await roles.source.locate(Path(folder.path))).mount
             except errors.Refusal as refusal:
                 environment.problems.append(finding(refusal))
         return environment
@@ -332,14 +338,14 @@ class OwnerApi:
 
     async def share(self, request: ShareRequest, idempotency_key: str | None = None) -> Migration:
         """Record a migration and queue it."""
-        engine = self._service.engine.at(request.source)
-        if distant(engine) is None:
+        roles = self._kit.roles(request.source)
+        if distant(roles.source) is None:
             project: PurePath = await self._kit.files.run(_asked_for, request)
         else:
             project = PurePosixPath(request.project)
             # What is mistyped is no share there either; what else is wrong its check says.
             with contextlib.suppress(errors.Refusal, errors.TemporaryError):
-                await self._looking.survey(engine, request, self.owner)
+                await self._looking.survey(roles, request, self.owner)
         body = json.dumps(request.model_dump(mode="json"), sort_keys=True)
         migration = Migration(
             id=new_id(),

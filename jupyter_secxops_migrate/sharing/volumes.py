@@ -40,7 +40,7 @@ class Copying:
 
     async def copied_from(self, share: Migration) -> list[Before] | None:
         """Return the folders of a share, to be looked at again; None where they are not here."""
-        if distant(self._kit.engine.at(share.request.source)):
+        if distant(self._kit.roles(share.request.source).source):
             return None
         copies = (await self._kit.records.document(share.id)).copies
         if "code" not in copies:
@@ -71,8 +71,8 @@ class Copying:
         parts = kit.memory(share).parts
         recorder = Recorder(kit.records, share, StepName.COPY, key, total, parts)
         try:
-            engine = await kit.engine_of(share)
-            copied = await recorder.follow(engine.copy(order), CopyResult)
+            volumes = (await kit.roles_of(share)).volumes
+            copied = await recorder.follow(volumes.copy(order), CopyResult)
         except SourceReplaced:
             raise SourceReplaced(path=folder.path) from None  # not as the Job calls it
         finally:
@@ -160,8 +160,8 @@ class Copying:
         for before, checks in by_owner.items():
             owner = await kit.owner_of(share)
             order = OwnOrder(share, owner, checks, before, after, everything)
-            engine = await kit.engine_of(share)
-            await Recorder(kit.records, share, None).follow(engine.own(order), VerifyResult)
+            volumes = (await kit.roles_of(share)).volumes
+            await Recorder(kit.records, share, None).follow(volumes.own(order), VerifyResult)
 
         def change(draft: ShareDraft) -> None:
             draft.document.gave_all = bool(others)
@@ -182,8 +182,8 @@ class Copying:
         recorder = Recorder(kit.records, share, StepName.COPY, "", size)
         order = VerifyOrder(share, await kit.owner_of(share), checks)
         try:
-            engine = await kit.engine_of(share)
-            verified = await recorder.follow(engine.verify(order), VerifyResult)
+            volumes = (await kit.roles_of(share)).volumes
+            verified = await recorder.follow(volumes.verify(order), VerifyResult)
         finally:
             await recorder.flush()
 

@@ -55,6 +55,8 @@ class World:
         self.data_dir = folder / "state"
         self.data_dir.mkdir(exist_ok=True)
         self.engine = DirectoryEngine(folder / "engine")
+        self.source: DirectoryEngine | None = None
+        """Where sources are, if not on the engine."""
         self.project = folder / "detector"
         self.data = folder / "domains"
         self.workers = workers
@@ -67,7 +69,11 @@ class World:
 
     def start(self) -> None:
         self.service = MigrationService(
-            self.data_dir, self.engine, ResourcePolicy(), workers=self.workers
+            self.data_dir,
+            self.engine,
+            ResourcePolicy(),
+            workers=self.workers,
+            source=self.source,
         )
         never_on_a_loop(self.service.store)
         self.run(self.service.start())
