@@ -84,7 +84,8 @@ async def serve(url: str, folder: Path, operations: int) -> None:
     from jupyter_secxops_migrate.operations.kind import fresh_steps
     from jupyter_secxops_migrate.placement.policy import ResourcePolicy
     from jupyter_secxops_migrate.sharing.service import MigrationService
-    from jupyter_secxops_migrate.web import PeerIdentity, ServiceApplication, serve_application
+    from jupyter_secxops_migrate.web.application import ServiceApplication, serve_application
+    from jupyter_secxops_migrate.web.identity import PeerIdentity
 
     from .working import Working
 

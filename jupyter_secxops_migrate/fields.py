@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from .errors import InvalidRequest
+from .model import ShareRequest
 
 WANTED: Mapping[str, str] = {
     "project": "the path of a folder",
@@ -36,11 +37,16 @@ WANTED: Mapping[str, str] = {
 _MOST = 5
 
 
-def wrong_fields(error: ValidationError) -> Sequence[tuple[str, str]]:
+def wrong_fields(
+    error: ValidationError, model: type[BaseModel] = ShareRequest
+) -> Sequence[tuple[str, str]]:
     """Return the first wrong fields of a request (``data.0``; empty for all of it), each with its sentence.
 
-    None of what was sent is quoted.
+    None of what was sent is quoted. Of another model than `ShareRequest`, what a field has to be is its
+    description.
     """
+    if model is not ShareRequest:
+        return _wrong_of(error, model)
     found: dict[str, str] = {}
     for one in error.errors(include_url=False, include_context=False, include_input=False):
         path = ".".join(str(part) for part in one["loc"])[:100]
@@ -56,9 +62,24 @@ def wrong_fields(error: ValidationError) -> Sequence[tuple[str, str]]:
     return list(found.items())[:_MOST]
 
 
-def invalid(error: ValidationError) -> InvalidRequest:
+def _wrong_of(error: ValidationError, model: type[BaseModel]) -> Sequence[tuple[str, str]]:
+    found: dict[str, str] = {}
+    for one in error.errors(include_url=False, include_context=False, include_input=False):
+        path = ".".join(str(part) for part in one["loc"])[:100]
+        field = model.model_fields.get(path.partition(".")[0])
+        if not path:
+            found[path] = "the body has to be a JSON object"
+        elif one["type"] == "extra_forbidden":
+            found.setdefault(path, f"there is no field {path}")
+        else:
+            wanted = (field and field.description) or "as the documentation of this route says"
+            found.setdefault(path, f"{path} has to be {wanted}")
+    return list(found.items())[:_MOST]
+
+
+def invalid(error: ValidationError, model: type[BaseModel] = ShareRequest) -> InvalidRequest:
     """Return the error of a request whose fields are wrong."""
-    wrong = wrong_fields(error)
+    wrong = wrong_fields(error, model)
     return InvalidRequest(
         reason="; ".join(said for _, said in wrong), fields=[path for path, _ in wrong]
     )

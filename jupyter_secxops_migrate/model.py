@@ -14,14 +14,9 @@ from enum import Enum
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from .paths import FromRoot
 from .printable import counted
 
 __all__ = [
@@ -105,6 +100,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_co
 Ref = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_no_control_characters)]
 # Names of files may hold any character but this one, which no system call takes.
 Path_ = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_no_nul)]
+ServerPath = Annotated[Path_, FromRoot()]
 
 
 def _inside(value: str) -> str:
@@ -146,29 +142,29 @@ class PodSource(_Model):
 class ShareRequest(_Model):
     """What a person asks for. Paths are absolute, or relative to the server's root folder.
 
-    ``source`` names the pod in which they are, where that is not the service's own place; they are
-    absolute then. ``mounts`` says where a project or data path is to be mounted instead of the planned place
-    (keys are the paths as given in ``project`` and ``data``). ``keep`` names files that are copied although
-    they may hold credentials; relative paths are the project's. ``keep_owners`` leaves
-    files of others than the folder's owner to them; without it, the copy's user gets everything. ``unsaved``
-    names documents with changes that are only in an editor; the plan says which of them the copy has as they
-    were last saved. ``dockerfile`` is the Dockerfile's path in the project, ``Dockerfile`` by default. ``front`` is the document that the copy opens with, if it arrives. ``labels``,
-    ``recipient`` and ``expiry`` are reserved.
+    ``source`` names the pod in which they are, where that is not the service's own place; they are absolute then.
+    ``mounts`` says where a project or data path is to be mounted instead of the planned place (keys are the paths
+    as given in ``project`` and ``data``). ``keep`` names files that are copied although they may hold credentials;
+    relative paths are the project's. ``keep_owners`` leaves files of others than the folder's owner to them;
+    without it, the copy's user gets everything. ``unsaved`` names documents with changes that are only in an
+    editor; the plan says which of them the copy has as they were last saved. ``dockerfile`` is the Dockerfile's
+    path in the project, ``Dockerfile`` by default. ``front`` is the document that the copy opens with, if it
+    arrives. ``labels``, ``recipient`` and ``expiry`` are reserved.
     """
 
-    project: Path_
-    data: list[Path_] = Field(default_factory=list, max_length=32)
+    project: ServerPath
+    data: list[ServerPath] = Field(default_factory=list, max_length=32)
     name: Name | None = None
     version: Ref | None = None
     cpu: Annotated[float, Field(gt=0, le=4096)] | None = None
     memory: Memory | None = None
     gpu: Annotated[int, Field(ge=0, le=64)] = 0
-    mounts: dict[str, Path_] = Field(default_factory=dict, max_length=33)
+    mounts: dict[Annotated[str, FromRoot()], Path_] = Field(default_factory=dict, max_length=33)
     keep: list[Path_] = Field(default_factory=list, max_length=1000)
     keep_owners: bool = False
     dockerfile: Inside | None = None
-    unsaved: list[Path_] = Field(default_factory=list, max_length=200)
-    front: Path_ | None = None
+    unsaved: list[ServerPath] = Field(default_factory=list, max_length=200)
+    front: ServerPath | None = None
     source: PodSource | None = None
     labels: dict[str, Text] | None = None
     recipient: Name | None = None

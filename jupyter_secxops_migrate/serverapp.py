@@ -1,6 +1,6 @@
 """The Jupyter server extension: the service's routes, under the server's own URL and rules.
 
-It forwards and decides nothing: who may ask is Jupyter's to say (`authenticated`, `authorized`,
+Made from the route table, it forwards and decides nothing: who may ask is Jupyter's to say (`authenticated`, `authorized`,
 XSRF), what is answered is the service's. Only here is known where the server's root folder is, so
 here a relative path becomes an absolute one. Nothing that takes time is imported before the first
 request: JupyterLab's start must not feel this.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -35,6 +35,8 @@ from .errors import (
     Unauthenticated,
 )
 from .hosts.errors import ServiceStopped, ServiceUnavailable
+from .routes import STREAM, Action, Route, by_path, filled, pattern
+from .web.routes import table
 
 if TYPE_CHECKING:
     import httpx
@@ -49,7 +51,6 @@ METHODS = ("GET", "POST", "DELETE", "PUT", "PATCH")
 # Cookies and tokens are Jupyter's; the service on its socket gets neither, nor does a log of its.
 HEADERS_TO = ("Accept", "Content-Type", "Idempotency-Key", "Last-Event-ID")
 HEADERS_FROM = ("Allow", "Cache-Control", "Retry-After", "X-Accel-Buffering")
-QUERY = ("changes", "project", "data", "pod", "container", "migration", "after", "limit", "before")
 
 
 def absolute(path: str, root: str) -> str:
@@ -74,30 +75,24 @@ def absolute(path: str, root: str) -> str:
     return os.path.normpath(os.path.join(os.path.abspath(os.path.expanduser(root)), path))  # noqa: PTH100, PTH111, PTH118 - text: a path need not exist
 
 
-def with_absolute_paths(body: bytes, root: str) -> bytes:
-    """Return a share request with its paths absolute.
+def with_absolute_paths(body: bytes, root: str, route: Route) -> bytes:
+    """Return a request's body with its paths absolute.
 
     A body that is none is returned as it is: the service says what is wrong with it. So is one whose
-    paths are those of another pod.
+    paths are those of another place.
     """
+    from pkgutil import resolve_name
+
+    from .paths import with_paths
+
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError):
         return body
-    if not isinstance(asked, dict) or asked.get("source") is not None:
+    if not isinstance(asked, dict) or asked.get(route.elsewhere) is not None:
         return body
-
-    def resolved(value: Any) -> Any:
-        return absolute(value, root) if isinstance(value, str) and value else value
-
-    asked |= {name: resolved(asked[name]) for name in ("project", "front") if name in asked}
-    for name in ("data", "unsaved"):
-        if isinstance(asked.get(name), list):
-            asked[name] = [resolved(path) for path in asked[name]]
-    if isinstance(asked.get("mounts"), dict):
-        # Its keys are the paths of `project` and `data`.
-        asked["mounts"] = {resolved(key): value for key, value in asked["mounts"].items()}
-    return json.dumps(asked).encode()
+    made = with_paths(resolve_name(route.body), asked, lambda path: absolute(path, root))
+    return json.dumps(made).encode()
 
 
 class Forwarder(APIHandler):
@@ -114,33 +109,45 @@ class Forwarder(APIHandler):
         """The server's root folder."""
         return str(self.settings.get("server_root_dir", "/"))
 
-    async def forward(
-        self,
-        path: str,
-        *,
-        body: bytes | None = None,
-        query: Sequence[tuple[str, str]] | None = None,
-        repeat: bool = True,
-        silence: float | None = None,
-    ) -> None:
+    async def forward(self, route: Route, ids: Sequence[str]) -> None:
         """Send this request to the service and its answer to the client."""
-        if len(self.request.body) > BODY_BYTES:
+        if route.repeat == "keyed":
+            # With a key the service knows a request that is sent to it again, as it is when the
+            # service ended under the first.
+            self.request.headers.setdefault("Idempotency-Key", uuid4().hex)
+        path = filled(route.path, [_quoted(one) for one in ids]).lstrip("/")
+        query = self.query(route)
+        body = self.request.body
+        if len(body) > BODY_BYTES:
             raise RequestTooLarge(limit=BODY_BYTES)
+        if route.body:
+            body = with_absolute_paths(body, self.root, route)
         async with self.connection.call(
-            self.request.method or "GET",
+            route.method,
             path,
-            params=self.query() if query is None else query,
+            params=query,
             headers=self.headers_to(),
-            content=(self.request.body if body is None else body) or None,
-            repeat=repeat,
-            silence=silence,
+            content=body or None,
+            repeat=route.repeat != "once",
+            silence=self.silence(),
         ) as response:
             await self.relay(response)
 
-    def query(self) -> list[tuple[str, str]]:
-        """Return the parameters that are the service's; Jupyter's token is not one."""
+    def silence(self) -> float | None:
+        """Return after how many seconds without a byte the service counts as gone."""
+        return None
+
+    def query(self, route: Route) -> list[tuple[str, str]]:
+        """Return the parameters that are the route's, paths absolute; Jupyter's token is not one."""
+        found = [
+            (one, value)
+            for one in route.query
+            for value in self.get_query_arguments(one.name, strip=False)
+        ]
+        here = not any(one.name == route.elsewhere for one, _ in found)
         return [
-            (name, value) for name in QUERY for value in self.get_query_arguments(name, strip=False)
+            (one.name, absolute(value, self.root) if here and one.path and value else value)
+            for one, value in found
         ]
 
     def headers_to(self) -> dict[str, str]:
@@ -214,178 +221,36 @@ class Forwarder(APIHandler):
         self.log.error("secxops: %s in %s %s", typ, self.request.method, self.request.path)
 
 
-class EnvironmentForwarder(Forwarder):
-    """``environment``."""
-
-    @web.authenticated
-    @authorized("read", resource=RESOURCE)
-    async def get(self) -> None:
-        """Observe the environment of a project."""
-        query = self.query()
-        if not any(name == "pod" for name, _ in query):
-            query = [
-                (
-                    name,
-                    absolute(value, self.root) if value and name in ("project", "data") else value,
-                )
-                for name, value in query
-            ]
-        await self.forward("environment", query=query)
-
-
-class PlansForwarder(Forwarder):
-    """``plans``."""
-
-    @web.authenticated
-    @authorized("read", resource=RESOURCE)
-    async def post(self) -> None:
-        """Decide what a share would do; a plan touches nothing, so reading is enough."""
-        await self.forward("plans", body=_paths(self))
-
-
-class MigrationsForwarder(Forwarder):
-    """``migrations``."""
-
-    @web.authenticated
-    @authorized("read", resource=RESOURCE)
-    async def get(self) -> None:
-        """List them."""
-        await self.forward("migrations")
-
-    @web.authenticated
-    @authorized("execute", resource=RESOURCE)
-    async def post(self) -> None:
-        """Share: a build runs what its Dockerfile says."""
-        # With a key the service knows a request that is sent to it again, as it is when the
-        # service ended under the first.
-        self.request.headers.setdefault("Idempotency-Key", uuid4().hex)
-        await self.forward("migrations", body=_paths(self))
-
-
-def _paths(handler: Forwarder) -> bytes:
-    body = handler.request.body
-    # What is too long is not read; `forward` says so.
-    return body if len(body) > BODY_BYTES else with_absolute_paths(body, handler.root)
-
-
-class MigrationForwarder(Forwarder):
-    """``migrations/{id}``."""
-
-    @web.authenticated
-    @authorized("read", resource=RESOURCE)
-    async def get(self, migration: str) -> None:
-        """Show one."""
-        await self.forward(f"migrations/{_quoted(migration)}")
-
-    @web.authenticated
-    @authorized("write", resource=RESOURCE)
-    async def delete(self, migration: str) -> None:
-        """Delete one."""
-        await self.forward(f"migrations/{_quoted(migration)}")
-
-
-class StopForwarder(Forwarder):
-    """``migrations/{id}/cancel|stop``."""
-
-    @web.authenticated
-    @authorized("write", resource=RESOURCE)
-    async def post(self, migration: str, action: str) -> None:
-        """End what runs."""
-        await self.forward(f"migrations/{_quoted(migration)}/{action}")
-
-
-class RunForwarder(Forwarder):
-    """``migrations/{id}/retry|start``."""
-
-    @web.authenticated
-    @authorized("execute", resource=RESOURCE)
-    async def post(self, migration: str, action: str) -> None:
-        """Run it again."""
-        await self.forward(f"migrations/{_quoted(migration)}/{action}", repeat=action == "start")
-
-
-class LogForwarder(Forwarder):
-    """``migrations/{id}/log``."""
-
-    @web.authenticated
-    @authorized("read", resource=RESOURCE)
-    async def get(self, migration: str) -> None:
-        """Send its log."""
-        await self.forward(f"migrations/{_quoted(migration)}/log")
-
-
-def _quoted(migration: str) -> str:
+def _quoted(id: str) -> str:
     from urllib.parse import quote
 
-    if not migration.strip("."):
+    if not id.strip("."):
         # "." and ".." would climb in the path of the request to the service.
-        raise NotFound(id=migration[:64])
-    return quote(migration, safe="")
+        raise NotFound(id=id[:64])
+    return quote(id, safe="")
 
 
-class OrphansForwarder(Forwarder):
-    """``orphans``."""
-
-    @web.authenticated
-    @authorized("read", resource=RESOURCE)
-    async def get(self) -> None:
-        """List them."""
-        await self.forward("orphans")
-
-    @web.authenticated
-    @authorized("write", resource=RESOURCE)
-    async def post(self) -> None:
-        """Take the shares among them into the record again."""
-        await self.forward("orphans")
-
-    @web.authenticated
-    @authorized("write", resource=RESOURCE)
-    async def delete(self) -> None:
-        """Remove them."""
-        await self.forward("orphans")
-
-
-class DoctorForwarder(Forwarder):
-    """``doctor``."""
-
-    @web.authenticated
-    @authorized("read", resource=RESOURCE)
-    async def get(self) -> None:
-        """Check the service and its surroundings."""
-        await self.forward("doctor")
-
-
-class ContractForwarder(Forwarder):
-    """``openapi.yaml``."""
-
-    @web.authenticated
-    @authorized("read", resource=RESOURCE)
-    async def get(self) -> None:
-        """Send the contract."""
-        await self.forward("openapi.yaml")
-
-
-class EventsForwarder(Forwarder):
-    """``events``."""
+class StreamForwarder(Forwarder):
+    """Relays a stream until one side ends it; a browser comes back by itself."""
 
     # An open panel is no work of the user: it keeps no idle server alive.
     _track_activity = False
-    _gone: asyncio.Event | None = None
 
-    @web.authenticated
-    @authorized("read", resource=RESOURCE)
-    async def get(self) -> None:
-        """Relay the stream until one side ends it; the browser comes back by itself."""
+    def initialize(self) -> None:
+        """Be told when the browser has gone."""
+        super().initialize()
+        self._gone = asyncio.Event()
+
+    def silence(self) -> float:
+        """Return how many keep-alives of the stream may be missing, in seconds."""
         from .client import SILENCE_SECONDS
 
-        self._gone = asyncio.Event()
-        await self.forward("events", silence=SILENCE_SECONDS)
+        return SILENCE_SECONDS
 
     def on_connection_close(self) -> None:
         """End the stream from the service when the browser has gone."""
         super().on_connection_close()
-        if self._gone is not None:
-            self._gone.set()
+        self._gone.set()
 
     async def relay(self, response: httpx.Response) -> None:
         """Send each piece as it comes."""
@@ -395,7 +260,6 @@ class EventsForwarder(Forwarder):
         self.take_head(response)
         self.set_header("Content-Type", response.headers["Content-Type"])
         await self.flush()
-        assert self._gone is not None
         relaying = asyncio.ensure_future(self._pump(response))
         leaving = asyncio.ensure_future(self._gone.wait())
         try:
@@ -416,54 +280,44 @@ class EventsForwarder(Forwarder):
             return  # the browser comes back, and is told then
 
 
+def _nothing(action: Action) -> Callable[..., Awaitable[None] | None]:
+    @web.authenticated
+    @authorized(action, resource=RESOURCE)
+    async def say(self: Forwarder) -> None:
+        raise NoSuchRoute()
+
+    return say
+
+
 class UnknownForwarder(Forwarder):
     """Every other address below ours."""
 
+    get = _nothing("read")
+    post = delete = put = patch = _nothing("write")
+
+
+def forwarders(table: Sequence[Route]) -> list[tuple[str, type[Forwarder]]]:
+    """Return each path's regular expression and forwarder, and last what answers for all others."""
+    found = [
+        (API + pattern(path), _forwarder(path, routes)) for path, routes in by_path(table).items()
+    ]
+    return [*found, (rf"{API}(?:/.*)?", UnknownForwarder)]
+
+
+def _forwarder(path: str, routes: Sequence[Route]) -> type[Forwarder]:
+    streams = any(route.answer == STREAM for route in routes)
+    methods = {route.method.lower(): _method(route) for route in routes}
+    base = StreamForwarder if streams else Forwarder
+    return type(base.__name__, (base,), {"__doc__": f"``{path}``.", **methods})
+
+
+def _method(route: Route) -> Callable[..., Awaitable[None] | None]:
     @web.authenticated
-    @authorized("read", resource=RESOURCE)
-    async def get(self) -> None:
-        """Say that there is nothing."""
-        raise NoSuchRoute()
+    @authorized(route.action, resource=RESOURCE)
+    async def forward(self: Forwarder, *ids: str) -> None:
+        await self.forward(route, ids)
 
-    @web.authenticated
-    @authorized("write", resource=RESOURCE)
-    async def post(self) -> None:
-        """Say that there is nothing."""
-        raise NoSuchRoute()
-
-    @web.authenticated
-    @authorized("write", resource=RESOURCE)
-    async def delete(self) -> None:
-        """Say that there is nothing."""
-        raise NoSuchRoute()
-
-    @web.authenticated
-    @authorized("write", resource=RESOURCE)
-    async def put(self) -> None:
-        """Say that there is nothing."""
-        raise NoSuchRoute()
-
-    @web.authenticated
-    @authorized("write", resource=RESOURCE)
-    async def patch(self) -> None:
-        """Say that there is nothing."""
-        raise NoSuchRoute()
-
-
-ROUTES: list[tuple[str, type[Forwarder]]] = [
-    (rf"{API}/environment", EnvironmentForwarder),
-    (rf"{API}/plans", PlansForwarder),
-    (rf"{API}/migrations", MigrationsForwarder),
-    (rf"{API}/migrations/([^/]+)", MigrationForwarder),
-    (rf"{API}/migrations/([^/]+)/(cancel|stop)", StopForwarder),
-    (rf"{API}/migrations/([^/]+)/(retry|start)", RunForwarder),
-    (rf"{API}/migrations/([^/]+)/log", LogForwarder),
-    (rf"{API}/events", EventsForwarder),
-    (rf"{API}/orphans", OrphansForwarder),
-    (rf"{API}/doctor", DoctorForwarder),
-    (rf"{API}/openapi\.yaml", ContractForwarder),
-    (rf"{API}(?:/.*)?", UnknownForwarder),
-]
+    return forward
 
 
 class SecxopsExtension(ExtensionApp):
@@ -494,7 +348,7 @@ class SecxopsExtension(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Add the routes."""
-        self.handlers.extend((rf"/{route}", handler) for route, handler in ROUTES)
+        self.handlers.extend((f"/{path}", handler) for path, handler in forwarders(table()))
 
     async def stop_extension(self) -> None:
         """Close the connection; the service stays for others, and leaves when it is idle."""

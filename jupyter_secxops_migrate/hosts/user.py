@@ -99,7 +99,8 @@ class Host:
         """
         from tornado.netutil import bind_unix_socket
 
-        from ..web import PeerIdentity, ServiceApplication, serve_application
+        from ..web.application import ServiceApplication, serve_application
+        from ..web.identity import PeerIdentity
 
         self._ending = asyncio.Event()
         loop = asyncio.get_running_loop()

@@ -5,26 +5,19 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection
-from typing import Any, Protocol
+from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
-from ..api import MigrationApi
 from ..runtime import API
 from . import handlers
 from .activity import Activity
+from .door import Door, Services
 from .identity import Identity
+from .routes import table
 
 log = logging.getLogger(__name__)
-
-
-class Services(Protocol):
-    """What the routes stand on: the API, once for each owner."""
-
-    def for_owner(self, owner: str) -> MigrationApi:
-        """Return the API bound to one owner."""
-        ...
 
 
 class ServiceApplication(Application):
@@ -52,17 +45,22 @@ class ServiceApplication(Application):
         base_url: str = "/",
         allowed_hosts: Collection[str] | None = None,
     ) -> None:
-        self.services = services
-        self.identity = identity
-        self.activity = Activity()
-        self.allowed_hosts = None if allowed_hosts is None else frozenset(allowed_hosts)
-        self.root = f"/{base_url.strip('/')}/{API}".replace("//", "/")
-        prefix = re.escape(self.root)
+        root = f"/{base_url.strip('/')}/{API}".replace("//", "/")
+        hosts = None if allowed_hosts is None else frozenset(allowed_hosts)
+        self.door = Door(services, identity, root, hosts)
+        prefix = re.escape(root)
+        door = {"door": self.door}
         super().__init__(
-            [(prefix + route, handler) for route, handler in handlers.ROUTES],
+            [(prefix + path, handler, door) for path, handler in handlers.handlers(table())],
             default_handler_class=handlers.UnknownRoute,
+            default_handler_args=door,
             log_function=log_access,
         )
+
+    @property
+    def activity(self) -> Activity:
+        """What is going on at its door."""
+        return self.door.activity
 
 
 def log_access(handler: RequestHandler) -> None:

@@ -17,7 +17,8 @@ from traitlets import Dict, Unicode
 from web.memory import MemoryService
 
 from jupyter_secxops_migrate.hosts.application import HostedService, ServiceApp, run
-from jupyter_secxops_migrate.web import ServiceApplication, TokenIdentity, serve_application
+from jupyter_secxops_migrate.web.application import ServiceApplication, serve_application
+from jupyter_secxops_migrate.web.identity import TokenIdentity
 
 
 class LoopbackHost(ServiceApp):

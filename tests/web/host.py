@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from tornado.netutil import bind_sockets
 
-from jupyter_secxops_migrate.web import ServiceApplication, TokenIdentity, serve_application
+from jupyter_secxops_migrate.web.application import ServiceApplication, serve_application
+from jupyter_secxops_migrate.web.identity import TokenIdentity
 
 from .memory import MemoryService
 

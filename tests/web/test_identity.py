@@ -13,7 +13,8 @@ import httpx
 import pytest
 from tornado.netutil import bind_sockets, bind_unix_socket
 
-from jupyter_secxops_migrate.web import PeerIdentity, ServiceApplication, serve_application
+from jupyter_secxops_migrate.web.application import ServiceApplication, serve_application
+from jupyter_secxops_migrate.web.identity import PeerIdentity
 
 from .memory import MemoryService
 

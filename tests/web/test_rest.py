@@ -415,7 +415,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_waited_for(host: 
 def test_a_silent_stream_is_kept_alive(
     alice: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jupyter_secxops_migrate.web.handlers.KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr("jupyter_secxops_migrate.web.stream.KEEP_ALIVE_SECONDS", 0.05)
     with alice.stream("GET", "events") as response:
         text = ""
         for chunk in response.iter_text():
