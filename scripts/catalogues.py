@@ -1,7 +1,7 @@
-"""Make what the Lab extension has from elsewhere: its types (`panel_model`), sentences
-(`panel_sentences`) and catalogues of words.
+"""Make what is made of elsewhere: the REST contract of its parts (`contract`), and of the Lab extension its
+types (`panel_model`), sentences (`panel_sentences`) and catalogues of words.
 
-Run it after a change of a word, then translate; and after a change of ``openapi.yaml``.
+Run it after a change of a word, then translate; and after a change of a part of the contract.
 
 English is extracted from the sources (``.pot``), each language's catalogue (``.po``) takes over what is
 new, and JupyterLab's own form of it (``.json``) is written, which is all that is shipped. What is new in
@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import contract
 import panel_model
 import panel_sentences
 from babel.messages import Catalog
@@ -114,6 +115,7 @@ def made() -> dict[Path, str]:
     """Return every file that this script writes, with its text."""
     texts = {part.TARGET: part.source() for part in (panel_model, panel_sentences)}
     english = extracted(texts)
+    texts[contract.TARGET] = contract.source()
     texts[POT] = po_text(english)
     for path in languages():
         catalog = updated(path, english)
@@ -143,5 +145,5 @@ def _strings(value: object) -> tuple[object, ...]:
 if __name__ == "__main__":
     try:
         main()
-    except (Stop, panel_sentences.Stop) as stop:
+    except (Stop, contract.Stop, panel_sentences.Stop) as stop:
         sys.exit(str(stop))

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import contract
 import yaml
 
 ROOT = Path(__file__).parents[1]
-CONTRACT = ROOT / "jupyter_secxops_migrate" / "web" / "openapi.yaml"
 TARGET = ROOT / "labextension" / "src" / "core" / "model.ts"
 ROOTS = ("Environment", "Event", "Migration", "Plan")
 SPARSE = {"Event", "PodSource", "ShareRequest"}
@@ -37,7 +37,7 @@ Schema = Mapping[str, Any]
 
 def source() -> str:
     """Return the text of ``model.ts``."""
-    schemas: Mapping[str, Schema] = yaml.safe_load(CONTRACT.read_text())["components"]["schemas"]
+    schemas: Mapping[str, Schema] = yaml.safe_load(contract.source())["components"]["schemas"]
     return "\n".join([HEAD, *(_declared(name, schemas) for name in sorted(_reached(schemas)))])
 
 
