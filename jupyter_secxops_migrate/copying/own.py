@@ -20,11 +20,11 @@ from typing import Any
 from blake3 import blake3
 
 from ..printable import counted, printable
+from .account import Progress
 from .destination import FULL
 from .errors import CopyFailed, DiskFull
 from .manifest import from_text, meta_path, read_meta
 from .report import Report, run
-from .tree import Progress
 from .verify import VerifyResult
 from .walk import Descent, open_root
 

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 from blake3 import blake3
 
 from ..printable import counted, printable
+from .account import Progress
 from .content import Content
 from .destination import FILE_SYSTEMS_OWN
 from .entries import inode_key
@@ -34,7 +35,6 @@ from .manifest import (
 from .metadata import read_attributes
 from .pool import BATCH_BYTES, BATCH_ENTRIES, LARGE, Pool, default_workers
 from .report import Report, run
-from .tree import Progress
 from .walk import Descent, join, listing, open_root
 
 __all__ = ["VerifyResult", "verify_tree"]

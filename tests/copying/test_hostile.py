@@ -22,11 +22,13 @@ from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jupyter_secxops_migrate.copying.account import Progress
 from jupyter_secxops_migrate.copying.content import same_blocks
 from jupyter_secxops_migrate.copying.credentials import Selection
+from jupyter_secxops_migrate.copying.destination import FILE_SYSTEMS_OWN
 from jupyter_secxops_migrate.copying.errors import CopyFailed, DiskFull, FileChanging, VerifyFailed
 from jupyter_secxops_migrate.copying.git import holds_credentials
-from jupyter_secxops_migrate.copying.tree import FILE_SYSTEMS_OWN, Progress, copy_tree
+from jupyter_secxops_migrate.copying.tree import copy_tree
 from jupyter_secxops_migrate.copying.verify import verify_tree
 
 from .conftest import root_only, snapshot

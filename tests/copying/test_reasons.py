@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_secxops_migrate.copying import copier, never, tree, why
+from jupyter_secxops_migrate.copying import commit, copier, never, source, why
 from jupyter_secxops_migrate.copying.reasons import REASONS, code_of
 
 
@@ -17,7 +17,7 @@ def given(module: str) -> set[str]:
     return {
         part.value
         for call in calls
-        if ast.unparse(call.func) in ("_Skip", "self._skip")
+        if ast.unparse(call.func) in ("_Skip", "self._skip", "self._batches.skip")
         for argument in call.args
         for part in ast.walk(argument)
         if isinstance(part, ast.Constant) and isinstance(part.value, str)
@@ -30,7 +30,8 @@ def given(module: str) -> set[str]:
         {rule.reason for rule in never.NEVER},
         {reason for _, reason in never.CONTENT.values()},
         set(why.KINDS.values()),
-        given(tree.__file__),
+        given(source.__file__),
+        given(commit.__file__),
         given(copier.__file__),
     ],
 )
