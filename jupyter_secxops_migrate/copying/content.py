@@ -24,9 +24,19 @@ from collections.abc import Callable
 
 from blake3 import blake3
 
-__all__ = ["CHUNK", "Content", "Mismatch", "SourceError", "Writer", "same_blocks", "settle"]
+__all__ = [
+    "CHUNK",
+    "CREATE",
+    "Content",
+    "Mismatch",
+    "SourceError",
+    "Writer",
+    "same_blocks",
+    "settle",
+]
 
 CHUNK = 1 << 20
+CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 FICLONE = 0x40049409
 TICK_NS = 12_000_000
 FIEMAP = 0xC020660B

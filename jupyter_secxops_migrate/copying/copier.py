@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .checkout import NO_LFS, lfs_content, open_store, parse_pointer
+from .blobs import Blobs
 from .clone import Aside
-from .content import Content, Mismatch, SourceError, settle
+from .content import CREATE, Content, Mismatch, SourceError, settle
 from .destination import FULL
 from .entries import (
     BLOB,
@@ -30,12 +30,13 @@ from .entries import (
     Options,
     link_key,
 )
-from .git import EXAMINED_MOST, GIT_FOLDER, open_repository, scrubbed
+from .git import EXAMINED_MOST, scrubbed
 from .lines import Spool
-from .manifest import changed_line, entry_line, manifest_line, skipped_line, xattrs_digest
+from .manifest import entry_line, manifest_line, xattrs_digest
 from .metadata import ANY_MODE, apply_metadata, attributes_of, read_attributes, runs_as_another
+from .outcome import Changing, Outcome, Short, Skip
 from .sqlite import MAGIC
-from .still import Stillness
+from .still import Stillness, unchanged
 from .walk import Descent
 from .why import REPLACED, SCRUBBED, SETUID, VANISHED
 
@@ -43,19 +44,6 @@ __all__ = ["Copier"]
 
 ATTEMPTS = 6
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class _Changing(Exception):
-    """The file did not hold still."""
-
-
-class _Short(Exception):
-    """The clone has not what was there before it."""
-
-
-class _Skip(Exception):
-    """The entry is left out; the arguments say why, and how many bytes it has."""
 
 
 class Copier:
@@ -75,6 +63,8 @@ class Copier:
         self._source, self._destination = Descent(source), Descent(destination)
         self._spool, self._options, self._send = spool, options, send
         self._content = Content(options.write, self._tick)
+        self._outcome = Outcome(options, send)
+        self._blobs = Blobs(source, options, self._content, self._outcome)
         self._stillness = Stillness()
         self._ticked = time.monotonic()
         self._early = self._unsent = self._kept = 0
@@ -82,11 +72,8 @@ class Copier:
         if options.cloned is not None:
             self._aside = Aside(destination, options.staging)
         self._first_descent = Descent(destination)
-        self._repositories: dict[bytes, Any] = {}
         self._instead: dict[int, tuple[bytes, str]] = {}
         self._first: tuple[bytes, int] = (b"", destination)
-        self._manifest: list[bytes] = []
-        self._meta: list[bytes] = []
         self._primaries: list[tuple[int, str]] = []
 
     def work(self, batch: Any) -> None:
@@ -97,7 +84,8 @@ class Copier:
         number, only_look, afresh, segments = batch
         if afresh:
             self._source.close()
-        self._manifest, self._meta, self._primaries = [], [], []
+        self._outcome.begin()
+        self._primaries = []
         files = copied = self._early = self._unsent = self._kept = 0
         for folder, entries in segments:
             try:
@@ -112,7 +100,7 @@ class Copier:
             for entry in entries:
                 kind, name = entry[0], entry[1]
                 if kind == LINE:
-                    self._meta.append(name)
+                    self._outcome.meta.append(name)
                     continue
                 path = prefix + name
                 if only_look:
@@ -123,7 +111,7 @@ class Copier:
                         copied += self._file(source, destination, name, path, entry[2])[0]
                         files += 1
                     elif kind == BLOB:
-                        size = self._blob(destination, name, path, *entry[2:])
+                        size = self._blobs.put(destination, name, path, *entry[2:])
                         copied += size or 0
                         files += size is not None
                     elif kind == SYMLINK:
@@ -131,22 +119,22 @@ class Copier:
                     else:
                         copied += self._link(source, destination, name, path, *entry[2:])
                         files += 1
-                except _Skip as skip:
-                    self._skip(path, *skip.args)
-                except _Changing:
+                except Skip as skip:
+                    self._outcome.skip(path, *skip.args)
+                except Changing:
                     self._send(("changing", path))
                 except SourceError as error:
                     self._source_error(path, error.error, entry)
                 except Mismatch:
                     self._send(("differs", path))
-                except _Short:
+                except Short:
                     self._send(("short", path))
                 except OSError as error:
                     if error.errno in FULL:
                         self._send(("full",))
                     else:
                         self._send(("failed", path, os.strerror(error.errno or 0)))
-        at = self._spool.put(b"".join(self._manifest), b"".join(self._meta))
+        at = self._spool.put(b"".join(self._outcome.manifest), b"".join(self._outcome.meta))
         done = (number, at, files, copied - self._early, self._primaries, self._kept)
         self._send(("done", *done))
 
@@ -182,17 +170,17 @@ class Copier:
             os.close(descriptor)
         size = state.st_size
         if runs_as_another(state.st_mode):
-            self._change(path, SETUID)
+            self._outcome.change(path, SETUID)
         if b"scrubbed" in flags:
-            self._change(path, SCRUBBED)
-        self._manifest.append(manifest_line(digest, path))
-        self._meta.append(
+            self._outcome.change(path, SCRUBBED)
+        self._outcome.manifest.append(manifest_line(digest, path))
+        self._outcome.meta.append(
             entry_line(
                 path,
                 b"file",
                 mode=state.st_mode & 0o1777,
                 owner=self._owner(state),
-                mtime_ns=self._time(state.st_mtime_ns),
+                mtime_ns=self._options.in_unit(state.st_mtime_ns),
                 size=size,
                 xattrs=xattrs_digest(attributes) if attributes else None,
                 flags=flags,
@@ -228,9 +216,9 @@ class Copier:
         return found
 
     def _insist(self, state: os.stat_result) -> None:
-        """Raise `_Short` if the source has not changed since it was cloned, and so can't differ."""
+        """Raise `Short` if the source has not changed since it was cloned, and so can't differ."""
         if self._options.cloned is not None and state.st_ctime_ns < self._options.cloned:
-            raise _Short
+            raise Short
 
     def _equal(self, descriptor: int, made: int, state: os.stat_result) -> str | None:
         """Hash both ends of a file that the clone brought; None where they differ."""
@@ -262,7 +250,7 @@ class Copier:
             if settle(state.st_ctime_ns):
                 state = os.fstat(descriptor)
             if not stat.S_ISREG(state.st_mode):
-                raise _Skip(REPLACED)
+                raise Skip(REPLACED)
             twice = self._stillness.prepare(descriptor, state)
             flags: list[bytes] = []
             if special & CHOSEN or self._stays(descriptor, path, name, state.st_size):
@@ -289,7 +277,7 @@ class Copier:
             if attempt < ATTEMPTS - 1:
                 time.sleep(pause)
                 pause *= 2
-        raise _Changing
+        raise Changing
 
     def _held_still(self, descriptor: int, before: os.stat_result, digest: str | None) -> bool:
         """Say whether a file is as it was; if a digest is given, by its content too."""
@@ -298,7 +286,7 @@ class Copier:
             again = self._content.digest(descriptor, before.st_size, sparse, of_source=True)
             if again != digest:
                 return False
-        return _unchanged(before, os.fstat(descriptor))
+        return unchanged(before, os.fstat(descriptor))
 
     def _as_made(self, state: os.stat_result, made: int) -> os.stat_result:
         """Return ``state`` with the size of what was made."""
@@ -316,24 +304,14 @@ class Copier:
             start = os.pread(descriptor, most, 0)
         except OSError as error:
             raise SourceError(error) from None
-        return self._judged(path, name, size, start)
-
-    def _judged(self, path: bytes, name: bytes, size: int, start: bytes) -> bool:
-        found = self._options.selection.by_content(path, name, size, start)
-        if found is None:
-            return False
-        if not found.kept:
-            self._send(("stays", path))
-            raise _Skip(found.reason, size)
-        self._send(("chosen", path, found.reason))
-        return True
+        return self._outcome.judged(path, name, size, start)
 
     def _put_scrubbed(
         self, descriptor: int, made: int, state: os.stat_result, name: bytes, flags: list[bytes]
     ) -> str | None:
         """Copy one of git's own files without the credentials in it."""
         if state.st_size > EXAMINED_MOST:
-            raise _Skip("too large to be searched for credentials")
+            raise Skip("too large to be searched for credentials")
         try:
             data = _read_whole(descriptor, state.st_size)
         except OSError as error:
@@ -359,7 +337,7 @@ class Copier:
                 descriptor, folder, name, self._destination.root, self._options.staging
             )
         except Busy:
-            raise _Changing from None
+            raise Changing from None
         try:
             digest = self._content.copy(staged, made, os.fstat(staged).st_size, False)
         finally:
@@ -372,7 +350,7 @@ class Copier:
         try:
             state = os.lstat(name, dir_fd=source)
             if not stat.S_ISLNK(state.st_mode):
-                raise _Skip(REPLACED)
+                raise Skip(REPLACED)
             target = os.readlink(name, dir_fd=source)
         except OSError as error:
             raise SourceError(error) from None
@@ -385,12 +363,12 @@ class Copier:
             dir_fd=destination,
             follow_symlinks=False,
         )
-        self._meta.append(
+        self._outcome.meta.append(
             entry_line(
                 path,
                 b"symlink",
                 owner=self._owner(state),
-                mtime_ns=self._time(state.st_mtime_ns),
+                mtime_ns=self._options.in_unit(state.st_mtime_ns),
                 target=target,
             )
         )
@@ -430,129 +408,14 @@ class Copier:
             if error.errno != errno.EMLINK:
                 raise
             return self._file(source, destination, name, path, 0)[0]
-        self._manifest.append(manifest_line(digest, path))
-        self._meta.append(entry_line(path, b"file", link=first))
+        self._outcome.manifest.append(manifest_line(digest, path))
+        self._outcome.meta.append(entry_line(path, b"file", link=first))
         return 0
-
-    def _blob(
-        self,
-        destination: int,
-        name: bytes,
-        path: bytes,
-        content: bytes | tuple[bytes, str],
-        mode: int,
-        special: int,
-    ) -> int | None:
-        """Write a file that git has or that we made; return its size, None for a symbolic link."""
-        commit = self._options.commit
-        assert commit is not None
-        data = content if isinstance(content, bytes) else self._read_blob(*content)
-        owner = commit.owner if self._options.privileged else self._options.maker
-        if stat.S_ISLNK(mode):
-            self._blob_link(destination, name, path, data, owner, commit.time)
-            return None
-        flags = [b"commit"]
-        start = data[: self._options.selection.look(name, len(data))]
-        if special & CHOSEN or (
-            isinstance(content, tuple) and self._judged(path, name, len(data), start)
-        ):
-            flags.append(b"chosen")
-        if special & SCRUB and (clean := scrubbed(name, data)) != data:
-            flags.append(b"scrubbed")
-            self._change(path, SCRUBBED)
-            data = clean
-        permissions = 0o755 if mode & 0o100 else 0o644
-        made = os.open(name, CREATE, 0o600, dir_fd=destination)
-        try:
-            store = None if isinstance(content, bytes) else content[0]
-            digest = self._put_blob(made, path, data, store)
-            size = os.fstat(made).st_size
-            apply_metadata(
-                made,
-                owner if self._options.privileged else None,
-                permissions,
-                (commit.time, commit.time),
-                [],
-                lambda reason: None,
-            )
-        finally:
-            os.close(made)
-        self._manifest.append(manifest_line(digest, path))
-        self._meta.append(
-            entry_line(
-                path,
-                b"file",
-                mode=permissions,
-                owner=owner,
-                mtime_ns=self._time(commit.time),
-                size=size,
-                flags=flags,
-            )
-        )
-        return size
-
-    def _put_blob(self, made: int, path: bytes, data: bytes, store: bytes | None) -> str:
-        """Write a blob, or the content of Git LFS for which it stands; return the digest."""
-        pointer = None if store is None else parse_pointer(data)
-        if store is None or pointer is None:
-            return self._content.put(data, made)
-        found = lfs_content(self._source.root, store, pointer)
-        if found is None:
-            spoilt = lfs_content(self._source.root, store, pointer, checked=False)
-            if spoilt is not None:
-                os.close(spoilt)
-                raise SourceError(OSError(errno.EIO, "its content in Git LFS is not what it was"))
-            self._change(path, NO_LFS)
-            return self._content.put(data, made)
-        try:
-            before = os.fstat(found)
-            digest = self._content.copy(found, made, pointer.size, False)
-            if digest is None or not _unchanged(before, os.fstat(found)):
-                raise _Changing
-            return digest
-        finally:
-            os.close(found)
-
-    def _blob_link(
-        self,
-        destination: int,
-        name: bytes,
-        path: bytes,
-        target: bytes,
-        owner: tuple[int, int],
-        time_ns: int,
-    ) -> None:
-        os.symlink(target, name, dir_fd=destination)
-        if self._options.privileged:
-            os.chown(name, *owner, dir_fd=destination, follow_symlinks=False)
-        os.utime(name, ns=(time_ns, time_ns), dir_fd=destination, follow_symlinks=False)
-        self._meta.append(
-            entry_line(
-                path,
-                b"symlink",
-                owner=owner,
-                mtime_ns=self._time(time_ns),
-                target=target,
-                flags=[b"commit"],
-            )
-        )
-
-    def _read_blob(self, store: bytes, name: str) -> bytes:
-        import pygit2
-
-        if store not in self._repositories:
-            root = self._source.root
-            whole = store == GIT_FOLDER
-            self._repositories[store] = open_repository(root) if whole else open_store(root, store)
-        try:
-            return bytes(self._repositories[store][name].data)
-        except (KeyError, pygit2.GitError) as error:
-            raise SourceError(OSError(errno.EIO, str(error))) from None
 
     # ------------------------------------------------------------------ metadata
 
     def _attributes(self, descriptor: int, path: bytes) -> list[tuple[str, bytes]]:
-        return read_attributes(descriptor, lambda reason: self._change(path, reason))
+        return read_attributes(descriptor, lambda reason: self._outcome.change(path, reason))
 
     def _apply_metadata(
         self,
@@ -568,41 +431,29 @@ class Copier:
             state.st_mode & 0o1777,
             (state.st_atime_ns, state.st_mtime_ns),
             attributes,
-            lambda reason: self._change(path, reason),
+            lambda reason: self._outcome.change(path, reason),
             made_mode,
         )
 
     def _owner(self, state: os.stat_result) -> tuple[int, int]:
         return (state.st_uid, state.st_gid) if self._options.privileged else self._options.maker
 
-    def _time(self, nanoseconds: int) -> int:
-        return nanoseconds // self._options.granularity * self._options.granularity
-
     # ------------------------------------------------------------------ what went otherwise
-
-    def _skip(self, path: bytes, reason: str, size: int = 0) -> None:
-        self._meta.append(skipped_line(path, reason))
-        self._send(("skipped", path, reason, 1, size))
-
-    def _change(self, path: bytes, reason: str) -> None:
-        """Say that something arrives otherwise than it is."""
-        self._meta.append(changed_line(path, reason))
-        self._send(("changed", path, reason))
 
     def _source_error(self, path: bytes, error: OSError, entry: Any) -> None:
         if error.errno == errno.ENOENT and entry[0] == FILE and entry[2] & GIT:
             self._send(("gone", path))
         elif error.errno == errno.ENOENT:
-            self._skip(path, VANISHED)
+            self._outcome.skip(path, VANISHED)
         elif error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EINVAL, errno.ENXIO):
-            self._skip(path, REPLACED)
+            self._outcome.skip(path, REPLACED)
         else:
             self._send(("unreadable", path))
 
     def _lost_folder(self, folder: bytes, entries: Any, error: OSError) -> None:
         for entry in entries:
             if entry[0] == LINE:
-                self._meta.append(entry[1])
+                self._outcome.meta.append(entry[1])
             else:
                 path = folder + b"/" + entry[1] if folder else entry[1]
                 self._source_error(path, error, entry)
@@ -634,11 +485,3 @@ def _read_whole(descriptor: int, size: int) -> bytes:
         parts.append(part)
         position += len(part)
     return b"".join(parts)
-
-
-def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
-    return (
-        before.st_mtime_ns == after.st_mtime_ns
-        and before.st_size == after.st_size
-        and before.st_ctime_ns == after.st_ctime_ns
-    )

@@ -39,6 +39,10 @@ class Options(NamedTuple):
     cloned: int | None = None
     selection: Selection = Selection()
 
+    def in_unit(self, nanoseconds: int) -> int:
+        """Return a time as the destination keeps it."""
+        return nanoseconds // self.granularity * self.granularity
+
 
 def inode_key(state: os.stat_result) -> int:
     """Return one number that stands for a file, whatever its names are."""

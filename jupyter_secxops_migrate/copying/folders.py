@@ -52,13 +52,12 @@ class Folders:
         listed: Seen | None = None,
     ) -> None:
         """Write a folder's entry, and remember what it gets when all in it is there."""
-        unit = self._options.granularity
         line = entry_line(
             path,
             b"directory",
             mode=mode,
             owner=owner,
-            mtime_ns=times[1] // unit * unit,
+            mtime_ns=self._options.in_unit(times[1]),
             xattrs=xattrs_digest(attributes),
         )
         self._batches.put(path, (LINE, line))

@@ -15,12 +15,12 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from .content import CREATE
 from .manifest import from_text, read_manifest, sort_key
 
 __all__ = ["MANIFEST", "META", "Ledger", "Spool"]
 
 MANIFEST, META = 0, 1
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Spool:
@@ -49,7 +49,7 @@ class Spool:
 
 def _unlinked(folder: int, kind: bytes, index: int) -> int:
     name = b".spool-%s-%d-%d" % (kind, os.getpid(), index)
-    descriptor = os.open(name, _CREATE, 0o600, dir_fd=folder)
+    descriptor = os.open(name, CREATE, 0o600, dir_fd=folder)
     os.unlink(name, dir_fd=folder)
     return descriptor
 

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable
 
-__all__ = ["Stillness"]
+__all__ = ["Stillness", "unchanged"]
 
 RECENT_NS = 600 * 10**9
 """A file that is written through a mapping was, by its times, changed since the kernel last wrote it
@@ -60,3 +60,12 @@ class Stillness:
                         self._types[device] = rest.split()[0].decode("ascii", "replace")
                         break
         return self._types[device]
+
+
+def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
+    """Say whether a file's size and times are as they were."""
+    return (
+        before.st_mtime_ns == after.st_mtime_ns
+        and before.st_size == after.st_size
+        and before.st_ctime_ns == after.st_ctime_ns
+    )

@@ -17,7 +17,7 @@ def given(module: str) -> set[str]:
     return {
         part.value
         for call in calls
-        if ast.unparse(call.func) in ("_Skip", "self._skip", "self._batches.skip")
+        if ast.unparse(call.func) in ("Skip", "self._outcome.skip", "self._batches.skip")
         for argument in call.args
         for part in ast.walk(argument)
         if isinstance(part, ast.Constant) and isinstance(part.value, str)
