@@ -114,11 +114,7 @@ class SourceWalk:
                 continue
             reason, chosen = self.judge(path, name, folder=is_folder, hook=where == b"hooks")
             if reason is not None:
-                # What lies on another mount may be endless, and is no file of this folder.
-                counts = reason not in (ON_REQUEST, FILE_SYSTEMS)
-                self._batches.skip(
-                    folder, path, reason, *(self._below(folder, name) if counts else ())
-                )
+                self._leave_out(folder, path, name, reason)
                 continue
             try:
                 descriptor = self.source.to(folder)
@@ -215,6 +211,12 @@ class SourceWalk:
             return found and found.reason, False
         self._account.take(("chosen", path, found.reason))
         return None, True
+
+    def _leave_out(self, folder: bytes, path: bytes, name: bytes, reason: str) -> None:
+        # What lies on another mount may be endless, and is no file of this folder.
+        counts = reason not in (ON_REQUEST, FILE_SYSTEMS)
+        below = self._below(folder, name) if counts else ()
+        self._batches.skip(folder, path, reason, *below)
 
     def _below(self, folder: bytes, name: bytes) -> tuple[int, int]:
         try:
