@@ -18,12 +18,11 @@ from contextlib import contextmanager
 from ..errors import SecxopsError
 from ..hosts.errors import LockAbandoned, ServiceStopped, ServiceUnavailable, StoreLocked
 from ..processes import Standing, holder, standing
-from ..runtime import ERROR_FD, Runtime, try_lock, version
+from ..runtime import ERROR_FD, EXIT_LOCKED, Runtime, try_lock, version
 
 # `python -m` without the current folder on the module path would need Python 3.11; the service is
 # started in its own data folder instead, so that no project's module is taken for one of ours.
 COMMAND = (sys.executable, "-m", "jupyter_secxops_migrate.serve")
-EXIT_LOCKED = 75
 # It takes two to three; several times that where the machine is busy.
 START_SECONDS = 30.0
 REPLACE_SECONDS = 3.0

@@ -7,11 +7,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-MANAGED_BY = "app.kubernetes.io/managed-by"
-MANAGER = "secxops-migrate"
+# Placing pods knows which are ours, and is below engines.
+from ..placement.requests import MANAGED_BY as MANAGED_BY
+from ..placement.requests import MANAGER as MANAGER
+from ..placement.requests import ROLE as ROLE
+
 MIGRATION = "secxops.io/migration"
 OWNER = "secxops.io/owner"
-ROLE = "secxops.io/role"
 Role = Literal["code", "data", "environment", "job"]
 
 
