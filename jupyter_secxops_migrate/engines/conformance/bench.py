@@ -6,11 +6,13 @@ import asyncio
 import io
 import secrets
 import tarfile
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ... import errors
+from ...model import Orphan
 from ..names import Names, images_of, labels
 from ..orders import (
     BuildOrder,
@@ -31,6 +33,10 @@ from ..orders import (
 from ..roles import Engine
 
 T = TypeVar("T")
+PAUSES = (0.5, 1, 2, 4, 8)
+"""In seconds, between tries of a call that may succeed later."""
+GONE_SECONDS = 60.0
+"""Until what was removed has to be gone: an engine may take its time, and has to say so till then."""
 FILES: Mapping[str, bytes] = {
     "train.py": b"print('beacon')\n",
     "src/deep/er/empty": b"",
@@ -39,6 +45,16 @@ FILES: Mapping[str, bytes] = {
     "\u62a5\u544a.csv": b"3\n" * 10_000,
 }
 """Files of the project beside its Dockerfile, by their paths in it."""
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Make a call again after a temporary error, as operations do."""
+    for pause in PAUSES:
+        try:
+            return await call()
+        except errors.TemporaryError:
+            await asyncio.sleep(pause)
+    return await call()
 
 
 @dataclass
@@ -126,19 +142,19 @@ class Share:
             bases=[lines[n - 1].split()[1] for n in froms],
             traced=self.traces.append,
         )
-        return await result_of(self.bench.engine.build(order), BuildResult)
+        return await patiently(lambda: result_of(self.bench.engine.build(order), BuildResult))
 
     async def end(self) -> None:
         """Remove what is left of it."""
-        await self.bench.engine.delete(self.id)
+        await patiently(lambda: self.bench.engine.delete(self.id))
         for trace in self.traces:
             await self.bench.engine.clear_build(trace)
 
     async def probe(self, built: BuildResult) -> ImageProbe:
         """Look into the image."""
-        return await self.bench.engine.probe(
-            self.id, self.bench.owner, built.info, built.reference, {}, pushed=built.pushed
-        )
+        probe = self.bench.engine.probe
+        told = (self.id, self.bench.owner, built.info, built.reference)
+        return await patiently(lambda: probe(*told, {}, pushed=built.pushed))
 
     async def copy_order(self, key: str = "code", path: str = "") -> CopyOrder:
         """Return the order to copy the project, or another folder."""
@@ -149,13 +165,26 @@ class Share:
     async def copy(self, key: str = "code", path: str = "") -> CopyResult:
         """Copy the project, or another folder, into a volume."""
         order = await self.copy_order(key, path)
-        return await result_of(self.bench.engine.copy(order), CopyResult)
+        return await patiently(lambda: result_of(self.bench.engine.copy(order), CopyResult))
 
     async def verify(self, *volumes: tuple[str, Path]) -> VerifyResult:
         """Compare volumes with manifests."""
         checks = [VolumeCheck(volume, manifest) for volume, manifest in volumes]
         order = VerifyOrder(self.id, self.bench.owner, checks)
-        return await result_of(self.bench.engine.verify(order), VerifyResult)
+        return await patiently(lambda: result_of(self.bench.engine.verify(order), VerifyResult))
+
+    async def left(self) -> list[Orphan]:
+        """Return what there is of it."""
+        owned = await self.bench.engine.owned(self.bench.owner)
+        return [found for found in owned if found.migration == self.id]
+
+    async def left_at_last(self) -> list[str]:
+        """Return the names of what is still there of it when all that was removed has to be gone."""
+        for _ in range(int(GONE_SECONDS)):
+            if not await self.left():
+                break
+            await asyncio.sleep(1)
+        return [one.name for one in await self.left()]
 
     def launch_order(self, built: BuildResult, probe: ImageProbe, at: str) -> LaunchOrder:
         """Return the order to start a copy that has the project's volume at a path."""

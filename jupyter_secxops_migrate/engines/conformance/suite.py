@@ -12,11 +12,11 @@ import pytest
 
 from ...building.errors import BuildFailed
 from ...copying.errors import VerifyFailed
-from ...model import EnvironmentStatus, Orphan
+from ...model import EnvironmentStatus
 from ..names import Names
 from ..orders import CopyResult, OwnOrder, VerifyResult, VolumeCheck, result_of
 from ..roles import Pushes, ReadsVolumes
-from .bench import FILES, Bench, Share
+from .bench import FILES, Bench, Share, patiently
 
 WHOLE = {"Dockerfile", *FILES}
 AT = "/home/jovyan/conformance"
@@ -109,8 +109,8 @@ class Conformance:
             with suppress(asyncio.CancelledError):
                 await copying
             await bench.engine.end_jobs(share.id)
-            await bench.engine.delete(share.id)
-            return [o.name for o in await self._left(bench, share)]
+            await patiently(lambda: bench.engine.delete(share.id))
+            return await share.left_at_last()
 
         assert bench.run(go()) == []
 
@@ -119,7 +119,7 @@ class Conformance:
             copied = await share.copy()
             checks = [VolumeCheck(copied.volume, share.manifest("code"))]
             order = OwnOrder(share.id, bench.owner, checks, copied.owner, copied.owner)
-            await result_of(bench.engine.own(order), VerifyResult)
+            await patiently(lambda: result_of(bench.engine.own(order), VerifyResult))
             return await share.verify((copied.volume, share.manifest("code")))
 
         assert bench.run(go()).files == len(WHOLE)
@@ -142,8 +142,8 @@ class Conformance:
             with pytest.raises(BuildFailed):
                 await share.build(*bench.broken)
             await bench.engine.end_jobs(share.id)
-            await bench.engine.delete(share.id)
-            return [o.name for o in await self._left(bench, share)]
+            await patiently(lambda: bench.engine.delete(share.id))
+            return await share.left_at_last()
 
         assert bench.run(go()) == []
 
@@ -161,8 +161,8 @@ class Conformance:
             assert probe.home.is_absolute()
 
             order = share.launch_order(built, probe, AT)
-            started = await engine.launch(order)
-            adopted = await engine.launch(order)
+            started = await patiently(lambda: engine.launch(order))
+            adopted = await patiently(lambda: engine.launch(order))
             assert started.name == adopted.name == names.environment
             seen = await engine.inspect(share.id)
             assert seen.status is EnvironmentStatus.RUNNING
@@ -177,7 +177,7 @@ class Conformance:
             await engine.stop(share.id)
             await engine.stop(share.id)
             assert (await engine.inspect(share.id)).status is EnvironmentStatus.STOPPED
-            await engine.start(share.id)
+            await patiently(lambda: engine.start(share.id))
             assert (await engine.inspect(share.id)).status is not EnvironmentStatus.STOPPED
 
             await self._all_goes(bench, share)
@@ -192,20 +192,17 @@ class Conformance:
         assert {"code", "environment"} <= {o.role for o in mine}
         others = await bench.engine.owned("somebody else")
         assert not {o.name for o in mine} & {o.name for o in others}
-        await bench.engine.delete(share.id)
-        assert await self._left(bench, share) == []
+        await patiently(lambda: bench.engine.delete(share.id))
+        assert await share.left_at_last() == []
         assert (await bench.engine.inspect(share.id)).status is EnvironmentStatus.GONE
 
     def test_what_is_listed_can_be_removed(self, bench: Bench, share: Share) -> None:
         async def go() -> list[str]:
             await share.copy()
-            listed = await self._left(bench, share)
+            listed = await share.left()
             assert listed
             await bench.engine.remove(listed)
             await bench.engine.remove(listed)
-            return [o.name for o in await self._left(bench, share)]
+            return await share.left_at_last()
 
         assert bench.run(go()) == []
-
-    async def _left(self, bench: Bench, share: Share) -> list[Orphan]:
-        return [o for o in await bench.engine.owned(bench.owner) if o.migration == share.id]
