@@ -321,9 +321,12 @@ if not TYPE_CHECKING:  # Whoever checks types is told at once.
 
     def __getattr__(name: str) -> Any:
         """Return an error that has moved to its room: engines and strategies of others may still ask here."""
+        # Python itself asks for ``__path__``, also in the tools image, where there are no rooms.
+        if not name[:1].isupper():
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from .rooms import ROOMS, parts
 
-        for part in parts("errors", ROOMS) if name[:1].isupper() else ():
+        for part in parts("errors", ROOMS):
             found = vars(part).get(name)
             if getattr(found, "__module__", None) == part.__name__:
                 warnings.warn(

@@ -1,12 +1,15 @@
 """Errors belong to rooms: everybody who is sent one knows it, and nobody has to load the room for that."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.copying.errors import DiskFull
+from jupyter_secxops_migrate.engines.docker import tools
 from jupyter_secxops_migrate.engines.kubernetes.errors import QuotaExceeded
 
 
@@ -32,6 +35,20 @@ def test_an_error_that_moved_is_found_at_its_old_place_for_one_more_release(
 ) -> None:
     with pytest.warns(DeprecationWarning, match=f"{moved.__module__}.{moved.__name__} now"):
         assert getattr(errors, moved.__name__) is moved
+
+
+def test_the_copy_runs_where_its_image_has_no_other_room(tmp_path: Path) -> None:
+    for name, body in tools._sources():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a").write_text("x")
+    copy = [sys.executable, "-m", "jupyter_secxops_migrate.copying"]
+    what = [tmp_path / "source", tmp_path / "copy", "--manifest", tmp_path / "manifest"]
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    subprocess.run([*copy, *what], cwd=tmp_path, env=env, timeout=60, check=True)
+    assert (tmp_path / "copy" / "a").read_text() == "x"
 
 
 def test_what_never_was_an_error_is_not_found() -> None:
