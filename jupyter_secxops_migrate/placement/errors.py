@@ -94,7 +94,7 @@ class RegistryMissing(Refusal):
 
     code = "registry_missing"
     text = "It can't run on node {node}, and without a registry no other node can get its image."
-    hint_text = "Ask for what {node} has (--cpu, --memory, --gpu), or ask your admin to set a registry (KubernetesEngine.registry_address)."
+    hint_text = "Ask for what {node} has (--cpu, --memory, --gpu), or ask your admin to set a registry (Registries.named)."
 
 
 class StrategyUnknown(PermanentError):

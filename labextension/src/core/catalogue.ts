@@ -399,7 +399,7 @@ export const SENTENCES: Record<string, Sentences> = {
   ],
   registry_missing: (trans, p) => [
     trans.__("It can't run on node %1, and without a registry no other node can get its image.", p("node")),
-    trans.__("Ask for what %1 has, or ask your admin to set a registry (KubernetesEngine.registry_address).", p("node"))
+    trans.__("Ask for what %1 has, or ask your admin to set a registry (Registries.named).", p("node"))
   ],
   remote_add: (trans, p) => [
     trans.__("Line %1 of the Dockerfile downloads %2 at build time; the copy's proof does not cover it.", p("line"), p("url")),
