@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
-
-from pydantic import BaseModel, Field
+from typing import ClassVar
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.orders import LogLine, Measure, Progress
-from jupyter_secxops_migrate.model import Finding, MigrationState, Step, utcnow
+from jupyter_secxops_migrate.model import MigrationState, Operation, utcnow
 from jupyter_secxops_migrate.operations.kind import DeclaredStep, Do, WorkStep, fresh_steps
 from jupyter_secxops_migrate.operations.record import Document, Schema
 from jupyter_secxops_migrate.operations.records import Records
@@ -18,25 +16,16 @@ from jupyter_secxops_migrate.operations.service import Operations
 from jupyter_secxops_migrate.sharing.errors import Cancelled
 
 
-class Work(BaseModel):
+class Work(Operation):
     """A record of this kind."""
 
-    id: str
-    owner: str
-    name: str
-    state: MigrationState
-    created: datetime
-    started: datetime | None = None
-    finished: datetime | None = None
-    attempt: int = 1
-    steps: list[Step] = Field(default_factory=list)
-    error: Finding | None = None
+    kind: ClassVar[str] = "work"
 
 
 class Working:
     """Work without end; implements `operations.kind.Kind`."""
 
-    schema = Schema("work", Work, Document)
+    schema = Schema(Work, Document)
     steps = (DeclaredStep("work"),)
     branches: Mapping[str, WorkStep] = {}
     cancelled: type[errors.SecxopsError] = Cancelled

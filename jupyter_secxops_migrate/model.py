@@ -1,4 +1,4 @@
-"""The nouns: what a client sends, what the service records, what everyone is shown.
+"""The nouns: what the service records, and what everyone is shown; `request` has what a client sends.
 
 Plain data, validated by pydantic; no I/O, no engine, no store. The JSON form of `Migration`
 is a contract with scripts outside this repository: fields may be added, never changed.
@@ -8,16 +8,16 @@ Sizes are bytes, times are UTC and written as RFC 3339, CPUs are cores (2.5), pe
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime, timezone
 from enum import Enum
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
-from .paths import FromRoot
 from .printable import counted
+from .request import Bytes, PodSource, ShareRequest, parse_size
 
 __all__ = [
     "Check",
@@ -46,6 +46,7 @@ __all__ = [
     "Step",
     "StepName",
     "StepState",
+    "Subject",
     "VolumeResult",
     "parse_size",
     "utcnow",
@@ -58,117 +59,10 @@ def utcnow() -> datetime:
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
-
-
-def parse_size(value: object) -> object:
-    """Read a size such as ``2G``, ``512M``, ``1.5 GiB`` or a number of bytes.
-
-    Units are binary (1G = 1024³ bytes), as Docker reads them. What is no string is returned
-    as it is, for pydantic to judge.
-
-    Raises
-    ------
-    ValueError
-        The text is not a size.
-    """
-    if not isinstance(value, str):
-        return value
-    match = _SIZE.fullmatch(value.strip())
-    if not match:
-        raise ValueError(f"{value[:40]!r} is not a size such as 512M or 2G")
-    number, unit, _ = match.groups()
-    return int(float(number) * 1024 ** " KMGT".index(unit.upper() or " "))
-
-
-def _no_control_characters(value: str) -> str:
-    if any(ord(c) < 32 or ord(c) == 127 for c in value):
-        raise ValueError("control characters are not allowed")
-    return value
-
-
-def _no_nul(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("a path can't hold a NUL character")
-    return value
-
-
-Bytes = Annotated[int, Field(ge=0, le=2**60)]
-Memory = Annotated[int, BeforeValidator(parse_size), Field(ge=64 * 1024**2, le=2**50)]
-Text = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_no_control_characters)]
-Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_control_characters)]
-Ref = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_no_control_characters)]
-# Names of files may hold any character but this one, which no system call takes.
-Path_ = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_no_nul)]
-ServerPath = Annotated[Path_, FromRoot()]
-
-
-def _inside(value: str) -> str:
-    if value.startswith("/") or {"", ".", ".."} & set(value.split("/")):
-        raise ValueError("not a path inside the project")
-    return value
-
-
-Inside = Annotated[
-    str, Field(min_length=1, max_length=1000), AfterValidator(_no_nul), AfterValidator(_inside)
-]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
 class _Record(BaseModel):
     """What the service says: a reader of another version ignores what it does not know."""
 
     model_config = ConfigDict(extra="ignore")
-
-
-# --------------------------------------------------------------------------- requests
-
-
-class PodSource(_Model):
-    """A pod whose environment is meant, by those who are not in it; its default container, or another.
-
-    The grammar is that of Kubernetes, so a name is never more than one part of a path.
-    """
-
-    pod: Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
-    container: (
-        Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] | None
-    ) = None
-
-
-class ShareRequest(_Model):
-    """What a person asks for. Paths are absolute, or relative to the server's root folder.
-
-    ``source`` names the pod in which they are, where that is not the service's own place; they are absolute then.
-    ``mounts`` says where a project or data path is to be mounted instead of the planned place (keys are the paths
-    as given in ``project`` and ``data``). ``keep`` names files that are copied although they may hold credentials;
-    relative paths are the project's. ``keep_owners`` leaves files of others than the folder's owner to them;
-    without it, the copy's user gets everything. ``unsaved`` names documents with changes that are only in an
-    editor; the plan says which of them the copy has as they were last saved. ``dockerfile`` is the Dockerfile's
-    path in the project, ``Dockerfile`` by default. ``front`` is the document that the copy opens with, if it
-    arrives. ``labels``, ``recipient`` and ``expiry`` are reserved.
-    """
-
-    project: ServerPath
-    data: list[ServerPath] = Field(default_factory=list, max_length=32)
-    name: Name | None = None
-    version: Ref | None = None
-    cpu: Annotated[float, Field(gt=0, le=4096)] | None = None
-    memory: Memory | None = None
-    gpu: Annotated[int, Field(ge=0, le=64)] = 0
-    mounts: dict[Annotated[str, FromRoot()], Path_] = Field(default_factory=dict, max_length=33)
-    keep: list[Path_] = Field(default_factory=list, max_length=1000)
-    keep_owners: bool = False
-    dockerfile: Inside | None = None
-    unsaved: list[ServerPath] = Field(default_factory=list, max_length=200)
-    front: ServerPath | None = None
-    source: PodSource | None = None
-    labels: dict[str, Text] | None = None
-    recipient: Name | None = None
-    expiry: datetime | None = None
 
 
 # --------------------------------------------------------------------------- the source
@@ -395,6 +289,26 @@ class Step(_Record):
     files: int | None = None
 
 
+class Operation(_Record):
+    """What the record of every kind of operation has; each kind derives its own, and adds to it.
+
+    Nobody is shown one as such, so it is not among the nouns of the contract (`__all__`).
+    """
+
+    kind: ClassVar[str]
+
+    id: str
+    owner: str
+    name: str
+    state: MigrationState
+    created: datetime
+    started: datetime | None = None
+    finished: datetime | None = None
+    attempt: int = 1
+    steps: list[Step] = Field(default_factory=list)
+    error: Finding | None = None
+
+
 class Place(_Record):
     """Where the launched environment runs: engine, node, and its container's or pod's name."""
 
@@ -525,47 +439,72 @@ class SourceChanges(_Record):
     complete: bool = True
 
 
-class Migration(_Record):
+_MIGRATION = (
+    *("id", "owner", "name", "state", "created", "started", "finished", "attempt"),
+    *("request", "plan", "plans", "steps", "environment", "changes", "result", "error", "adopted"),
+)
+
+
+class Migration(Operation):
     """The durable record of one share.
 
     ``adopted`` says that the record was lost and made anew of what the engine has: what was proven, and of
     which folders, is not known any more. ``changes`` is only there where it was asked for and can be said.
     """
 
-    id: str
-    owner: str
-    name: str
-    state: MigrationState
-    created: datetime
-    started: datetime | None = None
-    finished: datetime | None = None
-    attempt: int = 1
+    kind: ClassVar[str] = "share"
+
     request: ShareRequest
     plan: Plan | None = None
     plans: list[Plan] = Field(default_factory=list)
-    steps: list[Step] = Field(default_factory=list)
     environment: LaunchedEnvironment | None = None
     changes: SourceChanges | None = None
     result: MigrationResult | None = None
-    error: Finding | None = None
     adopted: bool = False
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Have the fields in the order that scripts know, not those of every operation first."""
+        schema = handler(source)
+        if schema["type"] == "model" and schema["schema"]["type"] == "model-fields":
+            fields = schema["schema"]["fields"]
+            schema["schema"]["fields"] = {name: fields[name] for name in (*_MIGRATION, *fields)}
+        return schema
+
+
+class Subject(_Record):
+    """What an event is about: an operation of a kind, ``share`` or another, and its id."""
+
+    kind: str
+    id: str
 
 
 class Event(_Record):
     """One entry of the global sequence ``id``; ``kind`` says which of the other fields are set.
 
     ``state`` carries the migration's new state, ``step`` a step as it is now, ``log`` one line
-    of its log, ``environment`` a change of the launched environment.
+    of its log, ``environment`` a change of the launched environment. ``migration`` is the id of
+    ``subject``; an event that an earlier version wrote has no subject, and is about a share.
     """
 
     id: int
     time: datetime
     migration: str
+    subject: Subject
     kind: Literal["state", "step", "log", "environment", "deleted"]
     state: MigrationState | None = None
     step: Step | None = None
     line: str | None = None
     status: EnvironmentStatus | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_share(cls, data: Any) -> Any:
+        """Say whom an event of an earlier version is about."""
+        if isinstance(data, dict) and data.get("subject") is None:
+            subject = {"kind": Migration.kind, "id": data.get("migration")}
+            return {**data, "subject": subject}
+        return data
 
     @cached_property
     def text(self) -> str:

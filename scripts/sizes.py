@@ -28,8 +28,6 @@ ALLOWED: dict[str, int] = {
     "jupyter_secxops_migrate/cli.py::_with_request": 81,
     "jupyter_secxops_migrate/environment/survey.py": 713,
     "jupyter_secxops_migrate/environment/survey.py::survey": 123,
-    "jupyter_secxops_migrate/model.py": 626,
-    "jupyter_secxops_migrate/operations/store.py": 623,
     "jupyter_secxops_migrate/placement/choose.py::choose": 79,
     "scripts/screenshots.py::story": 88,
 }

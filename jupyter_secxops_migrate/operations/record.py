@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from .. import errors
-from ..model import Finding, MigrationState, Step
+from ..model import Finding, Operation, Step
 from ..sharing.errors import AlreadySharing
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 __all__ = ["Document", "Draft", "Operation", "Schema", "finding"]
-
-
-class Operation(Protocol):
-    """What the record of every kind has: a pydantic model with these fields, and its own."""
-
-    id: str
-    owner: str
-    name: str
-    state: MigrationState
-    created: datetime
-    started: datetime | None
-    finished: datetime | None
-    attempt: int
-    steps: list[Step]
-    error: Finding | None
-
-    @classmethod
-    def model_validate(cls, obj: Any) -> Self:
-        """Return the record that JSON tells."""
-        ...
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return another one like it."""
-        ...
-
-    def model_dump(self, *, mode: str, exclude: set[str] | None = None) -> dict[str, Any]:
-        """Return it as JSON."""
-        ...
 
 
 class Document(BaseModel):
@@ -85,11 +53,15 @@ class Schema(Generic[R, D]):
     is the error, of a ``name`` and an ``id``, for a name that another one has which has not ended.
     """
 
-    kind: str
     record: type[R]
     document: type[D]
     observed: Collection[str] = field(default=frozenset())
     under_way: type[errors.SecxopsError] = AlreadySharing
+
+    @property
+    def kind(self) -> str:
+        """The kind's name."""
+        return self.record.kind
 
     def draft(self, record: Any, document: Any) -> Draft[R, D]:
         """Return what was kept, validated."""

@@ -15,7 +15,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 from ..model import Event, MigrationState
 from ..threads import Line, Threads, ended
 from .record import Document, Draft, Operation, Schema
-from .store import Store
+from .store import CONNECTIONS, Store
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Operation)
@@ -24,7 +24,7 @@ R2 = TypeVar("R2", bound=Operation)
 D2 = TypeVar("D2", bound=Document)
 T = TypeVar("T")
 
-_LOOKS_AT_ONCE = 8
+_LOOKS_AT_ONCE = CONNECTIONS - 2  # one is for changes, one for who asks the store itself
 
 
 class Records(Generic[R, D]):

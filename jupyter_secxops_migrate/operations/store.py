@@ -2,7 +2,7 @@
 
 SQLite for one user, PostgreSQL for many; the schema's changes are alembic's, applied on start. An
 operation is kept as the document that REST gives, beside the columns that are searched by; `edit` is the
-only way to change it, and says what changed as events. It knows nothing of workflows, nor of what a
+only way to change it, and says what changed as events, which are `journal`'s. It knows nothing of workflows, nor of what a
 kind does (`record.Schema` is all that it is told). Every call blocks: on an event loop, `records.Records`.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,50 +21,22 @@ from alembic.util import CommandError
 
 from .. import errors
 from ..hosts.errors import SettingsUnusable
-from ..model import Event, MigrationState, Step, StepState, utcnow
-from ..printable import printable, without_colours
+from ..model import Event, MigrationState, utcnow
+from . import journal
 from .database import place, speak_our_words
 from .errors import IdempotencyConflict, StoreNewer
+from .journal import Change, Log, now
 from .record import Document, Draft, Operation, Schema
 from .tables import about, events, operations
 
-LOG_LINES = 20_000
-"""How many lines of an operation's log are kept, the newest."""
-LINE_LENGTH = 4096
-_PRUNE_EVERY = 500
+CONNECTIONS = 10
+"""How many ways to the database are kept open."""
 
 BUSY = (MigrationState.RUNNING, MigrationState.CANCELLING)
 UNDER_WAY = (MigrationState.QUEUED, *BUSY)
 ENDED_BADLY = (MigrationState.FAILED, MigrationState.CANCELLED)
 
 Listener = Callable[[Collection[str]], None]
-
-
-@dataclass
-class _Change:
-    """A transaction that changes something, and the events that it says."""
-
-    connection: sa.Connection
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-    def say(
-        self, about: Operation, kind: str, body: Mapping[str, Any], step: str | None = None
-    ) -> None:
-        """Add an event."""
-        self.rows.append(
-            {
-                "time": _now(),
-                "operation": about.id,
-                "owner": about.owner,
-                "kind": kind,
-                "step": step,
-                "body": body,
-            }
-        )
-
-    def say_state(self, record: Operation) -> None:
-        """Add the event of a state."""
-        self.say(record, "state", {"state": record.state.value})
 
 
 class Store:
@@ -87,9 +58,10 @@ class Store:
     def __init__(self, url: str, schemas: Sequence[Schema[Any, Any]]) -> None:
         self.url = _database(url)
         self.schemas = {schema.kind: schema for schema in schemas}
-        options: dict[str, Any] = {}
+        # One more than are kept open would be opened for each use: some round trips before the first question.
+        options: dict[str, Any] = {"pool_size": CONNECTIONS}
         if self.url.get_backend_name() == "sqlite":
-            options = {"connect_args": {"timeout": 30, "check_same_thread": False}}
+            options["connect_args"] = {"timeout": 30, "check_same_thread": False}
         try:
             self.engine = sa.create_engine(self.url, **options)
         except (sa.exc.ArgumentError, ImportError) as error:
@@ -109,7 +81,7 @@ class Store:
         )
         self._writing = threading.RLock()
         self._listeners: list[Listener] = []
-        self._lines: dict[str, int] = {}
+        self._log = Log()
 
     @property
     def place(self) -> str:
@@ -137,7 +109,7 @@ class Store:
     def _insist_on_writing(self, connection: sa.Connection) -> None:
         """Find out now, not in the middle of an operation, whether this may be written."""
         connection.execute(about.delete().where(about.c.name == "written"))
-        connection.execute(about.insert().values(name="written", value=_now()))
+        connection.execute(about.insert().values(name="written", value=now()))
 
     def close(self) -> None:
         """Close all connections."""
@@ -216,7 +188,7 @@ class Store:
 
     def _insert(
         self,
-        change: _Change,
+        change: Change,
         schema: Schema[Any, Any],
         record: Operation,
         document: Document,
@@ -370,11 +342,11 @@ class Store:
             schema, draft = self._to_change(change, operation, owner, kind)
             before = draft.record.model_copy(deep=True)
             yield draft
-            self._log(change, draft.record, lines)
+            self._log.add(change, draft.record, lines)
             self._keep(change, schema, before, draft)
 
     def _to_change(
-        self, change: _Change, operation: str, owner: str | None = None, kind: str | None = None
+        self, change: Change, operation: str, owner: str | None = None, kind: str | None = None
     ) -> tuple[Schema[Any, Any], Draft[Any, Any]]:
         query = _by_id(operation, owner, kind).with_for_update()
         row = change.connection.execute(query).first()
@@ -383,7 +355,7 @@ class Store:
         return self.schemas[row.kind], draft
 
     def _keep(
-        self, change: _Change, schema: Schema[Any, Any], before: Operation, draft: Draft[Any, Any]
+        self, change: Change, schema: Schema[Any, Any], before: Operation, draft: Draft[Any, Any]
     ) -> None:
         after = draft.record
         change.connection.execute(
@@ -393,41 +365,18 @@ class Store:
         )
         if after.state is not before.state or after.attempt != before.attempt:
             change.say_state(after)
-        changed = [step for step in after.steps if step not in before.steps]
-        if changed:
-            # Only the newest measure of a step that runs is worth keeping.
-            change.connection.execute(
-                events.delete().where(
-                    events.c.operation == after.id,
-                    events.c.kind == "progress",
-                    events.c.step.in_([str_of(step) for step in changed]),
-                )
-            )
-        for step in changed:
-            runs = step.state is StepState.RUNNING and step.done is not None
-            body = {"step": step.model_dump(mode="json")}
-            change.say(after, "progress" if runs else "step", body, str_of(step))
+        change.say_steps(after, [step for step in after.steps if step not in before.steps])
 
     def remove(self, operation: str) -> None:
         """Forget an operation, and say so; absent is success."""
         with self._change() as change:
-            owner = change.connection.scalar(
-                sa.select(operations.c.owner).where(operations.c.id == operation)
-            )
-            if owner is None:
+            row = change.connection.execute(
+                sa.select(operations.c.owner, operations.c.kind).where(operations.c.id == operation)
+            ).first()
+            if row is None:
                 return
             change.connection.execute(operations.delete().where(operations.c.id == operation))
-            change.connection.execute(events.delete().where(events.c.operation == operation))
-            change.rows.append(
-                {
-                    "time": _now(),
-                    "operation": operation,
-                    "owner": owner,
-                    "kind": "deleted",
-                    "step": None,
-                    "body": {},
-                }
-            )
+            change.say_deleted(operation, row.owner, row.kind)
 
     # ------------------------------------------------------------------ events and log
 
@@ -436,39 +385,12 @@ class Store:
         if not lines:
             return
         with self._change() as change:
-            self._log(change, record, lines)
-
-    def _log(self, change: _Change, record: Operation, lines: Sequence[str]) -> None:
-        if not lines:
-            return
-        for line in lines:
-            change.say(record, "log", {"line": printable(without_colours(line))[:LINE_LENGTH]})
-        self._lines[record.id] = self._lines.get(record.id, 0) + len(lines)
-        if self._lines[record.id] >= _PRUNE_EVERY:
-            self._lines[record.id] = 0
-            self._prune(change.connection, record.id)
-
-    def _prune(self, connection: sa.Connection, operation: str) -> None:
-        mine = (events.c.operation == operation) & (events.c.kind == "log")
-        oldest = connection.scalar(
-            sa.select(events.c.id)
-            .where(mine)
-            .order_by(events.c.id.desc())
-            .offset(LOG_LINES)
-            .limit(1)
-        )
-        if oldest is not None:
-            connection.execute(events.delete().where(mine, events.c.id <= oldest))
+            self._log.add(change, record, lines)
 
     def log_text(self, operation: str) -> str:
         """Return an operation's log."""
-        query = (
-            sa.select(events.c.body)
-            .where(events.c.operation == operation, events.c.kind == "log")
-            .order_by(events.c.id)
-        )
         with self._looking.connect() as connection:
-            return "".join(f"{body['line']}\n" for body in connection.scalars(query))
+            return journal.log_text(connection, operation)
 
     def say(self, record: Operation, kind: str, body: Mapping[str, Any]) -> None:
         """Say something of an operation that its record does not hold."""
@@ -478,7 +400,7 @@ class Store:
     def last_event(self) -> int:
         """Return the sequence number of the newest event, 0 without any."""
         with self._looking.connect() as connection:
-            return connection.scalar(sa.select(sa.func.max(events.c.id))) or 0
+            return journal.last(connection)
 
     def events_after(
         self, owner: str | None, after: int, operation: str | None = None, limit: int = 500
@@ -490,42 +412,17 @@ class Store:
         self, owner: str | None, after: int, operation: str | None = None, limit: int = 500
     ) -> Sequence[tuple[str, Event]]:
         """Return what `events_after` does, each event with its owner."""
-        query = sa.select(events).where(events.c.id > after).order_by(events.c.id).limit(limit)
-        if owner is not None:
-            query = query.where(events.c.owner == owner)
-        if operation is not None:
-            query = query.where(events.c.operation == operation)
         with self._looking.connect() as connection:
-            rows = connection.execute(query).all()
-        return [
-            (
-                row.owner,
-                Event(
-                    id=row.id,
-                    time=row.time,
-                    migration=row.operation,
-                    kind="step" if row.kind == "progress" else row.kind,
-                    **row.body,
-                ),
-            )
-            for row in rows
-        ]
+            return journal.past(connection, after, owner, operation, limit)
 
     @contextmanager
-    def _change(self) -> Iterator[_Change]:
+    def _change(self) -> Iterator[Change]:
         with self._writing, self.engine.begin() as connection:
-            change = _Change(connection)
+            change = Change(connection)
             yield change
-            if change.rows:  # last of all: who follows must find them in the order of their numbers
-                connection.execute(events.insert(), change.rows)
-        told = {row["kind"] for row in change.rows}
+            told = change.write()
         for listener in list(self._listeners):
             listener(told)
-
-
-def str_of(step: Step) -> str:
-    """Return a step's name as the tables have it."""
-    return str(getattr(step.name, "value", step.name))
 
 
 def _database(url: str) -> sa.URL:
@@ -544,10 +441,6 @@ def _tune_sqlite(connection: Any, _: Any) -> None:
     # and every step can be repeated.
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
-
-
-def _now() -> str:
-    return utcnow().isoformat()
 
 
 def _by_id(operation: str, owner: str | None, kind: str | None) -> sa.Select[Any]:

@@ -251,7 +251,7 @@ ShareDraft = Draft[Migration, ShareDocument]
 ShareRecords = Records[Migration, ShareDocument]
 
 SHARES: Schema[Migration, ShareDocument] = Schema(
-    "share", Migration, ShareDocument, frozenset({"environment"}), AlreadySharing
+    Migration, ShareDocument, frozenset({"environment"}), AlreadySharing
 )
 
 

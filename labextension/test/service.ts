@@ -94,9 +94,14 @@ export class Service {
   }
 
   /** Send an event to every open stream. */
-  tell(event: Omit<IEvent, 'id' | 'time'> & Partial<IEvent>): void {
+  tell(event: Omit<IEvent, 'id' | 'time' | 'subject'> & Partial<IEvent>): void {
     this._last += 1;
-    const whole = { id: this._last, time: new Date().toISOString(), ...event };
+    const whole: IEvent = {
+      id: this._last,
+      time: new Date().toISOString(),
+      subject: { kind: 'share', id: event.migration },
+      ...event
+    };
     this.send(
       `id: ${this._last}\nevent: ${event.kind}\ndata: ${JSON.stringify(whole)}\n\n`
     );

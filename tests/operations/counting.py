@@ -12,13 +12,13 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
+from typing import ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.model import Finding, MigrationState, Step, utcnow
+from jupyter_secxops_migrate.model import MigrationState, Operation, utcnow
 from jupyter_secxops_migrate.operations.kind import Branch, DeclaredStep, Do, WorkStep, fresh_steps
 from jupyter_secxops_migrate.operations.record import Document, Draft, Schema
 from jupyter_secxops_migrate.operations.records import Records
@@ -30,19 +30,10 @@ ANNE = "anne"
 STEPS = ("first", "left", "right")
 
 
-class Count(BaseModel):
+class Count(Operation):
     """A record of this kind."""
 
-    id: str
-    owner: str
-    name: str
-    state: MigrationState
-    created: datetime
-    started: datetime | None = None
-    finished: datetime | None = None
-    attempt: int = 1
-    steps: list[Step] = Field(default_factory=list)
-    error: Finding | None = None
+    kind: ClassVar[str] = "count"
     total: int = 0
 
 
@@ -55,7 +46,7 @@ class Numbers(Document):
 class Counting:
     """Counting; implements `operations.kind.Kind`."""
 
-    schema = Schema("count", Count, Numbers)
+    schema = Schema(Count, Numbers)
     steps = (
         DeclaredStep("first"),
         DeclaredStep("left", beside=frozenset({"right"})),

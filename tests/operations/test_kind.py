@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -182,3 +183,18 @@ def test_fifty_who_follow_do_not_ask_the_record_fifty_times(at_work: AtWork) -> 
     at_work.run(body)
 
     assert 0 < len(asked) < 50
+
+
+def test_events_say_of_which_kind_they_are(at_work: AtWork) -> None:
+    async def body(operations: Operations, kind: Counting) -> None:
+        record = await add(operations, kind, "subject")
+        await ended(operations, kind, record)
+        await operations.remove(record.id)
+        rows = await kind.records.owned_events(ANNE, 0, record.id)
+
+        assert [event.kind for _, event in rows] == ["deleted"]
+        for _, event in rows:
+            assert json.loads(event.text)["subject"] == {"kind": "count", "id": record.id}
+            assert event.migration == record.id
+
+    at_work.run(body)

@@ -18,7 +18,7 @@ from jupyter_secxops_migrate.model import (
     StepState,
     utcnow,
 )
-from jupyter_secxops_migrate.operations import store as module
+from jupyter_secxops_migrate.operations import journal as module
 from jupyter_secxops_migrate.operations.store import Store
 from jupyter_secxops_migrate.operations.tables import metadata
 from jupyter_secxops_migrate.sharing.document import SHARES
@@ -156,3 +156,14 @@ def test_a_thousand_are_listed_with_as_few_questions_as_ten(store: Store) -> Non
     assert 0 < questions() == of_ten
     found = store.list("share", "anne")
     assert len(found) == 1000 and found[0].id == "m000000999"
+
+
+def test_an_event_says_what_it_is_about_as_the_tables_have_it(store: Store) -> None:
+    made = store.add("share", migration())
+    store.log(made, ["a line"])
+    about = {"kind": "share", "id": made.id}
+
+    with store.engine.connect() as connection:
+        bodies = connection.scalars(sa.select(metadata.tables["events"].c.body)).all()
+    assert [body["subject"] for body in bodies] == [about, about]
+    assert [e.subject.model_dump() for e in store.events_after("anne", 0)] == [about, about]

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from jupyter_secxops_migrate.copying.identity import identity_of
-from jupyter_secxops_migrate.model import MigrationState, StepState
+from jupyter_secxops_migrate.model import Migration, MigrationState, StepState, Subject
 
 from .world import World
 
@@ -65,3 +65,29 @@ def test_a_share_that_an_earlier_version_was_copying_can_be_deleted(asleep: Worl
 
     assert asleep.engine.objects() == []
     assert asleep.run(asleep.api().list()) == []
+
+
+def test_a_record_of_an_earlier_version_is_written_in_its_own_order() -> None:
+    database = sqlite3.connect(":memory:")
+    database.executescript((BEFORE / "store.sql").read_text())
+    (record,) = database.execute("SELECT record FROM migrations").fetchone()
+    database.close()
+    kept = json.loads(record)
+
+    written = Migration.model_validate(kept).model_dump(mode="json")
+
+    assert [name for name in written if name in kept] == list(kept)
+    assert json.loads(Migration.model_validate(kept).model_dump_json()) == written
+    for name in ("request", "plan", "result"):
+        if kept[name] is not None:
+            assert [part for part in written[name] if part in kept[name]] == list(kept[name])
+
+
+def test_an_event_of_an_earlier_version_is_about_a_share(asleep: World) -> None:
+    left_by_an_earlier_version(asleep)
+    asleep.start()
+    asleep.ended(ID)
+
+    events = asleep.events(ID)
+
+    assert all(event.subject == Subject(kind="share", id=ID) for event in events)

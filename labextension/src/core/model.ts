@@ -49,6 +49,7 @@ export interface IEvent {
   id: number;
   time: string;
   migration: string;
+  subject: ISubject;
   kind: 'state' | 'step' | 'log' | 'environment' | 'deleted';
   state?: MigrationState | null;
   step?: IStep | null;
@@ -343,6 +344,12 @@ export type StepName =
 /** The state of one step; `skipped` is a step that this route does not need. */
 export type StepState =
   'waiting' | 'running' | 'done' | 'failed' | 'skipped';
+
+/** What an event is about; an operation of a kind, `share` or another, and its id. */
+export interface ISubject {
+  kind: string;
+  id: string;
+}
 
 /**
  * A volume that was copied. `manifest` is the BLAKE3 digest of its manifest, in hex.
