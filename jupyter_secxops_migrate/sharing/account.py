@@ -50,6 +50,7 @@ HISTORY_OUTSIDE = "the git history lies outside the project's folder"
 LEADS_NOWHERE = "leads nowhere in the copy"
 UNREADABLE = "can't be read in the copy"
 UNWRITABLE = "can't be written in the copy"
+UNSEEN = "were not looked at from inside the copy"
 
 OTHERWISE = {
     "links_dangle": ("links_dangle", LEADS_NOWHERE),
@@ -256,7 +257,7 @@ def unusable(
 def with_limits(volumes: Sequence[VolumeResult], seen: Sequence[VolumeSeen]) -> list[VolumeResult]:
     """Return the volumes with a row each for what can't be read or written in them as it could before."""
     return [
-        volume.model_copy(update={"changed": [*volume.changed, *_limits(found)]})
+        volume.model_copy(update={"changed": [*volume.changed, *_limits(volume, found)]})
         for volume, found in zip(volumes, seen, strict=True)
     ]
 
@@ -284,8 +285,11 @@ def with_warned(plan: Plan, volumes: Sequence[VolumeResult]) -> list[VolumeResul
     ]
 
 
-def _limits(found: VolumeSeen) -> list[NotCopiedItem]:
+def _limits(volume: VolumeResult, found: VolumeSeen) -> list[NotCopiedItem]:
+    # An engine of the release before does not look.
+    unseen = 0 if found.paths else volume.files
     kinds = (
+        (unseen, [volume.mount], "unseen_inside", UNSEEN),
         (found.unreadable, found.first_unreadable, "unreadable_inside", UNREADABLE),
         (found.locked, found.first_locked, "unreadable_inside", UNREADABLE),
         (found.unwritable, found.first_unwritable, "unwritable_inside", UNWRITABLE),

@@ -67,6 +67,7 @@ def test_an_engine_of_the_release_before_carries_a_share_to_its_end_and_warns(
     # What it can't prove is not said to be proved.
     assert share.result.evidence.seen_inside == 0
     assert share.result.evidence.files_equal > 0
+    assert {row.code for row in share.result.evidence.changed} >= {"unseen_inside"}
     checks = asyncio.run(engine.doctor())
     assert [check.state for check in checks] == ["ok", "warning"]
     asleep.run(asleep.api().delete(share.id))

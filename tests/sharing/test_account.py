@@ -246,6 +246,14 @@ def test_what_can_not_be_written_any_more_is_a_change():
     assert found.altered == 0
 
 
+def test_what_nobody_looked_at_from_inside_is_a_change():
+    """An engine of the release before can't look: that is no proof, so the copy is not green."""
+    seen = [VolumeSeen(0), VolumeSeen(0)]
+    found = account(with_limits([arrived(5), arrived(0)], seen))
+    assert [(row.code, row.files) for row in found.changed] == [("unseen_inside", 5)]
+    assert found.altered == 0
+
+
 def test_what_only_root_can_read_by_its_mode_is_a_change():
     """The source's root could read it; the copy's user can't."""
     seen = [VolumeSeen(9, locked=2, first_locked=["zero", "dir/in"])]

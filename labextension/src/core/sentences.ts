@@ -260,6 +260,7 @@ const REASONS: Record<string, Words> = {
     trans.__('may have been written to while it was copied'),
   unsaved_documents: trans =>
     trans.__('its unsaved changes are not in the copy'),
+  unseen_inside: trans => trans.__('were not looked at from inside the copy'),
   unreadable_inside: trans => trans.__("can't be read in the copy"),
   unwritable_inside: trans => trans.__("can't be written in the copy"),
   attribute_lost: trans =>
