@@ -29,10 +29,13 @@ from rich.text import Text
 
 from .api import MigrationApi
 from .cells import bundle
-from .cli import Connect, find, lines_of, own_service, request_options
+from .cli import own_service
+from .commands import Connect
 from .errors import SecxopsError
 from .model import Event, Migration, ShareRequest, Step, StepName, StepState
 from .printable import counted, printable
+from .sharing.commands import lines_of
+from .sharing.options import find, request_options
 from .terminal import (
     Watch,
     plain,

@@ -22,8 +22,9 @@ from web.service import command, end, wait_until
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.building.errors import BuildFailed, NoDockerfile
-from jupyter_secxops_migrate.cli import Exit, run
+from jupyter_secxops_migrate.cli import run
 from jupyter_secxops_migrate.client import MigrationClient
+from jupyter_secxops_migrate.commands import Exit
 from jupyter_secxops_migrate.hosts.errors import ServiceUnavailable
 from jupyter_secxops_migrate.model import (
     Check,

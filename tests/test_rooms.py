@@ -1,13 +1,15 @@
-"""A room brings its own faces: a table of one route is all that the service and the extension need."""
+"""A room brings its own faces: a route is all that service and extension need, a command all that the command line needs."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import Any
 
+import click
 import pytest
 from jupyter_server.auth.authorizer import Authorizer
 from pydantic import BaseModel, Field
@@ -15,8 +17,10 @@ from tornado.httpclient import HTTPClientError, HTTPResponse
 from web.host import ALICE, Host, serving
 
 from jupyter_secxops_migrate import rooms
+from jupyter_secxops_migrate.cli import run
 from jupyter_secxops_migrate.client import Connection
-from jupyter_secxops_migrate.model import ServerPath
+from jupyter_secxops_migrate.commands import Exit, Talk, json_option
+from jupyter_secxops_migrate.request import ServerPath
 from jupyter_secxops_migrate.routes import Asked, Route
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
@@ -123,3 +127,56 @@ async def test_its_action_is_enforced(
     )
     response = await post({"folder": "a"})
     assert (response.code, json.loads(response.body)["code"]) == (403, "forbidden")
+
+
+# --------------------------------------------------------------------------- commands
+
+
+@click.command()
+@click.argument("folder")
+@json_option
+@click.pass_obj
+def tally(talk: Talk, folder: str) -> Exit:
+    """Count what is in FOLDER."""
+    counted = talk.call(lambda api: api.tally(folder))
+    talk.document(counted) if talk.json else talk.out.print(counted.label)
+    return Exit.REFUSED
+
+
+class Counter:
+    async def tally(self, folder: str) -> Tally:
+        return Tally(folder=folder, label=f"3 in {folder}")
+
+
+@asynccontextmanager
+async def counter() -> AsyncIterator[Any]:
+    yield Counter()
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more room: its commands, and its name in the list."""
+    part: Any = ModuleType("jupyter_secxops_migrate.tallying.commands")
+    part.COMMANDS = (tally,)
+    monkeypatch.setitem(sys.modules, part.__name__, part)
+    monkeypatch.setattr(rooms, "KINDS", (*rooms.KINDS, "tallying"))
+
+
+@pytest.mark.usefixtures("room")
+def test_a_rooms_command_is_one_of_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == Exit.DONE
+    assert "\n  tally       Count what is in FOLDER.\n" in capsys.readouterr().out
+    assert run(["completion", "bash"]) == Exit.DONE
+
+
+@pytest.mark.usefixtures("room")
+def test_a_rooms_command_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["tally", "here"], counter) == Exit.REFUSED
+    assert capsys.readouterr().out == "3 in here\n"
+    assert run(["tally", "here", "--json"], counter) == Exit.REFUSED
+    assert json.loads(capsys.readouterr().out)["label"] == "3 in here"
+    assert run(["tally"], counter) == Exit.USAGE
+
+
+def test_without_the_room_there_is_no_such_command() -> None:
+    assert run(["tally", "here"], counter) == Exit.USAGE

@@ -206,9 +206,10 @@ def command_line() -> list[tuple[click.Command, click.Context]]:
     """Return every command of ``jupyter secxops``."""
     import click
 
-    from jupyter_secxops_migrate.cli import PROGRAM
-    from jupyter_secxops_migrate.cli import commands as group
+    from jupyter_secxops_migrate import cli
+    from jupyter_secxops_migrate.commands import PROGRAM
 
+    group = cli.command_line()
     context = click.Context(group, info_name=PROGRAM, **group.context_settings)
     return list(commands_of(group, context))
 
