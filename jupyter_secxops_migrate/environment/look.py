@@ -27,8 +27,9 @@ from ..model import Folder, NotCopiedItem, ProjectVersion
 from ..project.links import LinksOut
 from ..project.owners import OthersFiles
 from ..project.project import existing_folder, find_project
+from .build_input import Baked
 from .notices import Notice
-from .survey import Baked, Survey, survey
+from .survey import Survey, survey
 
 FOUND = "survey.json"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -204,7 +204,7 @@ def _has_history(git: Path) -> bool:
     return False
 
 
-def about_build(files: list[tuple[str, bytes | None]]) -> Iterator[Notice]:
+def about_build(files: Sequence[tuple[str, bytes | None]]) -> Iterator[Notice]:
     """Say which files that the build is sent ask for a tool that reads ``.git``."""
     for name, content in files:
         found = _ASKS_GIT.search(content or b"")

@@ -11,7 +11,8 @@ from folders import fill, git
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.building.errors import BadDockerfile
-from jupyter_secxops_migrate.environment.survey import is_environment_file, survey
+from jupyter_secxops_migrate.environment.build_input import is_environment_file
+from jupyter_secxops_migrate.environment.survey import survey
 from jupyter_secxops_migrate.project.errors import DataOutsidePolicy, NoSuchVersion
 from jupyter_secxops_migrate.project.version import project_version
 

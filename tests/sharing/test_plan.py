@@ -21,8 +21,9 @@ from jupyter_secxops_migrate.engines.orders import (
     SourceEnvironment,
     SourcePlace,
 )
+from jupyter_secxops_migrate.environment.build_input import Baked
 from jupyter_secxops_migrate.environment.notices import CODES, Notice
-from jupyter_secxops_migrate.environment.survey import Baked, Survey
+from jupyter_secxops_migrate.environment.survey import Survey
 from jupyter_secxops_migrate.model import (
     Folder,
     NodeCapacity,
