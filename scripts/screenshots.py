@@ -286,92 +286,109 @@ class View:
 def story(sample: Sample, views: list[View]) -> None:
     """Go through the story once, with every view looking on."""
     sample.at(NOW)
-    first = views[0]
     for view in views:
         with step(f"{view.kind}: the environment, the form"):
-            view.open()
-            expect(view.button("Use the folder of the file browser")).to_be_visible()
-            expect(view.region).to_contain_text(view.say(NO_SHARES))
-            view.picture("empty")
-            view.open("home/notes/notes.ipynb")
-            view.button("Share environment…").click()
-            expect(view.region.get_by_role("alert")).to_be_visible()
-            view.picture("refused")
-            view.button("Cancel").click()
-            view.open("home/dga-detector/detector.ipynb")
-            expect(view.button("Share environment…")).to_be_visible()
-            view.picture("environment", window=True)
-            form = view.form(DATA)
-            form.get_by_role("textbox", name=view.say("Name"), exact=True).blur()
-            view.picture("form")
-            plan = form.get_by_role("group", name=view.say("What will happen"))
-            view.picture("not-copied", plan)
-            view.button("Cancel").click()
-            # The clock of the page stands a little later than the service's.
-            view.at(NOW + timedelta(seconds=6))
-
+            show_form(view)
     with step("Sharing, held in the middle"):
-        sample.engine.hang("build")
-        sample.hold_data()
-        first.share(NAME, DATA)
-        for view in views:
-            bars = view.item(NAME).get_by_role("progressbar")
-            expect(bars).to_have_count(2)
-            expect(bars.last).to_have_attribute("aria-valuetext", re.compile(r"117\sMB"))
-            expect(bars.first).to_have_attribute("aria-valuetext", re.compile(r"4"))
-            view.picture("progress")
-
+        hold_in_the_middle(sample, views)
     with step("To its end"):
-        for call, held_next, seconds in (("build", "verify", 24), ("verify", "launch", 26)):
-            before = sample.engine.calls(held_next)
-            sample.engine.hang(held_next)
-            sample.at(NOW + timedelta(seconds=seconds))
-            sample.engine.release(call)
-            if call == "build":
-                sample.engine.release("data")
-            eventually(lambda call=held_next, n=before: sample.engine.calls(call) > n)  # type: ignore[misc]
-        sample.at(NOW + timedelta(seconds=29))
-        sample.engine.release("launch")
-        for view in views:
-            view.wait_for(NAME, "Open")
-            view.unfold(NAME)
-            told = view.page.get_by_role("alert").filter(has_text=view.say("%1 is running.", NAME))
-            # It glides in; what could be clicked has come to rest.
-            told.get_by_role("button", name=view.say("Open")).click(trial=True)
-            view.picture("finished", window=True)
-            view.unfold(NAME, False)
-
+        finish(sample, views)
     with step("Earlier ones: a failure, a stopped one; and one under way"):
-        sample.at(NOW - timedelta(days=5))
-        wrong = {"line": 5, "instruction": "RUN pip install scikit-laern==1.9.1"}
-        sample.engine.fail_next("build", BuildFailed(id="ma3dtivat6", **wrong))
-        first.share("dga-detector-2026-11-18")
-        for view in views:
-            view.wait_for("dga-detector-2026-11-18", "Retry")
-            view.unfold("dga-detector-2026-11-18")
-            expect(view.item("dga-detector-2026-11-18").get_by_role("log")).to_contain_text("pip")
-            view.picture("error", view.item("dga-detector-2026-11-18"))
-            view.unfold("dga-detector-2026-11-18", False)
-        sample.at(NOW - timedelta(days=3))
-        first.share("dga-detector-2026-11-20")
-        first.wait_for("dga-detector-2026-11-20", "Open")
-        first.unfold("dga-detector-2026-11-20")
-        first.button("Stop", "dga-detector-2026-11-20").click()
-        first.wait_for("dga-detector-2026-11-20", "Start")
-        first.unfold("dga-detector-2026-11-20", False)
-        sample.at(NOW + timedelta(minutes=4))
-        sample.hold_data()
-        name = "dga-detector-all-data"
-        for view in views:
-            view.at(NOW + timedelta(minutes=4, seconds=6))
-        first.share(name, DATA)
-        for view in views:
-            bar = view.item(name).get_by_role("progressbar")
-            expect(bar.last).to_have_attribute("aria-valuetext", re.compile(r"117\sMB"))
-            view.wait_for("dga-detector-2026-11-20", "Start")
-            view.picture("list")
-        sample.engine.release("data")
-        first.wait_for(name, "Open")
+        add_earlier_ones(sample, views)
+
+
+def show_form(view: View) -> None:
+    """Show the panel before the first share: empty, refused, the environment, the form."""
+    view.open()
+    expect(view.button("Use the folder of the file browser")).to_be_visible()
+    expect(view.region).to_contain_text(view.say(NO_SHARES))
+    view.picture("empty")
+    view.open("home/notes/notes.ipynb")
+    view.button("Share environment…").click()
+    expect(view.region.get_by_role("alert")).to_be_visible()
+    view.picture("refused")
+    view.button("Cancel").click()
+    view.open("home/dga-detector/detector.ipynb")
+    expect(view.button("Share environment…")).to_be_visible()
+    view.picture("environment", window=True)
+    form = view.form(DATA)
+    form.get_by_role("textbox", name=view.say("Name"), exact=True).blur()
+    view.picture("form")
+    plan = form.get_by_role("group", name=view.say("What will happen"))
+    view.picture("not-copied", plan)
+    view.button("Cancel").click()
+    # The clock of the page stands a little later than the service's.
+    view.at(NOW + timedelta(seconds=6))
+
+
+def hold_in_the_middle(sample: Sample, views: Sequence[View]) -> None:
+    """Share, and hold the share in the middle of build and copy."""
+    sample.engine.hang("build")
+    sample.hold_data()
+    views[0].share(NAME, DATA)
+    for view in views:
+        bars = view.item(NAME).get_by_role("progressbar")
+        expect(bars).to_have_count(2)
+        expect(bars.last).to_have_attribute("aria-valuetext", re.compile(r"117\sMB"))
+        expect(bars.first).to_have_attribute("aria-valuetext", re.compile(r"4"))
+        view.picture("progress")
+
+
+def finish(sample: Sample, views: Sequence[View]) -> None:
+    """Let the share go on, step by step, to its end."""
+    for call, held_next, seconds in (("build", "verify", 24), ("verify", "launch", 26)):
+        before = sample.engine.calls(held_next)
+        sample.engine.hang(held_next)
+        sample.at(NOW + timedelta(seconds=seconds))
+        sample.engine.release(call)
+        if call == "build":
+            sample.engine.release("data")
+        eventually(lambda call=held_next, n=before: sample.engine.calls(call) > n)  # type: ignore[misc]
+    sample.at(NOW + timedelta(seconds=29))
+    sample.engine.release("launch")
+    for view in views:
+        view.wait_for(NAME, "Open")
+        view.unfold(NAME)
+        told = view.page.get_by_role("alert").filter(has_text=view.say("%1 is running.", NAME))
+        # It glides in; what could be clicked has come to rest.
+        told.get_by_role("button", name=view.say("Open")).click(trial=True)
+        view.picture("finished", window=True)
+        view.unfold(NAME, False)
+
+
+def add_earlier_ones(sample: Sample, views: Sequence[View]) -> None:
+    """Add a share that failed, one that was stopped and one under way."""
+    first = views[0]
+    sample.at(NOW - timedelta(days=5))
+    wrong = {"line": 5, "instruction": "RUN pip install scikit-laern==1.9.1"}
+    sample.engine.fail_next("build", BuildFailed(id="ma3dtivat6", **wrong))
+    first.share("dga-detector-2026-11-18")
+    for view in views:
+        view.wait_for("dga-detector-2026-11-18", "Retry")
+        view.unfold("dga-detector-2026-11-18")
+        expect(view.item("dga-detector-2026-11-18").get_by_role("log")).to_contain_text("pip")
+        view.picture("error", view.item("dga-detector-2026-11-18"))
+        view.unfold("dga-detector-2026-11-18", False)
+    sample.at(NOW - timedelta(days=3))
+    first.share("dga-detector-2026-11-20")
+    first.wait_for("dga-detector-2026-11-20", "Open")
+    first.unfold("dga-detector-2026-11-20")
+    first.button("Stop", "dga-detector-2026-11-20").click()
+    first.wait_for("dga-detector-2026-11-20", "Start")
+    first.unfold("dga-detector-2026-11-20", False)
+    sample.at(NOW + timedelta(minutes=4))
+    sample.hold_data()
+    name = "dga-detector-all-data"
+    for view in views:
+        view.at(NOW + timedelta(minutes=4, seconds=6))
+    first.share(name, DATA)
+    for view in views:
+        bar = view.item(name).get_by_role("progressbar")
+        expect(bar.last).to_have_attribute("aria-valuetext", re.compile(r"117\sMB"))
+        view.wait_for("dga-detector-2026-11-20", "Start")
+        view.picture("list")
+    sample.engine.release("data")
+    first.wait_for(name, "Open")
 
 
 def main() -> None:

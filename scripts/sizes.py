@@ -22,11 +22,8 @@ BUILT = "jupyter_secxops_migrate/labextension/"
 FILE_LINES = 600
 FUNCTION_LINES = 60
 
-# Sorted, an entry a line: several people shorten it at the same time.
-ALLOWED: dict[str, int] = {
-    "jupyter_secxops_migrate/placement/choose.py::choose": 79,
-    "scripts/screenshots.py::story": 88,
-}
+# Sorted, an entry a line: several people shorten it at the same time. Keep it empty.
+ALLOWED: dict[str, int] = {}
 
 
 def main() -> int:

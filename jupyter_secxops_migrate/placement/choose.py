@@ -140,16 +140,7 @@ def choose(
     stay
         Whether it may stay; False after the scheduler found no place for it there.
     """
-    unseen = [
-        what
-        for what, hidden in (
-            ("nodes", nodes is None),
-            ("pods", nodes is None or any(node.used is None for node in nodes)),
-            ("volumes", volumes is None),
-        )
-        if hidden
-    ]
-    limits = [Reason("unseen", {"what": unseen})] if unseen else []
+    limits = _limits(nodes, volumes)
     why_not = [Reason("gpu_asked")] if gpu else []
     if not stay:
         why_not.append(Reason("stay_failed", {"node": source}))
@@ -176,23 +167,7 @@ def choose(
         )
 
     if not fitting:
-        # Judged once more, so that the reasons of thousands of nodes are never held at a time.
-        judged = ((node, fits(needs, node, mounted)) for node in nodes)
-        closest = heapq.nsmallest(MOST_CONSIDERED, judged, key=_distance)
-        away = {
-            node.name
-            for node in nodes
-            if any(taint.key in _AWAY for taint in node.taints)
-            and all(is_away(reason) for reason in fits(needs, node, mounted))
-        }
-        return Choice(
-            Route.MOVE,
-            fitting=0,
-            total=len(nodes),
-            considered=_considered(here, closest),
-            reasons=(*why_not, *limits),
-            refusal=_refusal(source, away, closest, len(nodes)),
-        )
+        return _fits_nowhere(needs, source, nodes, mounted, here, why_not, limits)
     ranked = strategy.rank(needs, fitting)
     moves = {
         "strategy": strategy.name,
@@ -238,6 +213,20 @@ def _amount(resource: str, amount: int) -> str:
     return str(amount)
 
 
+def _limits(nodes: Sequence[Node] | None, volumes: Sequence[Volume] | None) -> list[Reason]:
+    """Return what can't be seen, as a reason; none where all can."""
+    unseen = [
+        what
+        for what, hidden in (
+            ("nodes", nodes is None),
+            ("pods", nodes is None or any(node.used is None for node in nodes)),
+            ("volumes", volumes is None),
+        )
+        if hidden
+    ]
+    return [Reason("unseen", {"what": unseen})] if unseen else []
+
+
 def _unseen(
     needs: PodNeeds,
     source: str,
@@ -260,6 +249,35 @@ def _unseen(
         # pod unschedulable, which leads to a second choice.
         selector={HOSTNAME: source},
         reasons=(Reason("stays_on_node", {"node": source}), *limits),
+    )
+
+
+def _fits_nowhere(
+    needs: PodNeeds,
+    source: str,
+    nodes: Sequence[Node],
+    mounted: Sequence[Volume],
+    here: tuple[Node, list[Reason]] | None,
+    why_not: list[Reason],
+    limits: list[Reason],
+) -> Choice:
+    """Refuse what fits nowhere, with the nodes that come closest."""
+    # Judged once more, so that the reasons of thousands of nodes are never held at a time.
+    judged = ((node, fits(needs, node, mounted)) for node in nodes)
+    closest = heapq.nsmallest(MOST_CONSIDERED, judged, key=_distance)
+    away = {
+        node.name
+        for node in nodes
+        if any(taint.key in _AWAY for taint in node.taints)
+        and all(is_away(reason) for reason in fits(needs, node, mounted))
+    }
+    return Choice(
+        Route.MOVE,
+        fitting=0,
+        total=len(nodes),
+        considered=_considered(here, closest),
+        reasons=(*why_not, *limits),
+        refusal=_refusal(source, away, closest, len(nodes)),
     )
 
 
