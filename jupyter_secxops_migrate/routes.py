@@ -99,6 +99,8 @@ class Route:
     status, location, answer
         How a success is answered: its status, the path of what was made (a format of what `call`
         returned), and the content type. A `STREAM` is an iterator of events; 204 has no content.
+    room
+        Whose API `call` is given; `web.routes.table` says it for the rows of a kind's room.
     """
 
     method: str
@@ -112,6 +114,7 @@ class Route:
     status: int = 200
     location: str = ""
     answer: str = JSON
+    room: str = "sharing"
 
 
 _PLACE = re.compile(r"\\\{\w+\\\}")

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from jupyter_core.application import JupyterApp, NoStart
 from traitlets import Float, Integer, TraitError, Unicode, default
@@ -26,7 +26,6 @@ from ..runtime import EXIT_LOCKED
 from .errors import EngineUnknown, ServiceElsewhere, SettingsUnusable, StoreLocked
 
 if TYPE_CHECKING:
-    from ..api import MigrationApi
     from ..engines.roles import Engine
 
 ENGINES = "jupyter_secxops_migrate.engines"
@@ -35,8 +34,8 @@ ENGINES = "jupyter_secxops_migrate.engines"
 class HostedService(Protocol):
     """What a host runs."""
 
-    def for_owner(self, owner: str) -> MigrationApi:
-        """Return the API bound to one owner."""
+    def for_owner(self, owner: str, room: str = "sharing") -> Any:
+        """Return a room's API bound to one owner."""
         ...
 
     async def start(self) -> None:
@@ -133,17 +132,12 @@ class ServiceApp(JupyterApp):
 
     def make_service(self, folder: Path) -> HostedService:
         """Return the service, not yet started, which keeps its things in a folder."""
+        from ..operations.tenant import Surroundings
         from ..placement.policy import ResourcePolicy
-        from ..sharing.service import MigrationService
+        from .house import House
 
-        return MigrationService(
-            folder,
-            self.make_engine(),
-            ResourcePolicy(parent=self),
-            store_url=self.store_url or None,
-            workers=self.workers,
-            patience=self.patience_seconds,
-        )
+        around = Surroundings(folder, self.make_engine(), ResourcePolicy(parent=self))
+        return House(around, self.store_url, self.workers, self.patience_seconds)
 
     def make_engine(self) -> Engine:
         """Return the engine that is set.

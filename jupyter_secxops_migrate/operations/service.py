@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import errors
@@ -18,7 +19,7 @@ from ..model import Event, MigrationState
 from .errors import StoreUnwritable
 from .events import Tail
 from .kind import Kind, fresh_steps
-from .record import Document, Draft, Operation
+from .record import Document, Draft, Operation, Schema
 from .records import Records
 from .runner import PATIENCE_SECONDS, Runner
 from .store import UNDER_WAY, Store
@@ -62,6 +63,20 @@ class Operations:
         self._starting = 0
         self._closing = False
         self._later: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def open_in(
+        cls,
+        folder: Path,
+        store_url: str,
+        schemas: Sequence[Schema[Any, Any]],
+        workers: int = 2,
+        patience: float = PATIENCE_SECONDS,
+    ) -> Operations:
+        """Return operations of these kinds: in a database, or in files in a folder where there is no URL."""
+        store = Store(store_url or f"sqlite:///{folder / 'store.sqlite'}", schemas)
+        workflows = store_url or f"sqlite:///{folder / 'dbos.sqlite'}"
+        return cls(store, workflows, workers, patience)
 
     def register(self, kind: Kind) -> None:
         """Take on a kind of operation, before `start`."""

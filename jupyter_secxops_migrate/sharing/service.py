@@ -27,7 +27,6 @@ from ..engines.orders import Launched, Observation
 from ..engines.roles import Ends, Engine, distant
 from ..environment.survey import asked_for, survey
 from ..model import (
-    Check,
     Environment,
     EnvironmentStatus,
     Event,
@@ -47,12 +46,12 @@ from ..operations.kind import fresh_steps
 from ..operations.record import finding
 from ..operations.runner import PATIENCE_SECONDS
 from ..operations.service import Operations
-from ..operations.store import UNDER_WAY, Store
+from ..operations.store import UNDER_WAY
 from ..placement.policy import ResourcePolicy
-from ..printable import counted
 from ..project.project import find_project
-from ..runtime import lost_with, on_network, version
+from ..runtime import version
 from ..threads import Threads
+from .checks import record_check
 from .document import SHARES, Image, ShareDocument, names_and_ids
 from .flow import Sharing
 from .front import opening
@@ -100,6 +99,8 @@ class MigrationService:
         How long a migration waits for an engine that is away, in seconds.
     source
         Where sources are, if not on ``engine``.
+    operations
+        Those of the service of all kinds; without it, this service has a record of its own.
     """
 
     def __init__(
@@ -111,13 +112,15 @@ class MigrationService:
         workers: int = 2,
         patience: float = PATIENCE_SECONDS,
         source: Engine | None = None,
+        operations: Operations | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.engine = engine
         self._ends = Ends(source or engine, engine)
-        self.store = Store(store_url or f"sqlite:///{data_dir / 'store.sqlite'}", [SHARES])
-        workflows = store_url or f"sqlite:///{data_dir / 'dbos.sqlite'}"
-        self.operations = Operations(self.store, workflows, workers, patience)
+        self.operations = operations or Operations.open_in(
+            data_dir, store_url or "", [SHARES], workers, patience
+        )
+        self.store = self.operations.store
         self.sharing = Sharing(self.operations, self._ends, policy, data_dir / "migrations")
         self.operations.register(self.sharing)
         self.kit = self.sharing.kit
@@ -135,30 +138,39 @@ class MigrationService:
 
     async def start(self) -> None:
         """Open the record and go on with what was under way."""
-        await self.operations.start(self._opened)
+        await self.operations.start(self.opened)
 
-    async def _opened(self) -> None:
+    async def opened(self) -> None:
+        """Take from the record what is needed of it, before anything goes on."""
         self.kit.tag = await self.records.identity()
 
     async def close(self) -> None:
         """Let go; what is under way is taken up by the next start."""
+        await self.leave()
+        await self.operations.close()
+        await self.left()
+        await self.operations.close_record()
+
+    async def leave(self) -> None:
+        """End what looks at environments and sources."""
         following: list[asyncio.Task[Any]] = [*self._following.values(), *self._looking.values()]
         following += self._comparing.values()
         for task in following:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
-        await self.operations.close()
+
+    async def left(self) -> None:
+        """Let go of the engine, once nothing is under way any more."""
         await self._ends.close()
         self.kit.files.close()
         self.sources.close()
-        await self.operations.close_record()
 
     def busy(self) -> bool:
         """Whether something is queued or under way."""
         return self.operations.busy()
 
-    def for_owner(self, owner: str) -> OwnerApi:
-        """Return one owner's view."""
+    def for_owner(self, owner: str, room: str = "sharing") -> OwnerApi:
+        """Return one owner's view; there is no other room here."""
         return OwnerApi(self, owner)
 
     async def seen(self, migration_id: str, *, fresh: bool = False) -> Observation:
@@ -531,7 +543,7 @@ class OwnerApi:
     async def doctor(self) -> ServiceReport:
         """Check the service, its engine and its surroundings."""
         checks = await self._service.engine.doctor()
-        checks.append(await self._records.look(_record, self._service.store))
+        checks.append(await self._records.look(record_check, self._service.store))
         return ServiceReport(
             service={
                 "pid": os.getpid(),
@@ -541,33 +553,6 @@ class OwnerApi:
             },
             checks=checks,
         )
-
-
-_LOST = {
-    "container": "in the container's own layer, and lost with it",
-    "pod": "in an emptyDir, and lost with the pod",
-    "memory": "in memory, and lost when that is cleared",
-}
-
-
-def _record(store: Store) -> Check:
-    """Say where the record lies, and whether it stays there (blocking)."""
-    shares = counted(len(store.ids()), "share is", "shares are")
-    message = f"{shares} on record, in {store.place}."
-    if store.shared:
-        return Check(name="store", state="ok", message=message)
-    folder = Path(store.place).absolute()
-    hint = (
-        "Set SECXOPS_DATA_DIR to a folder on a volume that is no network file system, or "
-        "SecxopsService.store_url to a database."
-    )
-    if lost := lost_with(folder):
-        message = f"{message[:-1]}: {_LOST[lost]}."
-    elif on_network(folder):
-        message = f"{message[:-1]}: on a network file system, whose locks can't be trusted."
-    else:
-        return Check(name="store", state="ok", message=message)
-    return Check(name="store", state="warning", message=message, hint=hint)
 
 
 def _asked_for(request: ShareRequest) -> Path:

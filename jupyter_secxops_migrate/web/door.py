@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from ..api import MigrationApi
 from .activity import Activity
 from .identity import Identity
 
 
 class Services(Protocol):
-    """What the routes stand on: the API, once for each owner."""
+    """What the routes stand on: the API of each room, once for each owner."""
 
-    def for_owner(self, owner: str) -> MigrationApi:
-        """Return the API bound to one owner."""
+    def for_owner(self, owner: str, room: str = "sharing") -> Any:
+        """Return a room's API bound to one owner; that of sharing is an `api.MigrationApi`."""
         ...
 
 
@@ -25,7 +24,7 @@ class Door:
     Parameters
     ----------
     services
-        Gives each owner's `MigrationApi`.
+        Gives each owner's API.
     identity
         Says who asks.
     root

@@ -17,7 +17,6 @@ from typing import Any
 from pydantic_core import to_json
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-from ..api import MigrationApi
 from ..errors import (
     Forbidden,
     InvalidRequest,
@@ -51,11 +50,6 @@ class Handler(RequestHandler):
     stream: EventStream | None = None
     _counted = False
     _reads_body = False
-
-    @property
-    def api(self) -> MigrationApi:
-        """The API of whoever asks."""
-        return self.door.services.for_owner(self.owner)
 
     def initialize(self, door: Door) -> None:
         """Start an empty body."""
@@ -214,7 +208,8 @@ def _method(route: Route) -> Callable[..., Awaitable[None]]:
     async def answer(self: Handler, *ids: str) -> None:
         if route.method == "POST" and not route.body:
             self.body()  # no more than any other's
-        found = await route.call(self.api, Reader(self, route, ids, self.body))
+        api = self.door.services.for_owner(self.owner, route.room)
+        found = await route.call(api, Reader(self, route, ids, self.body))
         self.set_status(route.status)
         if route.status == HTTPStatus.NO_CONTENT:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .. import rooms
@@ -64,5 +65,9 @@ ROUTES = (
 
 def table() -> Sequence[Route]:
     """Return the whole table: the rows of each kind of operation, and these."""
-    found = [route for room in rooms.parts("routes", rooms.KINDS) for route in room.ROUTES]
+    found = [
+        replace(route, room=kind)
+        for kind, part in zip(rooms.KINDS, rooms.parts("routes", rooms.KINDS), strict=True)
+        for route in part.ROUTES
+    ]
     return (*found, *ROUTES)

@@ -412,7 +412,7 @@ class SceneService(MemoryService):
     def busy(self) -> bool:
         return False
 
-    def for_owner(self, owner: str) -> SceneApi:
+    def for_owner(self, owner: str, room: str = "sharing") -> SceneApi:
         return SceneApi(self, owner)
 
 

@@ -78,7 +78,7 @@ class MemoryService:
         self.orphans: dict[str, list[Orphan]] = {}
         self.made = 0
 
-    def for_owner(self, owner: str) -> MemoryApi:
+    def for_owner(self, owner: str, room: str = "sharing") -> MemoryApi:
         return MemoryApi(self, owner)
 
     def busy(self) -> bool:
