@@ -209,7 +209,8 @@ async def calls(
 
 def answers(shares: int, streams: int, seconds: float) -> bool:
     """Ask the service as panels do."""
-    from jupyter_secxops_migrate.runtime import API, Runtime
+    from jupyter_secxops_migrate.routes import API
+    from jupyter_secxops_migrate.runtime import Runtime
 
     folder = Path(tempfile.mkdtemp(prefix="secxops-bench-light-"))
     project = folder / "project"

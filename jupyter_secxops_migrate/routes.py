@@ -12,6 +12,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+API = "secxops/api/v1"
+"""What all paths are below."""
+BODY_BYTES = 1024 * 1024
+"""How large a request's body may be."""
+
 Action = Literal["read", "write", "execute"]
 """What the Jupyter server's authorizer is asked for."""
 

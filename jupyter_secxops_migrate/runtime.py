@@ -29,7 +29,6 @@ from .hosts.errors import ServiceElsewhere, ServiceUnavailable, StoreLocked
 from .operations.errors import StoreFull, StoreReadOnly
 from .processes import Standing, holder
 
-API = "secxops/api/v1"
 ERROR_FD = "SECXOPS_ERROR_FD"
 """Names the open file that a client gives the service it starts, to write there why it can't serve."""
 EXIT_LOCKED = 75

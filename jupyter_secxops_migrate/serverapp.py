@@ -35,7 +35,7 @@ from .errors import (
     Unauthenticated,
 )
 from .hosts.errors import ServiceStopped, ServiceUnavailable
-from .routes import STREAM, Action, Route, by_path, filled, pattern
+from .routes import API, BODY_BYTES, STREAM, Action, Route, by_path, filled, pattern
 from .web.routes import table
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ if TYPE_CHECKING:
     from .client import Connection
 
 NAME = "jupyter_secxops_migrate"
-API = "secxops/api/v1"
 RESOURCE = "secxops"
-BODY_BYTES = 1024 * 1024
 METHODS = ("GET", "POST", "DELETE", "PUT", "PATCH")
 # Cookies and tokens are Jupyter's; the service on its socket gets neither, nor does a log of its.
 HEADERS_TO = ("Accept", "Content-Type", "Idempotency-Key", "Last-Event-ID")

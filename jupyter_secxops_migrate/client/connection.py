@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import SecxopsError
 from ..hosts.errors import ServiceUnavailable
-from ..runtime import API, Runtime
+from ..routes import API
+from ..runtime import Runtime
 from .starting import COMMAND, ensure_service, insist_it_runs
 
 if TYPE_CHECKING:

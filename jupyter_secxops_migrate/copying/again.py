@@ -19,11 +19,11 @@ from typing import NamedTuple, Protocol
 
 from .content import TICK_NS
 from .repository import lacks_objects
+from .still import ATTEMPTS
 from .walk import Descent, join, listing
 
 __all__ = ["Folder", "SecondLook", "Seen", "seen"]
 
-ATTEMPTS = 6
 QUIET = 3
 Seen = tuple[int, int, int]
 

@@ -13,8 +13,8 @@ import weakref
 from typing import Any, NamedTuple
 
 from .git import GIT_FOLDER
-from .repository import object_store
-from .walk import Descent
+from .repository import SUBMODULE, object_store
+from .walk import READ, Descent
 
 __all__ = [
     "NO_LFS",
@@ -30,8 +30,6 @@ NO_LFS = "its content is in Git LFS and not here; its pointer is copied"
 MOST_POINTER = 1024
 MOST_SUBMODULES = 1000
 MOST_SETTINGS = 1 << 20
-READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-SUBMODULE = 0o160000
 
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 _POINTER = re.compile(

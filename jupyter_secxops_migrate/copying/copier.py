@@ -36,14 +36,11 @@ from .manifest import entry_line, manifest_line, xattrs_digest
 from .metadata import ANY_MODE, apply_metadata, attributes_of, read_attributes, runs_as_another
 from .outcome import Changing, Outcome, Short, Skip
 from .sqlite import MAGIC
-from .still import Stillness, unchanged
-from .walk import Descent
+from .still import ATTEMPTS, Stillness, unchanged
+from .walk import READ, Descent
 from .why import REPLACED, SCRUBBED, SETUID, VANISHED
 
 __all__ = ["Copier"]
-
-ATTEMPTS = 6
-READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Copier:

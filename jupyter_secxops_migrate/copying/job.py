@@ -28,7 +28,12 @@ from collections.abc import Iterator, Sequence
 PLACE = "SECXOPS_WORK"
 """An environment variable: the folder for files that are brought and fetched."""
 
-WORK = os.environ.get(PLACE, "/work")
+WORK = "/work"
+"""That folder, where the variable names none."""
+
+FOUND = "survey.json"
+"""The file in which `environment.look` leaves what it found, to be fetched."""
+
 BEGIN, END, FIRST = ".begin", ".end", ".first"
 LOOK_SECONDS = 0.02
 PACKAGE = (__package__ or "").rpartition(".")[0]
@@ -152,7 +157,7 @@ def _get(names: Sequence[str]) -> int:
 
 
 def _path(name: str) -> str:
-    return os.path.join(WORK, os.path.basename(name))
+    return os.path.join(os.environ.get(PLACE, WORK), os.path.basename(name))
 
 
 if __name__ == "__main__":

@@ -15,19 +15,19 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from .walk import Descent, join, listing
+from .walk import READ, Descent, join, listing
 
-__all__ = ["is_passing", "lacks_objects", "object_store"]
+__all__ = ["SUBMODULE", "is_passing", "lacks_objects", "object_store"]
 
 MOST_OBJECTS = 50_000
 MOST_BYTES = 64 << 20
-READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _HEX = re.compile(rb"\b[0-9a-f]{40}\b")
 _NAMED = re.compile(rb"^(?:tree|parent|object) ([0-9a-f]{40})$", re.MULTILINE)
 _PASSING = re.compile(rb"tmp_.*|\.tmp-.*|incoming-.*")
 _PSEUDO_REF = re.compile(rb"HEAD|[A-Z_]+_HEAD|packed-refs")
 COMMIT, TREE, TAG = 1, 2, 4
 SUBMODULE = 0o160000
+"""The mode that an index or a tree gives a submodule."""
 
 
 def is_passing(where: bytes, name: bytes) -> bool:

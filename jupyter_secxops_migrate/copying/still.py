@@ -14,7 +14,10 @@ import os
 import time
 from collections.abc import Callable
 
-__all__ = ["Stillness", "unchanged"]
+__all__ = ["ATTEMPTS", "Stillness", "unchanged"]
+
+ATTEMPTS = 6
+"""How often what does not hold still is copied before it is named instead."""
 
 RECENT_NS = 600 * 10**9
 """A file that is written through a mapping was, by its times, changed since the kernel last wrote it

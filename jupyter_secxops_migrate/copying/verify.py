@@ -35,12 +35,11 @@ from .manifest import (
 from .metadata import read_attributes
 from .pool import BATCH_BYTES, BATCH_ENTRIES, LARGE, Pool, default_workers
 from .report import Report, run
-from .walk import Descent, join, listing, open_root
+from .walk import READ, Descent, join, listing, open_root
 
 __all__ = ["VerifyResult", "verify_tree"]
 
 MOST_NAMED = 20
-READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class VerifyResult(NamedTuple):

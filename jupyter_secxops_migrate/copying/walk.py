@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["DIRECTORY", "Descent", "join", "listing", "open_root"]
+__all__ = ["DIRECTORY", "READ", "Descent", "join", "listing", "open_root"]
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+"""How a file that may be anything by now is opened."""
 NEAR_ROOT = 64
 NEAR_HERE = 64
 

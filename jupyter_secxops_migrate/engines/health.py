@@ -19,6 +19,10 @@ from typing import Any
 from .errors import LaunchFailed
 from .orders import LaunchOrder
 
+PORT = 8888
+"""Where an environment's JupyterLab listens."""
+TOKEN_FOLDER = "/run/secxops"  # noqa: S105 - a folder
+"""Where an environment has what only its own user may read."""
 ANSWER_SECONDS = 2.0
 """How long a whole answer may take, from connecting to its last byte."""
 MOST_BYTES = 64 * 1024

@@ -22,6 +22,7 @@ from typing import Any
 from .. import errors
 from ..building.dockerfile import Dockerfile, parse
 from ..building.errors import BadDockerfile
+from ..copying.job import FOUND
 from ..copying.report import Report, run
 from ..model import Folder, NotCopiedItem, ProjectVersion
 from ..project.links import LinksOut
@@ -30,8 +31,6 @@ from ..project.project import existing_folder, find_project
 from .build_input import Baked
 from .notices import Notice
 from .survey import Survey, survey
-
-FOUND = "survey.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,9 +16,8 @@ from typing import Any
 from ..model import ProjectVersion
 from ..project.items import Item
 from ..project.links import way_out
-from ..project.tree import Entry, read_regular, readable
+from ..project.tree import MAX_PATHS, Entry, read_regular, readable
 
-MAX_PATHS = 50
 MAX_FILE = 256 * 1024
 
 CODES = (

@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .system import in_image
-from .tree import readable
+from .tree import MAX_PATHS, readable
 
 MAX_LINKS = 40
 """Links that may lead to each other, as the kernel allows."""
 
-MAX_PATHS = 50
 MAX_GROUPS = 200
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .tree import Entry, readable
-
-MAX_PATHS = 50
+from .tree import MAX_PATHS, Entry, readable
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from ..copying.identity import insist_same
 from ..copying.repository import is_passing
 from ..copying.walk import Descent
 
+MAX_PATHS = 50
+"""How many paths are named as a sample of many."""
 Kind = Literal["file", "folder", "link", "special"]
 
 

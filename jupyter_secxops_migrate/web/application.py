@@ -10,7 +10,7 @@ from typing import Any
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
-from ..runtime import API
+from ..routes import API
 from . import handlers
 from .activity import Activity
 from .door import Door, Services

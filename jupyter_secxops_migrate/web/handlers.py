@@ -26,7 +26,7 @@ from ..errors import (
     SecxopsError,
     Unauthenticated,
 )
-from ..routes import JSON, STREAM, Route, by_path, pattern
+from ..routes import BODY_BYTES, JSON, STREAM, Route, by_path, pattern
 from .asked import Reader
 from .door import Door
 from .statuses import status_of
@@ -34,7 +34,6 @@ from .stream import EventStream
 
 log = logging.getLogger(__name__)
 
-BODY_BYTES = 1024 * 1024
 # A body over the limit is read to its end up to here, because a client that is cut off while it
 # sends may never see the answer; a longer one is cut off.
 DRAIN_BYTES = 16 * BODY_BYTES

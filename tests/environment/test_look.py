@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from jupyter_secxops_migrate.building.dockerfile import parse
 from jupyter_secxops_migrate.building.errors import BadDockerfile
 from jupyter_secxops_migrate.copying.errors import FileUnreadable
+from jupyter_secxops_migrate.copying.job import FOUND
 from jupyter_secxops_migrate.environment.build_input import Baked
-from jupyter_secxops_migrate.environment.look import FOUND, as_json, covered, survey_of
+from jupyter_secxops_migrate.environment.look import as_json, covered, survey_of
 from jupyter_secxops_migrate.environment.survey import Survey, survey
 from jupyter_secxops_migrate.model import Folder, NotCopiedItem, ProjectVersion
 

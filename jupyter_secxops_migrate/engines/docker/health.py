@@ -12,6 +12,7 @@ from typing import Any
 
 from ..health import (
     ANSWER_SECONDS,
+    PORT,
     STATUS,
     VERSION,
     Answer,
@@ -23,7 +24,6 @@ from ..health import (
     request,
 )
 
-PORT = 8888
 Address = tuple[str, int]
 _CHUNK = 16 * 1024
 

@@ -7,13 +7,12 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 
+from ..health import TOKEN_FOLDER
 from ..inside import SAID_BYTES, SECONDS, Look, failed
 from ..names import Names
 from ..orders import InsideOrder, VolumeSeen
 from .connection import Connection, StreamingClient
 
-TOKEN_FOLDER = "/run/secxops"  # noqa: S105 - a folder
-"""Where an environment has what only its own user may read."""
 _INPUT = f"{TOKEN_FOLDER}/inside"
 # Gone from the container before it is read.
 _BEFORE = f"exec <{_INPUT} && rm -f {_INPUT} || exit 1; "

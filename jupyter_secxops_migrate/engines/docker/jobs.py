@@ -23,12 +23,12 @@ from docker.types import Mount
 
 from ... import errors
 from ...copying.errors import CopyFailed
+from ...copying.job import WORK
 from ...copying.report import MEMORY
 from ..orders import LogLine, Measure, Progress
 from ..output import LONGEST_LINE, LONGEST_SAID, Lines
 from .connection import StreamingClient
 
-WORK = "/work"
 _BY_CODE = {kind.code: kind for kind in errors.SecxopsError.catalogue()}
 
 

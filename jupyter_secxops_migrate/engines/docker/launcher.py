@@ -19,15 +19,15 @@ from docker.types import DeviceRequest, LogConfig, Mount
 
 from ...model import EnvironmentStatus
 from ..errors import LaunchFailed
-from ..health import elsewhere, launch_failed
+from ..health import PORT, TOKEN_FOLDER, elsewhere, launch_failed
 from ..names import Names, labels
 from ..orders import InsideOrder, Launched, LaunchOrder, Observation, VolumeSeen
 from ..output import Output
 from ..probing import folder_options
 from ..roles import Environments
 from .connection import Connection
-from .health import PORT, Address, address_of, answers, insists_on_token, published
-from .inside import TOKEN_FOLDER, look_inside
+from .health import Address, address_of, answers, insists_on_token, published
+from .inside import look_inside
 from .jobs import remove
 from .place import is_neighbour
 from .settings import DockerSettings

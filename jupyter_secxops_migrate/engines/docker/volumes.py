@@ -13,6 +13,7 @@ import docker
 from docker.types import Mount
 
 from ... import errors
+from ...copying.job import WORK
 from ..names import Names, labels
 from ..orders import (
     CopyOrder,
@@ -28,7 +29,7 @@ from ..report import copy_result
 from ..streams import side_by_side
 from .connection import Connection, StreamingClient
 from .images import Images
-from .jobs import WORK, Job, JobResult, adopt, remove, run_job
+from .jobs import Job, JobResult, adopt, remove, run_job
 from .settings import DockerSettings
 
 # FSETID: without it, chmod quietly takes the set-group-id bit off a folder of another group.

@@ -17,6 +17,7 @@ from typing import Any
 from ... import errors
 from ...building.errors import BaseImageMissing
 from ...copying.identity import inode_only
+from ...copying.job import WORK
 from ...registries.errors import RegistryFailed
 from ...threads import ended
 from ..buildkit import BuildKitOutput, Vertex
@@ -26,7 +27,7 @@ from ..output import without_passwords
 from .confines import proxies
 from .connection import Connection, Json
 from .errors import BuilderMissing
-from .job import WORK, Job, source_mount
+from .job import Job, source_mount
 from .place import SourcePod
 from .said import JobResult
 from .settings import KubernetesSettings

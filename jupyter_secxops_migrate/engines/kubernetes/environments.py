@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ... import errors
+from ..health import TOKEN_FOLDER
 from ..names import MANAGED_BY, MANAGER, OWNER, ROLE, images_of, owner_hash
 from ..orders import InsideOrder, Launched, LaunchOrder, Observation, VolumeSeen
-from . import objects
 from .adopt import launched_of, token_of
 from .connection import Json
 from .inside import look_inside
@@ -71,7 +71,7 @@ class Environments:
         """Ask an environment for its token: nobody else may read its Secret. Empty if it does not tell."""
         if pod is None:
             return ""
-        command = ["cat", f"{objects.TOKEN_FOLDER}/token"]
+        command = ["cat", f"{TOKEN_FOLDER}/token"]
         name = pod["metadata"]["name"]
         with contextlib.suppress(errors.SecxopsError, asyncio.TimeoutError, TimeoutError):
             said = self._shared.said(name, own_container(pod), command)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ...copying.job import PLACE
+from ...copying.job import PLACE, WORK
 from ...copying.report import MEMORY
 from ...placement.cluster import source_selector
 from ...placement.nodes import HOSTNAME
@@ -18,7 +18,6 @@ from .connection import Json
 from .place import SourcePod, User
 from .settings import KubernetesSettings
 
-WORK = "/work"
 HOLD_SECONDS = 600
 WAIT_SECONDS = 4 * 3600
 RUNNER = ("python3", "-m", "jupyter_secxops_migrate.copying.job")

@@ -14,7 +14,7 @@ from ... import errors
 from ...model import EnvironmentStatus
 from ...registries.oci import split
 from ..errors import EngineTooSlow, LaunchFailed
-from ..health import STATUS, Answer, admits, elsewhere, launch_failed, refuses
+from ..health import PORT, STATUS, Answer, admits, elsewhere, launch_failed, refuses
 from ..names import MANAGED_BY, MANAGER, ROLE, Names
 from ..orders import LaunchOrder, Observation
 from . import objects
@@ -170,7 +170,7 @@ class PodLauncher:
         name, namespace = Names(order.migration).environment, await self._space.name()
 
         async def ask(token: str | None = None) -> Answer:
-            found = await self._api.ask(namespace, name, objects.PORT, STATUS, token)
+            found = await self._api.ask(namespace, name, PORT, STATUS, token)
             if found is None:
                 # It is ready, so it is the way to it that is broken.
                 raise NodeUnreachable(node=node, reason=f"{name} can't be connected to")
@@ -203,7 +203,7 @@ class PodLauncher:
         image = str(said.get("imageID") or "").rpartition("@")[2]
         url, connect = self._link(name), None
         if not self._settings.link:
-            port = objects.PORT
+            port = PORT
             url = f"http://127.0.0.1:{port}"
             space = pod["metadata"]["namespace"]
             connect = f"kubectl port-forward --namespace={space} service/{name} {port}:{port}"

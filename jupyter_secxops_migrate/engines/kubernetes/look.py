@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ...copying.job import FOUND
 from ..names import labels
 from ..orders import LookOrder
 from .job import Job
@@ -20,7 +21,6 @@ from .settings import KubernetesSettings
 WORK = "/run/secxops/look"
 """Not /work: the source may have a claim there."""
 
-FOUND = "survey.json"
 WHO = 'id -u; id -g; id -G; printf %s "$HOME"'
 """What a shell of the source says of its user. Fixed text; nothing of a request is put into it."""
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...placement.cluster import gpu_tolerations
+from ..health import PORT, TOKEN_FOLDER
 from ..names import Names, labels
 from ..orders import LaunchOrder
 from ..probing import folder_options
@@ -21,8 +22,6 @@ from .place import SourcePod
 from .settings import KubernetesSettings
 
 Json = dict[str, Any]
-PORT = 8888
-TOKEN_FOLDER = "/run/secxops"  # noqa: S105 - a folder
 EXTENSIONS_FOLDER = f"{TOKEN_FOLDER}/labextensions"
 NAME = "app.kubernetes.io/name"
 OWNER_NAME = "secxops.io/owner-name"

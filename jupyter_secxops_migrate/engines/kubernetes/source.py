@@ -16,11 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ... import errors
+from ...copying.job import FOUND
 from ...model import PodSource
 from ..orders import LookOrder, SourceEnvironment, SourcePlace
 from .connection import Json
 from .errors import ClusterForbidden, SourceUnusable
-from .look import FOUND, WHO, look_job, read_user
+from .look import WHO, look_job, read_user
 from .own import Own, own
 from .place import SourcePod, User, environment, locate, source_pod
 from .shared import ANSWER_SECONDS, Shared

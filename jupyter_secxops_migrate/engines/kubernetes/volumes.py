@@ -12,6 +12,7 @@ from typing import Any
 
 from ...copying.errors import CopyFailed
 from ...copying.identity import inode_only
+from ...copying.job import WORK
 from ..names import Names, labels
 from ..orders import (
     CopyOrder,
@@ -29,7 +30,7 @@ from ..streams import side_by_side
 from . import objects
 from .clone import WHY, NotCloned
 from .connection import Json
-from .job import COPY_RIGHTS, WORK, Job, source_mount
+from .job import COPY_RIGHTS, Job, source_mount
 from .jobs import Jobs
 from .place import SourcePod
 from .recent import STEP_SECONDS

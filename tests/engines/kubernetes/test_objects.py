@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_secxops_migrate import errors
+from jupyter_secxops_migrate.engines.health import TOKEN_FOLDER
 from jupyter_secxops_migrate.engines.kubernetes import objects
 from jupyter_secxops_migrate.engines.kubernetes.engine import KubernetesEngine
 from jupyter_secxops_migrate.engines.kubernetes.errors import ImageUserUnknown
@@ -187,7 +188,7 @@ def test_extensions_lie_beside_the_token_and_jupyterlab_is_told() -> None:
     kept = objects.secret(order, made, {"metadata": {"name": "s", "uid": "1"}})["stringData"]
     [volume] = made["spec"]["volumes"]
     files = {item["path"]: kept[item["key"]] for item in volume["secret"]["items"]}
-    folder = objects.EXTENSIONS_FOLDER.removeprefix(f"{objects.TOKEN_FOLDER}/")
+    folder = objects.EXTENSIONS_FOLDER.removeprefix(f"{TOKEN_FOLDER}/")
     assert files == {
         "token": "t",
         f"{folder}/@a/copy/package.json": "{}",
