@@ -31,6 +31,8 @@ VERSION = "/api"
 """What anybody may ask a Jupyter server."""
 STATUS = "/api/status"
 """What only those may ask who have the token."""
+LINES_LOOKED_AT = 500
+"""How many of the last lines of an environment's log are searched for why it does not answer."""
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,9})\r\n", re.IGNORECASE)
 _RUNNING = "is running at:"
 _ADDRESS = re.compile(

@@ -18,16 +18,13 @@ from typing import Any
 
 from ..model import Route
 from ..units import human_size
-from .nodes import HOSTNAME, Node, PodNeeds, Reason, Volume, fits, free
+from .nodes import AWAY, HOSTNAME, Node, PodNeeds, Reason, Volume, fits, free
 from .quantity import format_milli
 from .requests import Resources
 from .strategies import Strategy, Terms
 
 MOST_CONSIDERED = 20
 """Nodes whose numbers are kept in the record."""
-
-# The taints of a node whose kubelet is away or just coming back; they go by themselves.
-_AWAY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +265,7 @@ def _fits_nowhere(
     away = {
         node.name
         for node in nodes
-        if any(taint.key in _AWAY for taint in node.taints)
+        if any(taint.key in AWAY for taint in node.taints)
         and all(is_away(reason) for reason in fits(needs, node, mounted))
     }
     return Choice(
@@ -299,7 +296,7 @@ def _refusal(
 
 def is_away(reason: Reason) -> bool:
     """Tell whether what stands against a node is only that it is not ready, which passes by itself."""
-    return reason.code == "node_tainted" and reason.params["key"] in _AWAY
+    return reason.code == "node_tainted" and reason.params["key"] in AWAY
 
 
 def _distance(judged: tuple[Node, list[Reason]]) -> tuple[int, float, str]:

@@ -22,6 +22,11 @@ from typing import Any, NamedTuple
 from .requests import NOTHING, Extended, Json, PodRecord, Resources, pod_requests, resources
 
 HOSTNAME = "kubernetes.io/hostname"
+AWAY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+"""The taints of a node whose kubelet is away or just coming back: they go by themselves.
+
+The API server lets every pod bear them for five minutes.
+"""
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _INT64 = 2**63

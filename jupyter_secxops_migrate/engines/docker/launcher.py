@@ -19,7 +19,7 @@ from docker.types import DeviceRequest, LogConfig, Mount
 
 from ...model import EnvironmentStatus
 from ..errors import LaunchFailed
-from ..health import PORT, TOKEN_FOLDER, elsewhere, launch_failed
+from ..health import LINES_LOOKED_AT, PORT, TOKEN_FOLDER, elsewhere, launch_failed
 from ..names import Names, labels
 from ..orders import InsideOrder, Launched, LaunchOrder, Observation, VolumeSeen
 from ..output import Output
@@ -35,7 +35,6 @@ from .settings import DockerSettings
 EXTENSIONS_FOLDER = "/run/secxops-copy"
 """A folder of JupyterLab's data, for the extensions that are no part of the image."""
 _LOOK_SECONDS = 3.0
-_LINES_LOOKED_AT = 500
 _NAMELESS = re.compile(r"[0-9a-f]{64}")
 
 
@@ -149,7 +148,7 @@ class ContainerLauncher:
                 await self._insist_on_token(order)
                 return seen
             if time.monotonic() > min(look, deadline):
-                log = await self._log(order.migration, lines=_LINES_LOOKED_AT)
+                log = await self._log(order.migration, lines=LINES_LOOKED_AT)
                 if reason := elsewhere(log):
                     raise launch_failed(order, log, reason)
                 look = time.monotonic() + _LOOK_SECONDS

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...placement.nodes import AWAY
 from ...proxies import PROXIES
 
 Json = Mapping[str, Any]
@@ -27,8 +28,6 @@ _SPEC: Mapping[str, Any] = {
     "hostUsers": True,
 }
 _PROFILES = ("seLinuxOptions", "appArmorProfile", "seccompProfile")
-# The API server lets every pod bear these for five minutes.
-_AWAY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 _MESH_LABELS = {"sidecar.istio.io/inject": "false", "kuma.io/sidecar-injection": "disabled"}
 _MESH_ANNOTATIONS = {
@@ -53,7 +52,7 @@ def tolerations(pod: Json) -> list[Json]:
     return [
         row
         for row in pod["spec"].get("tolerations") or ()
-        if row.get("key") not in _AWAY or row.get("tolerationSeconds") is None
+        if row.get("key") not in AWAY or row.get("tolerationSeconds") is None
     ]
 
 

@@ -14,7 +14,16 @@ from ... import errors
 from ...model import EnvironmentStatus
 from ...registries.oci import split
 from ..errors import EngineTooSlow, LaunchFailed
-from ..health import PORT, STATUS, Answer, admits, elsewhere, launch_failed, refuses
+from ..health import (
+    LINES_LOOKED_AT,
+    PORT,
+    STATUS,
+    Answer,
+    admits,
+    elsewhere,
+    launch_failed,
+    refuses,
+)
 from ..names import MANAGED_BY, MANAGER, ROLE, Names
 from ..orders import LaunchOrder, Observation
 from . import objects
@@ -26,8 +35,6 @@ from .place import SourcePod
 from .pods import has_ended, own_container, own_status, taken, wait_for_pod
 from .settings import KubernetesSettings
 from .watched import Watched
-
-_LINES_LOOKED_AT = 500
 
 
 class Launcher(Protocol):
@@ -145,7 +152,7 @@ class PodLauncher:
         except EngineTooSlow:
             # It was waited for as long as that is done: its log may tell why in vain.
             name, namespace = Names(order.migration).environment, await self._space.name()
-            log = await self._api.tail(namespace, name, "notebook", lines=_LINES_LOOKED_AT)
+            log = await self._api.tail(namespace, name, "notebook", lines=LINES_LOOKED_AT)
             if reason := elsewhere(log):
                 raise launch_failed(order, log, reason) from None
             raise
