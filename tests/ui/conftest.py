@@ -128,8 +128,10 @@ class Panel:
 
     def show(self, notebook: str) -> None:
         """Have the panel in front, once the page has restored what it had."""
-        # A restored page may show the panel already, and a click on its tab would close it.
+        # A restored page may show the panel already, and a click on its tab would close it; or it puts
+        # another panel in front later. Its splash goes when it has restored all.
         expect(self.page.get_by_role("tab", name=notebook.rsplit("/")[-1])).to_be_visible()
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0, timeout=30_000)
         tab = self.page.get_by_role("tab", name="Share environment")
         if tab.get_attribute("aria-selected") != "true":
             tab.click()
