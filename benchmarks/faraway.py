@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -80,26 +81,23 @@ async def serve(url: str, folder: Path, operations: int) -> None:
     from tornado.netutil import bind_unix_socket
 
     from jupyter_secxops_migrate.engines.directory import DirectoryEngine
+    from jupyter_secxops_migrate.hosts.house import House
     from jupyter_secxops_migrate.model import Migration, MigrationState, ShareRequest, utcnow
     from jupyter_secxops_migrate.operations.kind import fresh_steps
+    from jupyter_secxops_migrate.operations.tenant import Surroundings
     from jupyter_secxops_migrate.placement.policy import ResourcePolicy
-    from jupyter_secxops_migrate.sharing.service import MigrationService
     from jupyter_secxops_migrate.web.application import ServiceApplication, serve_application
     from jupyter_secxops_migrate.web.identity import PeerIdentity
 
     from .working import Working
 
-    service = MigrationService(
-        folder,
-        DirectoryEngine(folder / "engine"),
-        ResourcePolicy(),
-        store_url=url,
-        workers=operations,
-    )
+    around = Surroundings(folder, DirectoryEngine(folder / "engine"), ResourcePolicy())
+    house = House(around, url, operations)
+    service: Any = house.services["sharing"]
     service.store.schemas[Working.schema.kind] = Working.schema
     kind = Working(service.operations)
     service.operations.register(kind)
-    await service.start()
+    await house.start()
     identity = PeerIdentity()
     owner = pwd.getpwuid(os.geteuid()).pw_name
     for number in range(100):
@@ -116,7 +114,7 @@ async def serve(url: str, folder: Path, operations: int) -> None:
         await service.records.add(share, None, "", named=True)
     for number in range(operations):
         await service.operations.add(kind.records, kind.record(number, owner), None, "", named=True)
-    server = serve_application(ServiceApplication(service, identity))
+    server = serve_application(ServiceApplication(house, identity))
     server.add_socket(bind_unix_socket(os.fspath(folder / "socket"), mode=0o600))
     while len(kind.at_work) < operations:  # noqa: ASYNC110 - nobody says so
         await asyncio.sleep(0.1)

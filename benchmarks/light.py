@@ -36,15 +36,15 @@ SERVICE = f"""
 import sys
 sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT)!r}]
 from jupyter_secxops_migrate.engines.directory import DirectoryEngine
-from jupyter_secxops_migrate.sharing.service import MigrationService
+from jupyter_secxops_migrate.hosts.house import House
+from jupyter_secxops_migrate.operations.tenant import Surroundings
 from jupyter_secxops_migrate.placement.policy import ResourcePolicy
 from jupyter_secxops_migrate.hosts.user import SecxopsService, main
 
 class OverFolders(SecxopsService):
     def make_service(self, folder):
-        return MigrationService(
-            folder, DirectoryEngine(folder.parent / "engine"), ResourcePolicy()
-        )
+        engine = DirectoryEngine(folder.parent / "engine")
+        return House(Surroundings(folder, engine, ResourcePolicy()))
 
 main(application=OverFolders)
 """

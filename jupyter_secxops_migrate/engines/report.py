@@ -1,15 +1,52 @@
-"""What a copying Job said (`copying.report`), as an engine tells it."""
+"""What a Job said (`copying.report`), as an engine tells it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from .. import errors
+from ..copying.errors import CopyFailed
 from ..copying.reasons import code_of
 from ..model import NotCopiedItem
-from .orders import CopyResult
+from .orders import CopyResult, LogLine, Measure, Progress
+from .output import LONGEST_LINE
 
-__all__ = ["copy_result"]
+_BY_CODE = {kind.code: kind for kind in errors.SecxopsError.catalogue()}
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """The ``result`` line of the Job, its ``error``, or one of a build's ``build`` lines."""
+
+    fields: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """What it is."""
+        return str(self.fields["type"])
+
+
+def read_line(line: str) -> Progress | JobResult:
+    """Read a line that one of our commands printed; any other is for the log."""
+    try:
+        found = json.loads(line)
+        if found["type"] == "progress":
+            total = found.get("total_bytes")
+            return Measure(int(found["bytes"]), total, "bytes", files=int(found["files"]))
+        return JobResult(found)
+    except (ValueError, TypeError, KeyError):
+        return LogLine(line[:LONGEST_LINE])
+
+
+def error_of(said: Mapping[str, Any]) -> errors.SecxopsError:
+    """Return the error that a Job reported."""
+    kind = _BY_CODE.get(str(said.get("code")), CopyFailed)
+    error = kind(**(said.get("params") or {}))
+    error.message = str(said.get("message") or error.message)
+    return error
 
 
 def copy_result(

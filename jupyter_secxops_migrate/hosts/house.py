@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from .. import rooms
+from ..operations.runner import PATIENCE_SECONDS
 from ..operations.service import Operations
 from ..operations.tenant import KindService, Room, Surroundings
 
@@ -27,7 +28,13 @@ class House:
         How long an operation waits for somebody who is away, in seconds.
     """
 
-    def __init__(self, around: Surroundings, store_url: str, workers: int, patience: float) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        store_url: str = "",
+        workers: int = 2,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
         parts = [cast("Room", part) for part in rooms.parts("kind", rooms.KINDS)]
         schemas = [part.SCHEMA for part in parts]
         self.operations = Operations.open_in(around.folder, store_url, schemas, workers, patience)

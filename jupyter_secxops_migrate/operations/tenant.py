@@ -14,11 +14,15 @@ from .service import Operations
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all kinds stand on: a folder for their things, where containers run, and what may run there."""
+    """What all kinds stand on: a folder for their things, where containers run, and what may run there.
+
+    Only its owner may enter the folder. ``source`` is where sources are, if not on ``engine``.
+    """
 
     folder: Path
     engine: Engine
     policy: ResourcePolicy
+    source: Engine | None = None
 
 
 class KindService(Protocol):

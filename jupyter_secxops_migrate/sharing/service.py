@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from .. import errors
 from ..engines.orders import Launched, Observation
-from ..engines.roles import Ends, Engine, distant
+from ..engines.roles import Ends, distant
 from ..environment.survey import asked_for, survey
 from ..model import (
     Environment,
@@ -44,15 +44,14 @@ from ..model import (
 from ..operations.errors import StoreUnwritable
 from ..operations.kind import fresh_steps
 from ..operations.record import finding
-from ..operations.runner import PATIENCE_SECONDS
 from ..operations.service import Operations
 from ..operations.store import UNDER_WAY
-from ..placement.policy import ResourcePolicy
+from ..operations.tenant import Surroundings
 from ..project.project import find_project
 from ..runtime import version
 from ..threads import Threads
 from .checks import record_check
-from .document import SHARES, Image, ShareDocument, names_and_ids
+from .document import Image, ShareDocument, names_and_ids
 from .flow import Sharing
 from .front import opening
 from .plan import default_name
@@ -83,46 +82,25 @@ _BEING_MADE = timedelta(minutes=15)
 
 
 class MigrationService:
-    """Everything behind the API.
+    """Everything behind the API; implements `operations.tenant.KindService`.
 
     Parameters
     ----------
-    data_dir
-        Where the store and each migration's files are; only its owner may enter.
-    engine, policy
-        Where containers run, and what may run there.
-    store_url
-        SQLAlchemy URL of the record; a SQLite file in ``data_dir`` by default.
-    workers
-        How many migrations are under way at once.
-    patience
-        How long a migration waits for an engine that is away, in seconds.
-    source
-        Where sources are, if not on ``engine``.
     operations
-        Those of the service of all kinds; without it, this service has a record of its own.
+        Of all kinds; it registers its own.
+    around
+        Where each migration's files are, where containers run, and what may run there.
     """
 
-    def __init__(
-        self,
-        data_dir: Path,
-        engine: Engine,
-        policy: ResourcePolicy,
-        store_url: str | None = None,
-        workers: int = 2,
-        patience: float = PATIENCE_SECONDS,
-        source: Engine | None = None,
-        operations: Operations | None = None,
-    ) -> None:
-        self.data_dir = data_dir
-        self.engine = engine
-        self._ends = Ends(source or engine, engine)
-        self.operations = operations or Operations.open_in(
-            data_dir, store_url or "", [SHARES], workers, patience
-        )
-        self.store = self.operations.store
-        self.sharing = Sharing(self.operations, self._ends, policy, data_dir / "migrations")
-        self.operations.register(self.sharing)
+    def __init__(self, operations: Operations, around: Surroundings) -> None:
+        self.data_dir = around.folder
+        self.engine = around.engine
+        self._ends = Ends(around.source or around.engine, around.engine)
+        self.operations = operations
+        self.store = operations.store
+        folder = around.folder / "migrations"
+        self.sharing = Sharing(operations, self._ends, around.policy, folder)
+        operations.register(self.sharing)
         self.kit = self.sharing.kit
         self.records = self.kit.records
         self._seen: dict[str, tuple[float, Observation]] = {}
@@ -136,20 +114,9 @@ class MigrationService:
         """Environments that are being stopped: an engine says of these that they run."""
         self._following: dict[str, asyncio.Task[None]] = {}
 
-    async def start(self) -> None:
-        """Open the record and go on with what was under way."""
-        await self.operations.start(self.opened)
-
     async def opened(self) -> None:
         """Take from the record what is needed of it, before anything goes on."""
         self.kit.tag = await self.records.identity()
-
-    async def close(self) -> None:
-        """Let go; what is under way is taken up by the next start."""
-        await self.leave()
-        await self.operations.close()
-        await self.left()
-        await self.operations.close_record()
 
     async def leave(self) -> None:
         """End what looks at environments and sources."""
@@ -165,12 +132,8 @@ class MigrationService:
         self.kit.files.close()
         self.sources.close()
 
-    def busy(self) -> bool:
-        """Whether something is queued or under way."""
-        return self.operations.busy()
-
-    def for_owner(self, owner: str, room: str = "sharing") -> OwnerApi:
-        """Return one owner's view; there is no other room here."""
+    def for_owner(self, owner: str) -> OwnerApi:
+        """Return one owner's view."""
         return OwnerApi(self, owner)
 
     async def seen(self, migration_id: str, *, fresh: bool = False) -> Observation:

@@ -23,7 +23,6 @@ from jupyter_secxops_migrate.operations.kind import Branch, DeclaredStep, Do, Wo
 from jupyter_secxops_migrate.operations.record import Document, Draft, Schema
 from jupyter_secxops_migrate.operations.records import Records
 from jupyter_secxops_migrate.operations.service import Operations
-from jupyter_secxops_migrate.operations.store import Store
 from jupyter_secxops_migrate.sharing.errors import Cancelled
 
 ANNE = "anne"
@@ -125,8 +124,7 @@ class Counting:
 def open_in(folder: Path, url: str | None = None) -> tuple[Operations, Counting]:
     """Return operations of this kind alone, not yet started."""
     folder.mkdir(exist_ok=True)
-    store = Store(url or f"sqlite:///{folder / 'store.sqlite'}", [Counting.schema])
-    operations = Operations(store, url or f"sqlite:///{folder / 'dbos.sqlite'}")
+    operations = Operations.open_in(folder, url or "", [Counting.schema])
     kind = Counting(operations, folder)
     operations.register(kind)
     return operations, kind

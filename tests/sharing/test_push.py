@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jupyter_secxops_migrate import errors
-from jupyter_secxops_migrate.engines.directory import GIB, DirectoryEngine
+from jupyter_secxops_migrate.engines.directory import DirectoryEngine
 from jupyter_secxops_migrate.engines.kubernetes.errors import Unschedulable
 from jupyter_secxops_migrate.engines.orders import (
     BuildOrder,
@@ -26,6 +26,7 @@ from jupyter_secxops_migrate.model import Evidence, Migration, Route
 from jupyter_secxops_migrate.operations import runner
 from jupyter_secxops_migrate.placement.cluster import Cluster
 from jupyter_secxops_migrate.placement.nodes import Node, Taint
+from jupyter_secxops_migrate.placement.policy import GIB
 from jupyter_secxops_migrate.placement.requests import Resources
 
 from .world import World

@@ -163,12 +163,12 @@ def test_a_retry_adopts_what_a_failed_removal_left(world: World) -> None:
 
 
 def test_busy_tells_whether_the_service_may_end(world: World) -> None:
-    assert world.service is not None and not world.service.busy()
+    assert world.service is not None and not world.house.busy()
     world.engine.hang("build")
     shared = world.share()
-    assert world.service.busy()
+    assert world.house.busy()
 
     world.engine.release("build")
     world.ended(shared.id)
 
-    assert eventually(lambda: world.service is not None and not world.service.busy())
+    assert eventually(lambda: world.service is not None and not world.house.busy())

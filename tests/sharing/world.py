@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 
 from jupyter_secxops_migrate.engines.directory import DirectoryEngine
+from jupyter_secxops_migrate.hosts.house import House
 from jupyter_secxops_migrate.model import Event, Migration, ShareRequest
 from jupyter_secxops_migrate.operations.store import Store
+from jupyter_secxops_migrate.operations.tenant import Surroundings
 from jupyter_secxops_migrate.placement.policy import ResourcePolicy
 from jupyter_secxops_migrate.sharing.service import MigrationService, OwnerApi
 
@@ -68,19 +70,15 @@ class World:
     # ------------------------------------------------------------------ the service
 
     def start(self) -> None:
-        self.service = MigrationService(
-            self.data_dir,
-            self.engine,
-            ResourcePolicy(),
-            workers=self.workers,
-            source=self.source,
-        )
+        around = Surroundings(self.data_dir, self.engine, ResourcePolicy(), self.source)
+        self.house = House(around, workers=self.workers)
+        self.service = cast("MigrationService", self.house.services["sharing"])
         never_on_a_loop(self.service.store)
-        self.run(self.service.start())
+        self.run(self.house.start())
 
     def stop(self) -> None:
         if self.service is not None:
-            self.run(self.service.close())
+            self.run(self.house.close())
             self.service = None
 
     def end(self) -> None:
@@ -142,7 +140,7 @@ class World:
 
 
 async def _live(world: World, projects: list[str]) -> None:
-    service = MigrationService(world.data_dir, world.engine, ResourcePolicy())
+    service = House(Surroundings(world.data_dir, world.engine, ResourcePolicy()))
     await service.start()
     made = [
         await service.for_owner(ANNE).share(ShareRequest(project=project, data=[str(world.data)]))

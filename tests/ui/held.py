@@ -23,11 +23,8 @@ if __name__ == "__main__":
 from traitlets import Unicode
 
 from jupyter_secxops_migrate.engines.directory import CALLS, DirectoryEngine
-from jupyter_secxops_migrate.hosts.application import HostedService
 from jupyter_secxops_migrate.hosts.user import SecxopsService, main
-from jupyter_secxops_migrate.placement.policy import ResourcePolicy
 from jupyter_secxops_migrate.runtime import Runtime
-from jupyter_secxops_migrate.sharing.service import MigrationService
 
 T = TypeVar("T")
 DOCKERFILE = "FROM python:3.12-slim\nRUN pip install jupyterlab\n"
@@ -40,9 +37,6 @@ class HeldHost(SecxopsService):
 
     def make_engine(self) -> DirectoryEngine:
         return DirectoryEngine(Path(self.engine_root))
-
-    def make_service(self, folder: Path) -> HostedService:
-        return MigrationService(folder, self.make_engine(), ResourcePolicy())
 
 
 def eventually(happened: Callable[[], T], seconds: float = 30) -> T:

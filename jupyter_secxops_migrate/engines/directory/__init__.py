@@ -1,6 +1,6 @@
 """A small working engine over directories, for tests of what uses engines."""
 
-from .engine import GIB, DirectoryEngine
+from .engine import DirectoryEngine
 from .trouble import CALLS
 
-__all__ = ["CALLS", "GIB", "DirectoryEngine"]
+__all__ = ["CALLS", "DirectoryEngine"]

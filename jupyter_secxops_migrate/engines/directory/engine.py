@@ -32,7 +32,7 @@ from ...copying.manifest import meta_path
 from ...copying.own import own_tree
 from ...copying.verify import verify_tree
 from ...model import Check, EnvironmentStatus, NodeCapacity, Orphan, PodSource, utcnow
-from ...placement.policy import OneNode
+from ...placement.policy import GIB, OneNode
 from ...threads import ended
 from ..errors import LaunchFailed
 from ..inside import volume_seen
@@ -65,8 +65,6 @@ from ..orders import (
 from ..report import copy_result
 from .files import FOLDERS, read, write
 from .trouble import Trouble
-
-GIB = 1024**3
 
 
 class DirectoryEngine(Trouble):

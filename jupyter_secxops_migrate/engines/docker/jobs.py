@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,14 +21,12 @@ import docker
 from docker.types import Mount
 
 from ... import errors
-from ...copying.errors import CopyFailed
 from ...copying.job import WORK
 from ...copying.report import MEMORY
-from ..orders import LogLine, Measure, Progress
-from ..output import LONGEST_LINE, LONGEST_SAID, Lines
+from ..orders import Progress
+from ..output import LONGEST_SAID, Lines
+from ..report import JobResult, error_of, read_line
 from .connection import StreamingClient
-
-_BY_CODE = {kind.code: kind for kind in errors.SecxopsError.catalogue()}
 
 
 @dataclass(frozen=True)
@@ -49,13 +46,6 @@ class Job:
     results: Mapping[str, Path]
 
 
-@dataclass(frozen=True)
-class JobResult:
-    """The ``result`` line of the Job."""
-
-    fields: Mapping[str, Any]
-
-
 def run_job(
     client: StreamingClient, image: str, job: Job, *, memory: int, pids: int
 ) -> Iterator[Progress | JobResult]:
@@ -64,23 +54,16 @@ def run_job(
     if container is None:
         container = _create(client, image, job, memory=memory, pids=pids)
         client.start(container)
-    fields: dict[str, Any] | None = None
+    fields: Mapping[str, Any] | None = None
     failure: errors.SecxopsError | None = None
     for line in _lines(client.logs(container, stream=True, follow=True, stdout=True, stderr=True)):
-        try:
-            said = json.loads(line)
-            kind = said["type"]
-        except (ValueError, TypeError, KeyError):
-            yield LogLine(line[:LONGEST_LINE])
-            continue
-        if kind == "progress":
-            yield Measure(
-                int(said["bytes"]), said.get("total_bytes"), "bytes", files=int(said["files"])
-            )
-        elif kind == "result":
-            fields = said
-        elif kind == "error":
-            failure = _error(said)
+        item = read_line(line)
+        if not isinstance(item, JobResult):
+            yield item
+        elif item.kind == "result":
+            fields = item.fields
+        elif item.kind == "error":
+            failure = error_of(item.fields)
     status = client.wait(container)["StatusCode"]
     if client.broken:
         raise ConnectionAbortedError("the Job was cancelled")
@@ -191,13 +174,6 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
     for chunk in chunks:
         yield from lines.feed(chunk)
     yield from lines.rest()
-
-
-def _error(said: Mapping[str, Any]) -> errors.SecxopsError:
-    kind = _BY_CODE.get(str(said.get("code")), CopyFailed)
-    error = kind(**(said.get("params") or {}))
-    error.message = str(said.get("message") or error.message)
-    return error
 
 
 def remove(client: docker.APIClient, container: str) -> None:

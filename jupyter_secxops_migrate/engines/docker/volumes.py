@@ -25,11 +25,11 @@ from ..orders import (
     VerifyResult,
     VolumeCheck,
 )
-from ..report import copy_result
+from ..report import JobResult, copy_result
 from ..streams import side_by_side
 from .connection import Connection, StreamingClient
 from .images import Images
-from .jobs import Job, JobResult, adopt, remove, run_job
+from .jobs import Job, adopt, remove, run_job
 from .settings import DockerSettings
 
 # FSETID: without it, chmod quietly takes the set-group-id bit off a folder of another group.

@@ -24,12 +24,12 @@ from ..buildkit import BuildKitOutput, Vertex
 from ..names import Names, labels
 from ..orders import BuildOrder, LogLine, Progress, PushOrder
 from ..output import without_passwords
+from ..report import JobResult
 from .confines import proxies
 from .connection import Connection, Json
 from .errors import BuilderMissing
 from .job import Job, source_mount
 from .place import SourcePod
-from .said import JobResult
 from .settings import KubernetesSettings
 
 # How long one that was evicted or is being replaced takes.

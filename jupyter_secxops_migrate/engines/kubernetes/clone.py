@@ -15,12 +15,12 @@ from datetime import datetime
 from ... import errors
 from ...copying.errors import CopyFailed, DiskFull, VerifyFailed
 from ..orders import CopyOrder, Progress
+from ..report import JobResult
 from .connection import Connection, Json
 from .errors import ClusterForbidden, ClusterRefused, Unschedulable
 from .job import Job
 from .jobs import Jobs
 from .namespace import Namespace
-from .said import JobResult
 from .settings import KubernetesSettings
 from .storage import Sight, class_of_copy
 

@@ -32,6 +32,7 @@ from ..orders import (
     PushResult,
 )
 from ..probing import probe_words
+from ..report import JobResult
 from . import objects
 from .build import CACHE, NO_REGISTRY, build_job, push_job, read_build, read_push
 from .errors import BuilderMissing, ClusterForbidden
@@ -41,7 +42,6 @@ from .place import SourcePod
 from .pods import insist_on_node, wait_for_pod
 from .probe import Looks
 from .recent import STEP_SECONDS
-from .said import JobResult
 from .shared import Shared
 from .source import Source
 

@@ -29,6 +29,7 @@ from ... import errors
 from ..errors import EngineTooSlow
 from ..names import MIGRATION, ROLE
 from ..orders import LogLine, Progress
+from ..report import JobResult, error_of, read_line
 from . import pods as watching
 from .connection import Json
 from .errors import (
@@ -52,7 +53,7 @@ from .pods import (
     wait_for_pod,
     where,
 )
-from .said import JobResult, Seen, Stream, chunks, error_of, read_line, sizes
+from .said import Seen, Stream, chunks, sizes
 
 T = TypeVar("T")
 _RELEASE_AGAIN = (0, 1, 5, 30)

@@ -4,57 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 from ... import errors
-from ...copying.errors import CopyFailed
-from ..orders import LogLine, Measure, Progress
-from ..output import LONGEST_LINE, LONGEST_SAID
+from ..output import LONGEST_SAID
 
-_BY_CODE = {kind.code: kind for kind in errors.SecxopsError.catalogue()}
 _CHUNK = 256 * 1024
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|([+-]\d\d:\d\d))")
 _OVERLAP = timedelta(seconds=1)
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """The ``result`` line of the Job, its ``error``, or one of a build's ``build`` lines."""
-
-    fields: Mapping[str, Any]
-
-    @property
-    def kind(self) -> str:
-        """What it is."""
-        return str(self.fields["type"])
-
-
-def read_line(line: str) -> Progress | JobResult:
-    """Read a line that one of our commands printed; any other is for the log."""
-    try:
-        found = json.loads(line)
-        if found["type"] == "progress":
-            total = found.get("total_bytes")
-            return Measure(int(found["bytes"]), total, "bytes", files=int(found["files"]))
-        return JobResult(found)
-    except (ValueError, TypeError, KeyError):
-        return LogLine(line[:LONGEST_LINE])
-
-
-def error_of(said: Mapping[str, Any]) -> errors.SecxopsError:
-    """Return the error that a Job reported."""
-    kind = _BY_CODE.get(str(said.get("code")), CopyFailed)
-    error = kind(**(said.get("params") or {}))
-    error.message = str(said.get("message") or error.message)
-    return error
 
 
 def sizes(files: Mapping[str, Path]) -> list[str]:

@@ -25,7 +25,7 @@ from ..orders import (
     VerifyResult,
     VolumeCheck,
 )
-from ..report import copy_result
+from ..report import JobResult, copy_result
 from ..streams import side_by_side
 from . import objects
 from .clone import WHY, NotCloned
@@ -34,7 +34,6 @@ from .job import COPY_RIGHTS, Job, source_mount
 from .jobs import Jobs
 from .place import SourcePod
 from .recent import STEP_SECONDS
-from .said import JobResult
 from .shared import Shared
 from .source import Source
 from .storage import class_of_copy, size_of_copy

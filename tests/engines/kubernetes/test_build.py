@@ -10,8 +10,8 @@ import pytest
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.building.errors import BuildFailed
 from jupyter_secxops_migrate.engines.kubernetes.build import read_build
-from jupyter_secxops_migrate.engines.kubernetes.said import JobResult
 from jupyter_secxops_migrate.engines.orders import BuildOrder, LogLine, Progress
+from jupyter_secxops_migrate.engines.report import JobResult
 
 ORDER = BuildOrder("mabc", lambda: iter(()), "Dockerfile", "secxops/a/b", "1", lambda: "", {})
 REFUSED = "dial tcp 10.0.0.1:5000: connect: connection refused"

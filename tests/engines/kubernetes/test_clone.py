@@ -28,10 +28,10 @@ from jupyter_secxops_migrate.engines.kubernetes.errors import (
 )
 from jupyter_secxops_migrate.engines.kubernetes.job import Job
 from jupyter_secxops_migrate.engines.kubernetes.recent import Recent
-from jupyter_secxops_migrate.engines.kubernetes.said import JobResult
 from jupyter_secxops_migrate.engines.kubernetes.settings import CLONING, KubernetesSettings
 from jupyter_secxops_migrate.engines.kubernetes.storage import Sight, class_of_copy, unusable
 from jupyter_secxops_migrate.engines.orders import CopyOrder, LogLine, Progress, SourcePlace
+from jupyter_secxops_migrate.engines.report import JobResult
 
 Json = dict[str, Any]
 DRIVER = "rbd.csi.ceph.com"

@@ -17,8 +17,8 @@ from registries.registry import Registry
 from jupyter_secxops_migrate.engines.kubernetes import KubernetesEngine
 from jupyter_secxops_migrate.engines.kubernetes.job import Job
 from jupyter_secxops_migrate.engines.kubernetes.jobs import Jobs
-from jupyter_secxops_migrate.engines.kubernetes.said import JobResult
 from jupyter_secxops_migrate.engines.orders import BuildOrder, Progress, PushOrder, PushResult
+from jupyter_secxops_migrate.engines.report import JobResult
 from jupyter_secxops_migrate.model import Check
 from jupyter_secxops_migrate.registries import OciRegistry
 from jupyter_secxops_migrate.registries.errors import RegistryFailed
