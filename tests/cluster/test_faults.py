@@ -215,6 +215,15 @@ def write(stage: Stage, run: str, megabytes: int = 0) -> None:
     )
 
 
+def begun_and_held(stage: Patient, *steps: str) -> tuple[Share, list[faults.Frozen]]:
+    """A share that stands in steps which run side by side.
+
+    It is held as soon as it has begun: whoever begins another first may find the step over.
+    """
+    share = Share(stage)
+    return share, side_by_side(*(lambda s=step: share.hold(s) for step in steps))
+
+
 Held = list[tuple[Share, faults.Frozen]]
 
 
@@ -290,10 +299,10 @@ def test_a_share_outlives_what_breaks_and_one_that_does_not_wait_says_what_broke
     own: Cluster, pair: Sequence[Patient]
 ) -> None:
     local, shared = pair
-    share, lost = Share(shared), Share(local)
-    held = side_by_side(
-        lambda: share.hold("build"), lambda: share.hold("copy"), lambda: lost.hold("copy")
+    (share, held), (lost, copies) = side_by_side(
+        lambda: begun_and_held(shared, "build", "copy"), lambda: begun_and_held(local, "copy")
     )
+    held += copies
     faults.kill_kubelet(own, "node-1")
     try:
         # Before its node is back: nobody can look into a notebook there, but all is removed.
@@ -313,8 +322,10 @@ def test_a_share_outlives_what_breaks_and_one_that_does_not_wait_says_what_broke
     pod.thaw()
     assert share.show()["state"] == "running"
 
-    lost = Share(local)
-    held = side_by_side(lambda: share.hold("launch"), lambda: lost.hold("copy"))
+    launch, (lost, copies) = side_by_side(
+        lambda: share.hold("launch"), lambda: begun_and_held(local, "copy")
+    )
+    held = [launch, *copies]
     faults.stop_apiserver(own)
     time.sleep(SHORT + 5)
     for pod in held:
