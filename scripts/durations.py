@@ -41,9 +41,8 @@ def read(name: str, seconds: float, report: Path) -> Part:
     return Part(name, seconds, len(cases), modules)
 
 
-def write(command: str, parts: Sequence[Part]) -> None:
-    """Put a run into the documentation, in place of the one before."""
-    total = sum(part.seconds for part in parts)
+def write(command: str, parts: Sequence[Part], seconds: float) -> None:
+    """Put a run into the documentation, in place of the one before; ``seconds`` are those of the whole."""
     rows = [
         f"| {part.name} | {part.tests} | {part.seconds:.0f} | {part.slowest()} |" for part in parts
     ]
@@ -52,7 +51,7 @@ def write(command: str, parts: Sequence[Part]) -> None:
             "| Part | Tests | Seconds | Slowest modules |",
             "| --- | --- | --- | --- |",
             *rows,
-            f"| all | {sum(part.tests for part in parts)} | {total:.0f} | |",
+            f"| all | {sum(part.tests for part in parts)} | {seconds:.0f} | |",
         ]
     )
     begin, end = f"<!-- {command} -->", f"<!-- end of {command} -->"

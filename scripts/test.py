@@ -2,8 +2,9 @@
 
 ``test.py all`` also gets what the tests need (a Docker engine, tools of the distribution); ``quick``
 runs the tests that need no engine; ``lint`` runs no test; ``soak`` runs those that ``all`` leaves out.
-Every part runs even if an earlier one failed, and the exit status says whether all passed. Each part
-says where its time went; ``--durations`` also writes that into the documentation of testing.
+Tests of a cluster run beside those of Docker and the browser. Every part runs even if another failed,
+and the exit status says whether all passed. Each part says where its time went; ``--durations`` also
+writes that into the documentation of testing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import durations
@@ -62,34 +65,71 @@ def main() -> int:
         settings = {**_base(), **(SOAK_EXAMPLES if what == "soak" else {})}
         if not _cluster_is_built():
             return 1
-    failed, took = [], []
-    for name, command in _parts(what):
-        say(
-            f"▸ {name}: {' '.join(Path(command[0]).name if i == 0 else w for i, w in enumerate(command))}"
-        )
-        report = CACHE / "tests" / f"{name.replace(' ', '-')}.xml"
-        is_tests = command[0].endswith("pytest")
-        if is_tests:
-            report.unlink(missing_ok=True)
-            command.append(f"--junitxml={report}")
-        started = time.monotonic()
-        status = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **settings}, stdin=subprocess.DEVNULL, check=False
-        ).returncode
-        seconds = time.monotonic() - started
-        say(f"  {seconds:.1f} s")
-        if is_tests and report.exists():
-            took.append(durations.read(name, seconds, report))
-            say(f"  slowest: {took[-1].slowest()}")
-        if status not in ((0, NO_TESTS) if is_tests else (0,)):
-            failed.append(name)
+    ran = [part for stage in _stages(what) for part in _stage(stage, settings)]
+    failed = [part.name for part in ran if not part.passed]
+    took = [part.took for part in ran if part.took]
+    seconds = time.monotonic() - began
     if arguments.durations:
-        durations.write(TABLES[what], took)
+        durations.write(TABLES[what], took, seconds)
     say(
-        f"All in {time.monotonic() - began:.0f} s. "
-        + ("Failed: " + ", ".join(failed) if failed else "All is well.")
+        f"All in {seconds:.0f} s. " + ("Failed: " + ", ".join(failed) if failed else "All is well.")
     )
     return 1 if failed else 0
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A part that was run, and how long its tests took, if it had any."""
+
+    name: str
+    passed: bool
+    took: durations.Part | None = None
+
+
+# A part has a name and a command. The parts of a lane run one after the other.
+Part = tuple[str, Sequence[str]]
+Lane = Sequence[Part]
+
+
+def _stage(lanes: Sequence[Lane], settings: Mapping[str, str]) -> Sequence[Ran]:
+    """Run lanes side by side. What the parts of several print comes in one piece, as each ends."""
+    if len(lanes) == 1:
+        return [_part(part, settings) for part in lanes[0]]
+
+    def run_lane(lane: Lane) -> Sequence[Ran]:
+        return [_part(part, settings, apart=True) for part in lane]
+
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        return [ran for lane in pool.map(run_lane, lanes) for ran in lane]
+
+
+def _part(part: Part, settings: Mapping[str, str], *, apart: bool = False) -> Ran:
+    name, (program, *words) = part
+    is_tests = program.endswith("pytest")
+    report = CACHE / "tests" / f"{name.replace(' ', '-')}.xml"
+    if is_tests:
+        report.unlink(missing_ok=True)
+        words.append(f"--junitxml={report}")
+    say(f"▸ {name}: {' '.join([Path(program).name, *words])}")
+    began = time.monotonic()
+    done = subprocess.run(
+        [program, *words],
+        cwd=ROOT,
+        env={**os.environ, **settings},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if apart else None,
+        stderr=subprocess.STDOUT if apart else None,
+        text=True,
+        check=False,
+    )
+    seconds = time.monotonic() - began
+    took = durations.read(name, seconds, report) if is_tests and report.exists() else None
+    lines = [f"▸ {name}:", done.stdout] if apart else []
+    lines.append(f"  {seconds:.1f} s")
+    if took:
+        lines.append(f"  slowest: {took.slowest()}")
+    say("\n".join(lines))
+    return Ran(name, done.returncode in ((0, NO_TESTS) if is_tests else (0,)), took)
 
 
 def _tools(tools: Mapping[str, str]) -> None:
@@ -122,7 +162,8 @@ def _cluster_is_built() -> bool:
     return subprocess.run(build, check=False).returncode == 0
 
 
-def _parts(what: str) -> Sequence[tuple[str, list[str]]]:
+def _stages(what: str) -> Sequence[Sequence[Lane]]:
+    """The stages of a run, one after the other; each has the lanes that run side by side."""
     pytest = str(BIN / "pytest")
     lint = [
         ("lint", [str(BIN / "ruff"), "check", "."]),
@@ -137,22 +178,28 @@ def _parts(what: str) -> Sequence[tuple[str, list[str]]]:
     marks = "docker or root" if is_root() else "docker and not root"
     # Apart: Playwright keeps an event loop running, which the server's own fixtures can't have.
     others = ["--ignore=tests/ui", "--ignore=tests/cluster"]
+    # Those of a cluster mostly wait, for the cluster: the others run beside them.
     real = [
-        ("tests with real parts", [pytest, "-q", "-m", marks, *others]),
-        ("tests on a Kubernetes", [pytest, "-q", "-m", "cluster", "tests/cluster"]),
-        ("tests in a browser", [pytest, "-q", "-m", f"{marks} or browser", "tests/ui"]),
+        [
+            ("tests with real parts", [pytest, "-q", "-m", marks, *others]),
+            ("tests in a browser", [pytest, "-q", "-m", f"{marks} or browser", "tests/ui"]),
+        ],
+        [("tests on a Kubernetes", [pytest, "-q", "-m", "cluster", "tests/cluster"])],
     ]
+    # More examples: as many times as many as ``tests/effort.py`` is told here.
+    examples = [pytest, "-q", "-n", "2", "--timeout=1200", "-m", f"hypothesis and {bare}"]
     soak = [
-        # More examples: as many times as many as ``tests/effort.py`` is told here.
-        (
-            "soak of examples",
-            [pytest, "-q", "-n", "2", "--timeout=1200", "-m", f"hypothesis and {bare}"],
-        ),
+        ("soak of examples", examples),
         ("soak", [pytest, "-q", "-m", "soak", *others]),
         ("soak on a Kubernetes", [pytest, "-q", "-m", "soak", "tests/cluster"]),
         ("soak in a browser", [pytest, "-q", "-m", "soak", "tests/ui"]),
     ]
-    return {"all": [*lint, *quick, *real], "quick": quick, "lint": lint, "soak": soak}[what]
+    return {
+        "all": [[[*lint, *quick]], real],
+        "quick": [[quick]],
+        "lint": [[lint]],
+        "soak": [[soak]],
+    }[what]
 
 
 if __name__ == "__main__":
