@@ -51,7 +51,7 @@ class Composed:
         return await self.roles.source.locate(path)
 
     async def features(self) -> frozenset[str]:
-        """Say what can be done with builds: ``buildkit``, `ALWAYS_BUILDKIT` if it builds all there"""
+        """Say what can be done with builds."""
         return await self.roles.images.features()
 
     def arguments(self) -> Mapping[str, str]:

@@ -1,4 +1,7 @@
-"""Images in the Docker host's own store: look at them, build them, take them away."""
+"""Images in the Docker host's own store: look at them, build them, take them away.
+
+Plays the role `Images`.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ from ..orders import (
     BuildResult,
     BuildTrace,
     ImageInfo,
+    ImageProbe,
     LogLine,
     Progress,
 )
@@ -30,6 +34,7 @@ from .build import run_build
 from .buildkit import run_buildkit
 from .certificates import trusting
 from .connection import Connection
+from .probe import look_into
 from .settings import DockerSettings
 
 _ASK_SECONDS = 2.0
@@ -77,7 +82,11 @@ class Images:
 
         return await self._connection.call("say what it builds with", ask)
 
-    async def inspect(self, reference: str) -> ImageInfo | None:
+    def arguments(self) -> Mapping[str, str]:
+        """Return the build arguments of every build."""
+        return self._settings.arguments()
+
+    async def image(self, reference: str) -> ImageInfo | None:
         """Inspect an image; None when it is not there."""
 
         def look(api: docker.APIClient) -> ImageInfo | None:
@@ -130,6 +139,31 @@ class Images:
 
         yield await self._connection.call("tag the image", tag)
 
+    async def probe(
+        self,
+        migration: str,
+        owner: str,
+        image: ImageInfo,
+        reference: str,
+        terms: Mapping[str, Any],
+        *,
+        pushed: bool = True,
+    ) -> ImageProbe:
+        """Run the image once, without network or rights, to learn its user and its JupyterLab."""
+        info = await self.image(image.digest)
+        if info is None:
+            raise errors.EngineFailed(action="run the image", reason=f"{reference} is not there")
+        seconds = self._settings.probe_timeout
+        return await look_into(self._connection, migration, owner, info, seconds=seconds)
+
+    async def remove_image(
+        self, reference: str, *, pushed: bool = True, layers: bool = True
+    ) -> None:
+        """Take the name off an image, which goes with its last name if nothing uses it."""
+        await self._connection.call(
+            "remove the image", lambda api: remove_unused(api, reference, layers), long=True
+        )
+
     async def clear_build(self, trace: BuildTrace, spare: Collection[str] = ()) -> None:
         """Remove the layers and the container that a build of the classic builder left."""
         await self._connection.call(
@@ -147,11 +181,11 @@ class Images:
         if self._settings.tools_image:
             return self._settings.tools_image
         async with self._tools_lock:
-            if self._tools and await self.inspect(self._tools) is not None:
+            if self._tools and await self.image(self._tools) is not None:
                 return self._tools
             order = tools.order(self._settings.tools_base)
             reference = f"{order.repository}:{order.tag}"
-            if await self.inspect(reference) is None:
+            if await self.image(reference) is None:
                 await self._build_tools(order)
             self._tools = reference
             return reference
@@ -163,13 +197,13 @@ class Images:
     async def tools_refused(self) -> ToolsImageMissing | None:
         """Return why the tools image can't be had, before it is made; None if it can, or nobody knows."""
         if image := self._settings.tools_image:
-            if await self.inspect(image) is not None:
+            if await self.image(image) is not None:
                 return None
             return ToolsImageMissing(reason=f"{image} is not on this engine")
         base = self._settings.tools_base
         order = tools.order(base)
         for image in (f"{order.repository}:{order.tag}", base):
-            if await self.inspect(image) is not None:
+            if await self.image(image) is not None:
                 return None
         now = asyncio.get_running_loop().time()
         if base not in self._asked or now - self._asked[base][0] > _KEPT_SECONDS:

@@ -1,4 +1,7 @@
-"""Volumes of copies: Jobs fill them, hand them over and check them."""
+"""Volumes of copies: Jobs fill them, hand them over and check them.
+
+Plays the roles `Volumes` and `ReadsVolumes`.
+"""
 
 from __future__ import annotations
 
