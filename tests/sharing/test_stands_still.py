@@ -116,7 +116,7 @@ def test_nobody_waits_for_an_engine_that_gives_a_byte_a_second(
 
     with serving(world, f"tcp://127.0.0.1:{dripping}", monkeypatch) as runtime:
         took = asyncio.run(look(runtime))
-        assert max(took) < 5.0, took  # an answer of the engine takes minutes
+        assert max(took) < 20.0, took  # an answer of the engine takes minutes
 
     # It left in time, and its lock with it.
     with runtime.store_lock():
@@ -146,7 +146,7 @@ def test_an_environment_that_was_too_slow_to_show_is_told_of_later(world: World)
     world.stop()
     world.start()
     world.engine.hang("inspect")
-    [listed] = world.run(world.api().list(), seconds=2)
+    [listed] = world.run(world.api().list(), seconds=15)
     assert listed.state is MigrationState.SUCCEEDED and listed.environment is None
 
     world.engine.release("inspect")
@@ -160,9 +160,9 @@ def test_deleting_waits_for_no_look(world: World) -> None:
     world.stop()
     world.start()
     world.engine.hang("inspect")
-    world.run(world.api().list(), seconds=2)
+    world.run(world.api().list(), seconds=15)
 
-    world.run(world.api().delete(shared.id), seconds=2)
+    world.run(world.api().delete(shared.id), seconds=15)
 
     assert world.run(world.api().list()) == []
     assert world.engine.objects() == []

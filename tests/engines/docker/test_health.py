@@ -134,7 +134,8 @@ def test_a_slow_or_endless_answer_costs_two_seconds_and_no_thread(other: Serve) 
     began = time.monotonic()
 
     assert not asked(other, many)[0]
-    assert time.monotonic() - began < 5
+    # One after the other, or to the end of the answer, it would be more than a minute.
+    assert time.monotonic() - began < 20
 
 
 def test_nobody_is_asked_but_at_the_published_port() -> None:

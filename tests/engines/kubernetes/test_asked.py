@@ -75,14 +75,14 @@ def test_one_that_answers_slowly_is_not_waited_for(
     monkeypatch.setattr(module, "_ANSWER_SECONDS", 1)
 
     async def slow(socket: web.WebSocketResponse) -> None:
-        for byte in REDIRECT[:20]:
+        for byte in REDIRECT[:20] + b"x" * 60:
             await socket.send_bytes(bytes([0, byte]))
             await asyncio.sleep(0.25)
 
     began = time.monotonic()
 
     assert asked(tmp_path, slow)[0] == Answer()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10  # all of it takes twice as long
 
 
 def test_an_endless_answer_is_none() -> None:

@@ -39,7 +39,7 @@ def play(folder: Path, scene: Scene) -> None:
             settings = KubernetesSettings(tools_image="tools", namespace="a")
             jobs = Jobs(Namespace(connection, settings), "a", set())
             try:
-                await asyncio.wait_for(scene(server, jobs), 20)
+                await asyncio.wait_for(scene(server, jobs), 60)
             finally:
                 server.disconnect()
                 await jobs.space.ours.close()
@@ -378,15 +378,22 @@ def test_each_line_of_a_log_comes_once_however_often_the_connection_breaks(tmp_p
 
 def test_what_comes_after_a_kubelet_began_another_file_is_not_missed(tmp_path: Path) -> None:
     async def scene(server: JobServer, jobs: Jobs) -> None:
-        running = asyncio.ensure_future(said(jobs.run(JOB)))
+        heard: list[Any] = []
+
+        async def hear() -> None:
+            async for item in jobs.run(JOB):
+                heard.append(item)
+
+        running = asyncio.ensure_future(hear())
         await until(lambda: server.asked["log"])
         for number in range(20):
             server.say(second(number), f"line {number}")
-        await asyncio.sleep(0.2)
+        await until(lambda: len(heard) == 20)
         server.log = []
         server.say(second(30), '{"type": "result", "files": 1}')
         server.disconnect()
-        *lines, result = await running
+        await running
+        *lines, result = heard
         assert [line.text for line in lines] == [f"line {n}" for n in range(20)]
         assert result.fields["files"] == 1
 

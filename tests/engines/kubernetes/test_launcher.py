@@ -114,7 +114,8 @@ def test_a_thousand_environments_cost_one_list_of_each_kind(tmp_path: Path) -> N
             space = Namespace(connection, settings)
             launcher = PodLauncher(space, settings)
             seen = [await launcher.inspect(f"m{n:09}", fresh=False) for n in range(1001)]
-            await asyncio.sleep(0.2)
+            while not (pods.asked["watch"] and services.asked["watch"]):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
             for server in (pods, services):
                 assert (server.asked["list"], server.asked["watch"]) == (1, 1)
                 server.disconnect()

@@ -52,7 +52,7 @@ class Cluster:
         self.space.objects[name]["metadata"]["labels"] = OURS if job else {}
 
 
-def play(folder: Path, scene: Scene) -> None:
+def play(folder: Path, scene: Scene, *, start_seconds: float = 60) -> None:
     async def go() -> None:
         cluster = Cluster()
         handlers = [
@@ -62,14 +62,17 @@ def play(folder: Path, scene: Scene) -> None:
         ]
         async with serving(folder, handlers) as connection:
             settings = KubernetesSettings(
-                namespace="a", tools_image="tools", schedule_seconds=0.3, start_seconds=2
+                namespace="a",
+                tools_image="tools",
+                schedule_seconds=0.3,
+                start_seconds=start_seconds,
             )
             space = Namespace(connection, settings)
             nodes = Watched(connection, "/api/v1/nodes", Node.from_json)
             pods = Watched(connection, "/api/v1/pods", record_of)
             room = space.room = Room(connection, space, nodes, pods, settings)
             try:
-                await asyncio.wait_for(scene(cluster, Jobs(space, "a", set()), room), 20)
+                await asyncio.wait_for(scene(cluster, Jobs(space, "a", set()), room), 60)
             finally:
                 for server in (cluster.nodes, cluster.space):
                     server.disconnect()
@@ -105,7 +108,7 @@ def test_a_pod_waits_while_jobs_of_ours_hold_the_room_and_runs_when_they_have_en
         cluster.pod("mine", "a")
         await waiting
 
-    play(tmp_path, scene)
+    play(tmp_path, scene, start_seconds=2)
 
 
 @pytest.mark.parametrize(("node", "job"), [("a", False), ("b", True)])
@@ -149,7 +152,8 @@ def test_nothing_is_started_ahead_of_its_time_where_room_is_short(tmp_path: Path
         assert not await jobs.try_to_start(waits("early"))
         assert cluster.space.jobs == {}
         cluster.space.put("large", "DELETED")
-        await asyncio.sleep(0.2)
+        while not await room.spare("a"):  # noqa: ASYNC110 - until the watch has told
+            await asyncio.sleep(0.01)
         assert await jobs.try_to_start(waits("early"))
 
     play(tmp_path, scene)
