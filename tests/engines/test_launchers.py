@@ -22,7 +22,7 @@ from jupyter_secxops_migrate.engines.orders import (
     Observation,
     VolumeSeen,
 )
-from jupyter_secxops_migrate.model import EnvironmentStatus
+from jupyter_secxops_migrate.model import EnvironmentStatus, utcnow
 
 NOWHERE = "tcp://127.0.0.1:1"
 ID = "maaaaaaaaa"
@@ -57,7 +57,7 @@ class NamedServers:
         return await self.inspect(migration)
 
     async def launched(self, owner: str) -> Sequence[Launched]:
-        return []
+        return [Launched(one, "copy", utcnow(), "/", {}, []) for one in self.servers]
 
 
 def order() -> LaunchOrder:
@@ -82,6 +82,7 @@ def test_another_launcher_runs_the_environments_of_a_docker_host() -> None:
         seen.append((await engine.inspect(ID, fresh=False)).status)
         seen.append((await engine.start(ID)).status)
         assert await engine.look_inside(InsideOrder(ID, order().probe, [])) == []
+        assert [one.migration for one in await engine.launched("ada")] == [ID]
         await engine.close()
         return seen
 
@@ -100,6 +101,9 @@ def test_another_launcher_runs_the_environments_of_a_cluster() -> None:
     async def go() -> EnvironmentStatus:
         await engine.start(ID)
         found = await engine.inspect(ID)
+        # No pod of ours is asked for either, by a name that a hub's server would not have.
+        assert len(await engine.look_inside(InsideOrder(ID, order().probe, []))) == 0
+        assert [one.migration for one in await engine.launched("ada")] == [ID]
         await engine.close()
         return found.status
 

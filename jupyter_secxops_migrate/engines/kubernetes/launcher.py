@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -18,18 +21,21 @@ from ..health import (
     LINES_LOOKED_AT,
     PORT,
     STATUS,
+    TOKEN_FOLDER,
     Answer,
     admits,
     elsewhere,
     launch_failed,
     refuses,
 )
-from ..names import MANAGED_BY, MANAGER, ROLE, Names
-from ..orders import LaunchOrder, Observation
+from ..names import MANAGED_BY, MANAGER, OWNER, ROLE, Names, images_of, owner_hash
+from ..orders import InsideOrder, Launched, LaunchOrder, Observation, VolumeSeen
 from . import objects
+from .adopt import launched_of, token_of
 from .connection import Connection, Json
 from .errors import NodeUnreachable
-from .namespace import Namespace
+from .inside import look_inside
+from .namespace import ANSWER_SECONDS, Namespace
 from .ours import is_same
 from .place import SourcePod
 from .pods import has_ended, own_container, own_status, taken, wait_for_pod
@@ -40,8 +46,8 @@ from .watched import Watched
 class Launcher(Protocol):
     """What starts environments in a namespace; made with the namespace and the settings.
 
-    All that it makes has a name of `Names` and the labels of the base module, so that deleting a
-    migration finds it.
+    The role `Environments`, but that `launch` is told the pod whose environment is shared. All that it makes
+    has a name of `Names` and the labels of `names.labels`, so that deleting a migration finds it.
     """
 
     async def launch(self, order: LaunchOrder, source: SourcePod) -> Observation:
@@ -58,6 +64,10 @@ class Launcher(Protocol):
         """Look at an environment; without ``fresh`` as the last change told."""
         ...
 
+    async def look_inside(self, order: InsideOrder) -> Sequence[VolumeSeen]:
+        """Look from inside an environment, as its own user, at what was copied."""
+        ...
+
     async def stop(self, migration: str) -> None:
         """Stop an environment; absent is success."""
         ...
@@ -70,6 +80,10 @@ class Launcher(Protocol):
         errors.EngineFailed
             It is gone.
         """
+        ...
+
+    async def launched(self, owner: str) -> Sequence[Launched]:
+        """List this owner's environments whose shares it can tell of without a record."""
         ...
 
     async def close(self) -> None:
@@ -245,6 +259,10 @@ class PodLauncher:
             log = await self._api.tail(await self._space.name(), name, "notebook")
         return self._observation(pod, log)
 
+    async def look_inside(self, order: InsideOrder) -> Sequence[VolumeSeen]:
+        """Look from inside the environment's pod, as its own user, at what was copied."""
+        return await look_inside(self._space, order)
+
     async def _get(self, kind: str, name: str) -> Json | None:
         return await self._api.get(await self._space.path(kind, name))
 
@@ -274,6 +292,28 @@ class PodLauncher:
         body["spec"].pop("schedulingGates", None)  # an earlier version's, which opened it
         await self._release(body)
         return await self.inspect(migration)
+
+    async def launched(self, owner: str) -> Sequence[Launched]:
+        """List this owner's environments, by what their Services keep of them."""
+        mine = f"{MANAGED_BY}={MANAGER},{OWNER}={owner_hash(owner)},{ROLE}=environment"
+        found = []
+        for service in await self._api.list(await self._space.path("service"), labelSelector=mine):
+            pod = await self._get("pod", service["metadata"]["name"])
+            one = launched_of(service, pod, images_of(owner))
+            if one is not None:
+                found.append(replace(one, token=await self._token(pod)))
+        return found
+
+    async def _token(self, pod: Json | None) -> str:
+        """Ask an environment for its token: nobody else may read its Secret. Empty if it does not tell."""
+        if pod is None:
+            return ""
+        command = ["cat", f"{TOKEN_FOLDER}/token"]
+        name = pod["metadata"]["name"]
+        with contextlib.suppress(errors.SecxopsError, asyncio.TimeoutError, TimeoutError):
+            said = self._space.said(name, own_container(pod), command)
+            return token_of(await asyncio.wait_for(said, ANSWER_SECONDS))
+        return ""
 
 
 def by_digest(reference: str, digest: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,6 +36,10 @@ FORCE_SECONDS = 20.0
 # What the garbage collector needs is a second at most, unless the controllers are away.
 SERVICE_SECONDS = 30.0
 
+ANSWER_SECONDS = 5
+"""How long a command in a container of somebody's is waited for."""
+_MOST_SAID = 8192
+
 
 class Namespace:
     """The namespace of the settings, else the connection's own."""
@@ -56,6 +61,17 @@ class Namespace:
         """Return the path of a kind's objects, or of one of them."""
         path = PATHS[kind].format(await self.name())
         return f"{path}/{name}" if name else path
+
+    async def said(self, pod: str, container: str, command: Sequence[str]) -> bytes:
+        """Return what a command in a container prints; nothing where that is far too much."""
+        told = self.api.execute(await self.name(), pod, container, command)
+        said = b""
+        async with contextlib.aclosing(told):
+            async for chunk in told:
+                said += chunk
+                if len(said) > _MOST_SAID:
+                    return b""
+        return said
 
     async def remove_pod(self, name: str, *, seconds: float = 60, force: bool = False) -> None:
         """Remove a pod and wait until it is gone; absent is success.

@@ -6,8 +6,6 @@ The engines of `KubernetesEngine.at` have one in common. It decides nothing: the
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Sequence
 from typing import Any
 
 from ...placement.nodes import Node
@@ -27,10 +25,6 @@ from .settings import KubernetesSettings
 from .storage import Sight
 from .trial import Trial
 from .watched import Watched
-
-ANSWER_SECONDS = 5
-"""How long a command in a container of somebody's is waited for."""
-_MOST_SAID = 8192
 
 
 class Shared:
@@ -71,14 +65,3 @@ class Shared:
     async def jobs(self) -> Jobs:
         """Return what runs Jobs in the namespace."""
         return Jobs(self.space, await self.space.name(), self._releasing)
-
-    async def said(self, pod: str, container: str, command: Sequence[str]) -> bytes:
-        """Return what a command in a container prints; nothing where that is far too much."""
-        told = self.api.execute(await self.space.name(), pod, container, command)
-        said = b""
-        async with contextlib.aclosing(told):
-            async for chunk in told:
-                said += chunk
-                if len(said) > _MOST_SAID:
-                    return b""
-        return said

@@ -22,9 +22,10 @@ from ..orders import LookOrder, SourceEnvironment, SourcePlace
 from .connection import Json
 from .errors import ClusterForbidden, SourceUnusable
 from .look import WHO, look_job, read_user
+from .namespace import ANSWER_SECONDS
 from .own import Own, own
 from .place import SourcePod, User, environment, locate, source_pod
-from .shared import ANSWER_SECONDS, Shared
+from .shared import Shared
 
 
 class Source:
@@ -152,5 +153,5 @@ class Source:
 
     async def _told(self, source: SourcePod) -> User | None:
         command = ["/bin/sh", "-c", WHO]
-        said = await self._shared.said(source.name, source.container["name"], command)
+        said = await self._shared.space.said(source.name, source.container["name"], command)
         return read_user(said.decode("utf-8", "replace"))
