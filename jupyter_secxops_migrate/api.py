@@ -7,7 +7,7 @@ bound to one owner, and `jupyter_secxops_migrate.client.MigrationClient` over a 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Protocol
 
 from .model import (
@@ -62,7 +62,7 @@ class MigrationApi(Protocol):
 
     def events(
         self, migration_id: str | None = None, after: int | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         """Yield events as they happen, after replaying those past sequence number ``after``.
 
         With ``after=None`` a stream starts now; ``after=0`` replays all. With a migration it

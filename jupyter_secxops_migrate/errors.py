@@ -26,13 +26,12 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .printable import counted, one_line, printable
 
 JsonScalar = str | int | float | bool | None
 Param = JsonScalar | list[str]
-T = TypeVar("T")
 _TYPED = re.compile(r" \(`?(?:jupyter secxops |--)[^()]*\)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
 
@@ -123,12 +122,12 @@ class SecxopsError(Exception):
 _LONGEST = 4096
 
 
-def _short(value: T) -> T:
+def _short(value: Any) -> Any:
     """Return a parameter whose texts are not too long: what failed may have said anything."""
     if isinstance(value, str) and len(value) > _LONGEST:
-        return value[:_LONGEST] + "…"  # type: ignore[return-value]
+        return value[:_LONGEST] + "…"
     if isinstance(value, list):
-        return [_short(item) for item in value]  # type: ignore[return-value]
+        return [_short(item) for item in value]
     return value
 
 

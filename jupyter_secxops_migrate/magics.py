@@ -132,7 +132,7 @@ class Live:
         self._changed = False
         shown = bundle(self.show)
         if self._handle is None:
-            self._handle = display(shown, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            self._handle = display(shown, raw=True, display_id=True)  # type: ignore[no-untyped-call]  # untyped there
         else:
             self._handle.update(shown, raw=True)
 
@@ -169,7 +169,7 @@ class Live:
         """Follow the share to its end; ``take`` gets its events."""
         seen = 0
         while not self.migration.state.final:
-            async with aclosing(api.events(self.migration.id, seen)) as events:  # type: ignore[type-var]
+            async with aclosing(api.events(self.migration.id, seen)) as events:
                 async for event in events:
                     seen = event.id
                     if event.step is not None and event.step.name is StepName.CHECK:
@@ -249,7 +249,7 @@ class Desk:
     def show(self, what: Callable[[Console], None], *, log: bool = False) -> None:
         """Show something that stays as it is; ``log`` is what programs wrote."""
         if self.notebook:
-            display(bundle(what, log=log), raw=True)  # type: ignore[no-untyped-call]
+            display(bundle(what, log=log), raw=True)  # type: ignore[no-untyped-call]  # untyped there
         else:
             what(Console(highlight=False))
 
@@ -503,4 +503,4 @@ def register(shell: InteractiveShell, connect: Connect | None = None) -> None:
     with click.Context(magic, info_name="%secxops") as context:
         SecxopsMagics.secxops.__doc__ = magic.get_help(context)
     shell.register_magics(magics)
-    shell.set_hook("complete_command", complete, str_key="%secxops")  # type: ignore[no-untyped-call]
+    shell.set_hook("complete_command", complete, str_key="%secxops")  # type: ignore[no-untyped-call]  # untyped there

@@ -206,6 +206,7 @@ class Forwarder(APIHandler):
     @classmethod
     def allowed_methods(cls) -> list[str]:
         """Return the methods that this path has."""
+        # How tornado (6.6) itself marks what a handler does not have.
         nothing = web.RequestHandler._unimplemented_method
         return [name for name in METHODS if getattr(cls, name.lower()) is not nothing]
 
@@ -231,7 +232,8 @@ def _quoted(id: str) -> str:
 class StreamForwarder(Forwarder):
     """Relays a stream until one side ends it; a browser comes back by itself."""
 
-    # An open panel is no work of the user: it keeps no idle server alive.
+    # An open panel is no work of the user: it keeps no idle server alive. Jupyter Server (2.21) has it
+    # for its own handlers, which no documentation names.
     _track_activity = False
 
     def initialize(self) -> None:

@@ -154,7 +154,7 @@ class _Stream(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # any buffer, which 3.12 can say
         while not self._rest:
             chunk = next(self._chunks, None)
             if chunk is None:

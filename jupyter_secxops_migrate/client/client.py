@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 
 from ..model import Event, Migration, Orphan, ServiceReport
@@ -50,7 +50,7 @@ class MigrationClient(SharingCalls):
             )
             await asyncio.sleep(0)
             # Takes a third of a second, while the service's process takes more.
-            import httpx  # noqa: F401
+            import httpx  # noqa: F401 - imported so that it is there
 
             await starting
         return self
@@ -69,7 +69,7 @@ class MigrationClient(SharingCalls):
 
     def events(
         self, migration_id: str | None = None, after: int | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         """Yield events, across breaks of the connection and restarts of the service."""
         return stream.events(self._connection, migration_id, after)
 

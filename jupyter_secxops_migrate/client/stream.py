@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from ..hosts.errors import ServiceUnavailable
 from ..model import Event
@@ -40,7 +40,7 @@ async def frames(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str | None
 
 async def events(
     connection: Connection, migration_id: str | None = None, after: int | None = None
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event]:
     """Yield events, across breaks of the connection and restarts of the service.
 
     What happens during a break is not lost, except before the first event of a stream that

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["CONTENT", "NEVER", "Rule", "reason_by_content", "reason_never_copied"]
+__all__ = ["CONTENT", "NEVER", "Rule", "reason_by_content", "reason_for_last"]
 
 KEYS = "keys of its owner"
 CLOUD = "cloud credentials"
@@ -161,7 +160,7 @@ _MAYBE = re.compile(rb"nbsig|nbserver-|jpserver-|ipython|history\.sqlite")
 
 
 def reason_for_last(path: bytes, name: bytes) -> str | None:
-    """Like `reason_never_copied` for a path whose folders were already asked about.
+    """Say why a path of a project is never copied, its folders already asked about; None when it may be.
 
     ``name`` is the last component of ``path``. Used where a tree is walked and a folder that is
     never copied is not entered.
@@ -176,46 +175,7 @@ def reason_for_last(path: bytes, name: bytes) -> str | None:
     return None
 
 
-def reason_never_copied(path_parts: str | bytes | Sequence[str | bytes]) -> str | None:
-    """Say why a path of a project is never copied.
-
-    Parameters
-    ----------
-    path_parts
-        The path relative to the copied root, as components, or whole with ``/`` between them.
-        Something below a folder that is never copied is never copied either.
-
-    Returns
-    -------
-    str or None
-        The reason in words; None when it may be copied.
-
-    Examples
-    --------
-    >>> reason_never_copied(["work", ".aws", "credentials"])
-    'cloud credentials'
-    >>> reason_never_copied("work/notes.ipynb") is None
-    True
-    """
-    if isinstance(path_parts, (str, bytes)):
-        whole = _bytes(path_parts)
-    else:
-        whole = b"/".join(_bytes(part) for part in path_parts)
-    end = 0
-    while end != -1:
-        end = whole.find(b"/", end + 1)
-        path = whole if end == -1 else whole[:end]
-        reason = reason_for_last(path, path.rpartition(b"/")[2])
-        if reason is not None:
-            return reason
-    return None
-
-
 def reason_by_content(name: bytes, content: bytes) -> str | None:
     """Say why a file of this ``name`` with this ``content`` is not copied; None if it may be."""
     rule = CONTENT.get(name)
     return rule[1] if rule is not None and rule[0].search(content) else None
-
-
-def _bytes(part: str | bytes) -> bytes:
-    return part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape")

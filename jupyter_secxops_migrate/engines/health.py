@@ -80,7 +80,7 @@ def read(data: bytes) -> Answer:
     """Read an answer that is complete."""
     if len(data) > MOST_BYTES:
         return Answer()
-    response = http.client.HTTPResponse(_Received(data))  # type: ignore[arg-type]
+    response = http.client.HTTPResponse(_Received(data))  # type: ignore[arg-type]  # all it asks of a socket is `makefile`
     try:
         response.begin()
         return Answer(response.status, response.read())

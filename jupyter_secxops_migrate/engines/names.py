@@ -27,7 +27,10 @@ def images_of(owner: str) -> str:
     return f"secxops/{owner_hash(owner)}"
 
 
-def slug(text: str, limit: int = 40) -> str:
+_LONGEST_SLUG = 40
+
+
+def slug(text: str) -> str:
     """Return a name that DNS labels, Docker names and image repositories all accept.
 
     Lower-case letters, digits and inner dashes, never empty; text that had to change or was cut
@@ -35,10 +38,10 @@ def slug(text: str, limit: int = 40) -> str:
     ``slugs.py``.
     """
     safe = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    if safe and safe == text and len(safe) <= limit:
+    if safe and safe == text and len(safe) <= _LONGEST_SLUG:
         return safe
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return f"{safe[: limit - 9].strip('-')}-{digest}".strip("-") if safe else f"x-{digest}"
+    return f"{safe[: _LONGEST_SLUG - 9].strip('-')}-{digest}".strip("-") if safe else f"x-{digest}"
 
 
 def labels(owner: str, role: Role, migration: str | None = None) -> dict[str, str]:

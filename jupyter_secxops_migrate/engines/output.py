@@ -66,9 +66,8 @@ class Lines:
 class Output:
     """Cuts chunks into lines for a log; of what comes after ``most`` bytes, only the last ones."""
 
-    def __init__(self, most: int = MOST_BYTES, last: int = LAST_BYTES) -> None:
+    def __init__(self, most: int = MOST_BYTES) -> None:
         self._left = most
-        self._last = last
         self._lines = Lines()
         self._end = bytearray()
         self._dropped = 0
@@ -83,7 +82,7 @@ class Output:
                 yield from self._lines.rest()
                 yield "This is a long output: of what follows, only the last lines are kept."
         self._end += later
-        if len(self._end) > 2 * self._last:  # seldom, so that it stays linear
+        if len(self._end) > 2 * LAST_BYTES:  # seldom, so that it stays linear
             self._forget()
 
     def rest(self) -> Iterator[str]:
@@ -97,6 +96,6 @@ class Output:
         self._dropped = 0
 
     def _forget(self) -> None:
-        over = max(0, len(self._end) - self._last)
+        over = max(0, len(self._end) - LAST_BYTES)
         del self._end[:over]
         self._dropped += over

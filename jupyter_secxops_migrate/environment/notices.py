@@ -20,21 +20,6 @@ from ..project.tree import MAX_PATHS, Entry, read_regular, readable
 
 MAX_FILE = 256 * 1024
 
-CODES = (
-    "lfs_missing",
-    "submodule_missing",
-    "filters_not_applied",
-    "git_elsewhere",
-    "git_alternates",
-    "git_unread",
-    "changes_unknown",
-    "venv_inside",
-    "paths_inside",
-    "database_in_use",
-    "build_needs_git",
-)
-"""All codes of notices."""
-
 BUILD_FILES = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt")
 """Files of the project's top folder that may ask for a tool which reads ``.git`` in the build."""
 

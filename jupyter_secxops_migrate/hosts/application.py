@@ -102,7 +102,7 @@ class ServiceApp(JupyterApp):
     def migrate_config(self) -> None:
         """Leave the files of other Jupyter versions alone."""
 
-    def load_config_file(self, suppress_errors: bool = True) -> None:  # type: ignore[override]
+    def load_config_file(self, suppress_errors: bool = True) -> None:  # type: ignore[override]  # untyped options of `Application`
         """Read the files of settings.
 
         Raises

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 from typing import Any
 
 from .. import errors
@@ -37,7 +37,7 @@ class Tail:
 
     async def follow(
         self, owner: str, operation: str | None = None, after: int | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         """Yield an owner's events as they happen, after replaying those past ``after``.
 
         With ``after=None`` it starts now. With an operation it ends after its last state was yielded.

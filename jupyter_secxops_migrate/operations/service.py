@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -223,7 +223,7 @@ class Operations:
 
     async def events(
         self, records: Records[R, Any], owner: str, operation: str | None, after: int | None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         """Yield an owner's events as they happen, after replaying those past ``after``; see `Tail.follow`.
 
         Raises
@@ -238,7 +238,7 @@ class Operations:
             async for event in following:
                 yield event
         finally:
-            await following.aclose()  # type: ignore[attr-defined]
+            await following.aclose()
 
     async def log(self, records: Records[R, Any], operation: str, owner: str) -> str:
         """Return an operation's log so far."""

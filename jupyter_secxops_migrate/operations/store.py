@@ -402,16 +402,10 @@ class Store:
         with self._looking.connect() as connection:
             return journal.last(connection)
 
-    def events_after(
-        self, owner: str | None, after: int, operation: str | None = None, limit: int = 500
-    ) -> Sequence[Event]:
-        """Return events past a sequence number, of one owner if one is given, oldest first."""
-        return [event for _, event in self.owned_events(owner, after, operation, limit)]
-
     def owned_events(
         self, owner: str | None, after: int, operation: str | None = None, limit: int = 500
     ) -> Sequence[tuple[str, Event]]:
-        """Return what `events_after` does, each event with its owner."""
+        """Return events past a sequence number with their owners, of one owner if given, oldest first."""
         with self._looking.connect() as connection:
             return journal.past(connection, after, owner, operation, limit)
 

@@ -140,7 +140,7 @@ class CommitFiles:
         found: pygit2.Object = self._submodules[inside].tree if inside else self._tree
         try:
             for name in filter(None, path[len(inside) :].split(b"/")):
-                found = found[os.fsdecode(name)]  # type: ignore[index]
+                found = found[os.fsdecode(name)]  # type: ignore[index]  # what is no tree raises TypeError
             return files_in(found)
         except (KeyError, TypeError, pygit2.GitError):
             raise VersionIncomplete(version=self._commit) from None

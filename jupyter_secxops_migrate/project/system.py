@@ -52,14 +52,14 @@ _WITH_ALL = (
 _ITSELF = (
     "/home",
     "/opt",
-    "/tmp",  # noqa: S108
+    "/tmp",  # noqa: S108 - only compared
     "/usr",
     "/usr/local",
     "/usr/share",
     "/usr/src",
     "/var",
     "/var/lib",
-    "/var/tmp",  # noqa: S108
+    "/var/tmp",  # noqa: S108 - only compared
 )
 """What people's folders lie in."""
 

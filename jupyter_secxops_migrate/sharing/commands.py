@@ -41,7 +41,7 @@ LOG_LINES_OF_A_FAILURE = 20
 async def events_of(api: MigrationApi, migration: str, seen: int) -> AsyncIterator[Event]:
     """Yield a share's events up to its final state, the one after ``seen`` first."""
     while True:
-        async with aclosing(api.events(migration, seen)) as events:  # type: ignore[type-var]
+        async with aclosing(api.events(migration, seen)) as events:
             async for event in events:
                 seen = event.id
                 yield event

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -245,7 +246,7 @@ class Imaging:
             await kit.records.edit(share, is_there)
 
 
-def _built(built: BuildResult, node: str):  # type: ignore[no-untyped-def]
+def _built(built: BuildResult, node: str) -> Callable[[ShareDraft], bool]:
     """Return what keeps a built image, and says whether something of a build before it is there."""
 
     def change(draft: ShareDraft) -> bool:

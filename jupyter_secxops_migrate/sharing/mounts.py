@@ -38,7 +38,7 @@ _SYSTEM_ITSELF = (
     "/",
     "/home",
     "/root/.ssh",
-    "/tmp",  # noqa: S108
+    "/tmp",  # noqa: S108 - only compared
     "/usr",
     "/usr/bin",
     "/usr/lib",

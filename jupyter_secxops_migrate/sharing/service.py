@@ -14,7 +14,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from datetime import timedelta
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
@@ -384,7 +384,7 @@ class OwnerApi:
 
     def events(
         self, migration_id: str | None = None, after: int | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         """Yield events as they happen, after replaying those past ``after``."""
         return self._operations.events(self._records, self.owner, migration_id, after)
 

@@ -168,6 +168,7 @@ class Handler(RequestHandler):
     @classmethod
     def allowed_methods(cls) -> list[str]:
         """Return the methods that this path has."""
+        # How tornado (6.6) itself marks what a handler does not have.
         nothing = RequestHandler._unimplemented_method
         return [name for name in METHODS if getattr(cls, name.lower()) is not nothing]
 

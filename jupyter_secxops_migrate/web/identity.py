@@ -6,12 +6,10 @@ the owner's own shares, which the service itself checks.
 
 from __future__ import annotations
 
-import hmac
 import os
 import pwd
 import socket
 import struct
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 from tornado.httputil import HTTPServerRequest
@@ -52,29 +50,3 @@ class PeerIdentity:
             "3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
         )
         return account_name(uid) if uid == os.geteuid() and pid else None
-
-
-class TokenIdentity:
-    """A fixed set of tokens, each somebody's; for a host that listens on loopback TCP.
-
-    Parameters
-    ----------
-    owners
-        Token to owner.
-    """
-
-    def __init__(self, owners: Mapping[str, str]) -> None:
-        self._owners = [(token.encode(), owner) for token, owner in owners.items()]
-
-    def authenticate(self, request: HTTPServerRequest) -> str | None:
-        """Return the owner of the token in ``Authorization: token …`` (or ``Bearer …``)."""
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() not in ("token", "bearer"):
-            return None
-        given = token.strip().encode("utf-8", "surrogateescape")
-        found = None
-        # All are compared, each in constant time: how long it takes tells nothing.
-        for known, owner in self._owners:
-            if hmac.compare_digest(known, given):
-                found = owner
-        return found

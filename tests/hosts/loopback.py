@@ -12,13 +12,13 @@ import signal
 import sys
 from pathlib import Path
 
+from tokens import TokenIdentity
 from tornado.netutil import bind_sockets
 from traitlets import Dict, Unicode
 from web.memory import MemoryService
 
 from jupyter_secxops_migrate.hosts.application import HostedService, ServiceApp, run
 from jupyter_secxops_migrate.web.application import ServiceApplication, serve_application
-from jupyter_secxops_migrate.web.identity import TokenIdentity
 
 
 class LoopbackHost(ServiceApp):

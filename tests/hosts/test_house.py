@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from operations.counting import Count, Counting, add
+from tokens import TokenIdentity
 from tornado.netutil import bind_sockets
 
 from jupyter_secxops_migrate import rooms
@@ -22,7 +23,6 @@ from jupyter_secxops_migrate.operations.tenant import Surroundings
 from jupyter_secxops_migrate.placement.policy import ResourcePolicy
 from jupyter_secxops_migrate.routes import Asked, Route
 from jupyter_secxops_migrate.web.application import ServiceApplication, serve_application
-from jupyter_secxops_migrate.web.identity import TokenIdentity
 
 TOKEN = "token-of-anne"
 

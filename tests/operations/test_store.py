@@ -66,14 +66,14 @@ def test_progress_replaces_progress_and_keeps_the_order(store: Store) -> None:
             step = draft.step(StepName.COPY)
             step.state, step.done = StepState.RUNNING, done
 
-    events = store.events_after("anne", 0)
+    events = [event for _, event in store.owned_events("anne", 0)]
 
     assert [e.kind for e in events] == ["state", "step"]
     assert events[-1].step is not None and events[-1].step.done == 199
     assert events[-1].id == store.last_event() == 201
     with store.edit(made.id) as draft:
         draft.step(StepName.COPY).state = StepState.DONE
-    (last,) = store.events_after("anne", events[-1].id)
+    ((_, last),) = store.owned_events("anne", events[-1].id)
     assert last.id == 202 and last.step is not None and last.step.state is StepState.DONE
 
 
@@ -166,4 +166,4 @@ def test_an_event_says_what_it_is_about_as_the_tables_have_it(store: Store) -> N
     with store.engine.connect() as connection:
         bodies = connection.scalars(sa.select(metadata.tables["events"].c.body)).all()
     assert [body["subject"] for body in bodies] == [about, about]
-    assert [e.subject.model_dump() for e in store.events_after("anne", 0)] == [about, about]
+    assert [e.subject.model_dump() for _, e in store.owned_events("anne", 0)] == [about, about]

@@ -22,7 +22,7 @@ from jupyter_secxops_migrate.engines.orders import (
     SourcePlace,
 )
 from jupyter_secxops_migrate.environment.build_input import Baked
-from jupyter_secxops_migrate.environment.notices import CODES, Notice
+from jupyter_secxops_migrate.environment.notices import Notice
 from jupyter_secxops_migrate.environment.survey import Survey
 from jupyter_secxops_migrate.model import (
     Folder,
@@ -576,9 +576,25 @@ def given_by_placement() -> set[str]:
     return pairs | as_they_are
 
 
+NOTICES = {
+    "lfs_missing",
+    "submodule_missing",
+    "filters_not_applied",
+    "git_elsewhere",
+    "git_alternates",
+    "git_unread",
+    "changes_unknown",
+    "venv_inside",
+    "paths_inside",
+    "database_in_use",
+    "build_needs_git",
+}
+"""All codes of notices."""
+
+
 def test_every_reason_in_the_table_is_given_somewhere_and_no_other():
     given = called(module.__file__, "reason") | called(plan_warnings.__file__, "reason")
-    assert given | given_by_placement() | set(CODES) == set(REASONS)
+    assert given | given_by_placement() | NOTICES == set(REASONS)
 
 
 def test_a_later_observation_replaces_every_reason_of_an_earlier_one():

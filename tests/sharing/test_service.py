@@ -290,7 +290,7 @@ def test_deleting_leaves_nothing(world: World) -> None:
 
 def _all_events(world: World) -> list[Event]:
     assert world.service is not None
-    return list(world.service.store.events_after(ANNE, 0))
+    return [event for _, event in world.service.store.owned_events(ANNE, 0)]
 
 
 def test_events_go_on_after_the_last_one_seen(world: World) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tokens import TokenIdentity
 from tornado.netutil import bind_sockets
 
 from jupyter_secxops_migrate.web.application import ServiceApplication, serve_application
-from jupyter_secxops_migrate.web.identity import TokenIdentity
 
 from .memory import MemoryService
 

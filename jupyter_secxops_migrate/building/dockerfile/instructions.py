@@ -12,8 +12,7 @@ Flags = Sequence[tuple[str, str]]
 class Instruction:
     """One instruction.
 
-    ``line`` and ``end_line`` count from 1. ``raw`` is the text as written; ``args`` is what
-    follows keyword and flags, continuations joined; ``flags`` are ``(name, value)`` pairs in
+    ``line`` and ``end_line`` count from 1. ``args`` is what follows keyword and flags, continuations joined; ``flags`` are ``(name, value)`` pairs in
     order, without the quotes and escapes that they were written with. ``heredocs`` are the names of its heredocs, ``stage`` the index of its stage, -1 before
     the first FROM. ``onbuild`` marks the instruction inside an ONBUILD.
     """
@@ -21,7 +20,6 @@ class Instruction:
     line: int
     end_line: int
     keyword: str
-    raw: str
     args: str
     flags: Flags = ()
     heredocs: Sequence[str] = ()
@@ -56,6 +54,4 @@ class Copy:
     """
 
     line: int
-    keyword: str
     sources: Sequence[str] | None
-    destination: str

@@ -131,11 +131,10 @@ def instructions(lines: Sequence[str], escape: str, *, old: bool = False) -> Ite
         An instruction is unknown or has no argument, or a heredoc has no end.
     """
     for first, last, joined, heredocs in _logical_lines(lines, escape, old=old):
-        raw = "\n".join(lines[first - 1 : last])
-        item = _instruction(joined, first, last, raw, heredocs, escape)
+        item = _instruction(joined, first, last, heredocs, escape)
         yield item
         if item.keyword == "ONBUILD":
-            inner = _instruction(item.args, first, last, raw, heredocs, escape, onbuild=True)
+            inner = _instruction(item.args, first, last, heredocs, escape, onbuild=True)
             if inner.keyword in ("ONBUILD", "FROM", "MAINTAINER"):
                 raise BadDockerfile(reason=f"ONBUILD {inner.keyword} is not allowed", line=first)
             yield inner
@@ -213,9 +212,9 @@ def _heredocs(
 ) -> list[tuple[str, tuple[str, bool]]]:
     if "<<" not in joined:
         return []
-    item = _instruction(joined, line, line, "", (), escape)
+    item = _instruction(joined, line, line, (), escape)
     if item.keyword == "ONBUILD":
-        item = _instruction(item.args, line, line, "", (), escape)
+        item = _instruction(item.args, line, line, (), escape)
     if item.keyword not in ("RUN", "COPY", "ADD") or json_words(item.args, old=old) is not None:
         return []
     try:
@@ -228,7 +227,6 @@ def _instruction(
     joined: str,
     first: int,
     last: int,
-    raw: str,
     heredocs: Sequence[str],
     escape: str,
     *,
@@ -249,9 +247,7 @@ def _instruction(
             reason=f"builders read this {keyword} in different ways; remove what follows the ]",
             line=first,
         )
-    return Instruction(
-        first, last, keyword, raw, rest, tuple(flags), tuple(heredocs), onbuild=onbuild
-    )
+    return Instruction(first, last, keyword, rest, tuple(flags), tuple(heredocs), onbuild=onbuild)
 
 
 def _flags(text: str, escape: str) -> tuple[list[str], str]:

@@ -196,7 +196,7 @@ class Dockerfile:
             ]
             if sources:
                 known = sources if all(map(is_known, sources)) else None
-                found.append(Copy(item.line, item.keyword, known, words[-1]))
+                found.append(Copy(item.line, known))
         return found
 
     def remote_adds(self) -> list[tuple[int, str]]:

@@ -576,9 +576,9 @@ def _info(image: dict[str, Any]) -> ImageInfo:
 def _unpack(chunks: Iterator[bytes]) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
         return {
-            entry.name.removeprefix("./"): archive.extractfile(entry).read()  # type: ignore[union-attr]
+            entry.name.removeprefix("./"): file.read()
             for entry in archive
-            if entry.isfile()
+            if entry.isfile() and (file := archive.extractfile(entry))
         }
 
 

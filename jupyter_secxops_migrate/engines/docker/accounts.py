@@ -45,12 +45,14 @@ log = logging.getLogger(__name__)
 class Accounts(AuthConfig):
     """What docker-py asks for the account at a registry."""
 
+    # docker-py has no other way to say which helpers there are; looked at in docker 7.2.
     def _get_store_instance(self, name: str) -> Store:
         return _Helper(name)
 
 
 def with_accounts(client: docker.APIClient) -> docker.APIClient:
     """Let a client find its accounts in this way; returns it."""
+    # The only place where docker-py (7.2) keeps accounts; types-docker does not know it.
     client._auth_configs = Accounts(client._auth_configs)  # type: ignore[attr-defined]
     return client
 
@@ -79,7 +81,7 @@ def problem() -> DockerConfigUnusable | None:
 
 def missing_helpers(client: docker.APIClient) -> list[str]:
     """Return the programs of the helpers that the configuration names and that are not here."""
-    accounts = client._auth_configs  # type: ignore[attr-defined]
+    accounts = client._auth_configs  # type: ignore[attr-defined]  # see `with_accounts`
     names = {accounts.creds_store, *accounts.cred_helpers.values()}
     helpers = (_Helper(str(name)) for name in names if name)
     return sorted(helper.program for helper in helpers if helper.exe is None)
@@ -102,7 +104,7 @@ class _Helper(Store):
             There is none.
         """
         try:
-            return dict(super().get(server))  # type: ignore[no-untyped-call]
+            return dict(super().get(server))  # type: ignore[no-untyped-call]  # untyped there
         except CredentialsNotFound:
             raise
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -112,7 +114,7 @@ class _Helper(Store):
     def list(self) -> Mapping[str, Any]:
         """Return the registries at which there are accounts."""
         with contextlib.suppress(CredentialsNotFound, ValueError, TypeError):
-            return dict(super().list())  # type: ignore[no-untyped-call]
+            return dict(super().list())  # type: ignore[no-untyped-call]  # untyped there
         return {}
 
     def _execute(self, subcmd: str, data_input: bytes | None) -> bytes:

@@ -165,7 +165,7 @@ def run_build(
     messages: Iterator[Mapping[str, Any]] = iter(())
     try:
         messages = client.build(
-            fileobj=body(order.context(), client),  # type: ignore[arg-type]
+            fileobj=body(order.context(), client),  # type: ignore[arg-type]  # requests sends an iterator too
             custom_context=True,
             dockerfile=order.dockerfile,
             decode=True,

@@ -75,11 +75,11 @@ def run_buildkit(
     yield from _pull(client, order.bases)
     for image in order.bases:
         with contextlib.suppress(docker.errors.APIError):
-            found = client.inspect_image(image)  # type: ignore[no-untyped-call]
+            found = client.inspect_image(image)  # type: ignore[no-untyped-call]  # untyped there
             output.brings(image, (found.get("Config") or {}).get("OnBuild") or ())
     try:
         for message in client.build(
-            fileobj=body(order.context(), client),  # type: ignore[arg-type]
+            fileobj=body(order.context(), client),  # type: ignore[arg-type]  # requests sends an iterator too
             custom_context=True,
             dockerfile=order.dockerfile,
             decode=True,
@@ -105,7 +105,7 @@ def _pull(client: StreamingClient, images: Sequence[str]) -> Iterator[Progress]:
     for image in images:
         with contextlib.suppress(docker.errors.APIError):
             try:
-                client.inspect_image(image)  # type: ignore[no-untyped-call]
+                client.inspect_image(image)  # type: ignore[no-untyped-call]  # untyped there
                 continue
             except docker.errors.NotFound:
                 yield LogLine(f"Pulling {image}")

@@ -45,6 +45,9 @@ class StreamingClient(docker.APIClient):
     """Whether what it reads ends soon once the other side sees that nobody waits for it any more."""
     _answer: requests.Response | None = None
 
+    # docker-py (looked at in 7.2) has no public way to see an answer before it is read, to name the
+    # builder, or to ask for a header: these are the methods all its requests go through. types-docker
+    # leaves private methods out.
     def _post(self, url: str, **kwargs: Any) -> requests.Response:
         if url.endswith("/build"):
             kwargs["params"]["version"] = self.builder  # docker-py does not know of it

@@ -107,7 +107,7 @@ class ApiServer:
         found.connection_pool_maxsize = 200
         try:
             if self._account:
-                config.load_incluster_config(found)  # type: ignore[no-untyped-call]
+                config.load_incluster_config(found)  # type: ignore[no-untyped-call]  # untyped there
                 return found, (SERVICE_ACCOUNT / "namespace").read_text().strip()
             return found, await self._load(found)
         except (config.ConfigException, aiohttp.ClientError, OSError, ValueError) as error:
@@ -116,9 +116,10 @@ class ApiServer:
             ) from None
 
     async def _load(self, found: Configuration) -> str:
-        loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
+        loader = await config.load_kube_config(  # type: ignore[no-untyped-call]  # untyped there
             self._kubeconfig or None, self._context or None, found, persist_config=False
         )
+        # Only the loader's `_user` says whether there is a plugin (kubernetes 37.0).
         # A plugin that fails is only logged, and who nobody is would be forbidden everything.
         if "exec" in (loader._user or ()) and not (found.api_key or found.cert_file):
             raise config.ConfigException("the kubeconfig's plugin gave no credentials")
@@ -154,7 +155,7 @@ class ApiServer:
             self._replaced.append(self._api)
             self._api = None
         while self._replaced:
-            await self._replaced.pop().close()  # type: ignore[no-untyped-call]
+            await self._replaced.pop().close()  # type: ignore[no-untyped-call]  # untyped there
 
     async def send(
         self,
@@ -162,7 +163,6 @@ class ApiServer:
         path: str,
         body: object = None,
         *,
-        patch: str = "application/merge-patch+json",
         timeout: aiohttp.ClientTimeout = _ANSWER,
         **query: object,
     ) -> aiohttp.ClientResponse:
@@ -173,7 +173,7 @@ class ApiServer:
         ClusterUnavailable
             Nobody answers.
         """
-        ask = partial(self._send, method, path, body, patch, timeout, query)
+        ask = partial(self._send, method, path, body, timeout, query)
         api, renewals = await self.open(), self._renewals
         response = await ask(api)
         if response.status == 401:
@@ -186,16 +186,16 @@ class ApiServer:
         method: str,
         path: str,
         body: object,
-        patch: str,
         timeout: aiohttp.ClientTimeout,
         query: Mapping[str, object],
         api: ApiClient,
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": "application/json", "User-Agent": "jupyter-secxops-migrate"}
-        headers["Content-Type"] = patch if method == "PATCH" else "application/json"
+        patched = "merge-patch+" if method == "PATCH" else ""
+        headers["Content-Type"] = f"application/{patched}json"
         try:
             await api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-            answer = await api.rest_client.request(  # type: ignore[no-untyped-call]
+            answer = await api.rest_client.request(  # type: ignore[no-untyped-call]  # untyped there
                 method,
                 url_of(api.configuration.host, path, query),
                 headers=headers,

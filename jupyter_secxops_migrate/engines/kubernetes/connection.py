@@ -257,6 +257,7 @@ async def _connected(
     headers: dict[str, str] = {}
     await api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
     rest = api.rest_client
+    # The client makes its pool at its first request (kubernetes 37.0); this may be the first.
     rest.pool_manager = rest.pool_manager or rest._create_pool_manager()
     url = url_of(api.configuration.host, path, query).replace("http", "ws", 1)
     opening = rest.pool_manager.ws_connect(

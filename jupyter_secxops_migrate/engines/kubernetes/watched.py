@@ -53,8 +53,6 @@ class Watched(Generic[T]):
     ) -> None:
         self.api = api
         self.path = path
-        self.lists = 0
-        """How often all was listed."""
         self.turn = 0
         """Becomes another one with each change."""
         self._turned = asyncio.Event()
@@ -162,7 +160,6 @@ class Watched(Generic[T]):
         self._found = {}
 
     async def _list(self) -> str:
-        self.lists += 1
         found: dict[tuple[str, str], T] = {}
         version = ""
         async for page in self.api.pages(self.path, **self._query):
