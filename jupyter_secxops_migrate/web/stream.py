@@ -22,6 +22,8 @@ from .activity import Activity
 
 KEEP_ALIVE_SECONDS = 15.0
 RETRY_MILLISECONDS = 1000
+MOST_UNSENT = 500
+"""How many events wait for a client that is slow."""
 
 
 class EventStream:
@@ -86,9 +88,39 @@ class EventStream:
             await asyncio.gather(sending, return_exceptions=True)
 
     async def _send_all(self, events: AsyncIterator[Event]) -> None:
-        async for event in events:
-            self._quiet = False
-            await self._send(f"id: {event.id}\n{_frame(event.kind, event.text)}")
+        """Send events; those that come at once go out at once.
+
+        Otherwise fifty streams that hear of twenty changes would send a thousand packets, ahead of any answer.
+        """
+        unsent: list[str] = []
+        sending: asyncio.Task[None] | None = None
+
+        async def send() -> None:  # begins when nothing more comes at once
+            while unsent:
+                text = "".join(unsent)
+                unsent.clear()
+                await self._send(text)
+
+        try:
+            async for event in events:
+                self._quiet = False
+                unsent.append(f"id: {event.id}\n{_frame(event.kind, event.text)}")
+                if sending is None or sending.done():
+                    if sending is not None:
+                        sending.result()
+                    sending = asyncio.create_task(send())
+                elif len(unsent) >= MOST_UNSENT:  # the client is slow
+                    await sending
+            if sending is not None:
+                await sending
+        except SecxopsError:
+            if sending is not None:
+                await sending  # what came before the failure goes out before it
+            raise
+        finally:
+            if sending is not None:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
 
     async def _send(self, text: str) -> None:
         self._handler.write(text)
