@@ -110,9 +110,40 @@ def command_line() -> click.Group:
         """
 
     found = [command for room in rooms.parts("commands", rooms.KINDS) for command in room.COMMANDS]
-    for command in (*found, doctor, completion, serve):
+    for command in (*found, sweep, doctor, completion, serve):
         commands.add_command(command)
     return commands
+
+
+@click.command()
+@click.option("--remove", is_flag=True, help="Remove what is listed.")
+@click.option("--adopt", is_flag=True, help="Take shares whose record was lost back into it.")
+@json_option
+@click.pass_obj
+def sweep(talk: Talk, remove: bool, adopt: bool) -> None:
+    """List what belongs to no share any more: containers, volumes, images.
+
+    Where a cluster has shares whose record was lost with a pod, `--adopt` takes them back: they are listed
+    again, and can be opened, stopped and deleted. What was proven of them is not known any more.
+    """
+    if remove and adopt:
+        raise click.UsageError("Give --remove or --adopt, not both.")
+    if adopt:
+        taken = talk.call(lambda api: api.adopt())
+        if talk.json:
+            talk.document(taken)
+        else:
+            from .sharing.terminal import show_adopted
+
+            show_adopted(talk.out, taken)
+        return
+    found = talk.call(lambda api: api.sweep() if remove else api.orphans())
+    if talk.json:
+        talk.document(found)
+    else:
+        from .terminal import show_orphans
+
+        show_orphans(talk.out, found, remove)
 
 
 @click.command()

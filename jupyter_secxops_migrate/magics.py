@@ -36,18 +36,8 @@ from .model import Event, Migration, ShareRequest, Step, StepName, StepState
 from .printable import counted, printable
 from .sharing.commands import lines_of
 from .sharing.options import find, request_options
-from .terminal import (
-    Watch,
-    plain,
-    progress_line,
-    show_error,
-    show_list,
-    show_migration,
-    show_outcome,
-    show_plan,
-    state_of,
-    step_line,
-)
+from .sharing.terminal import show_list, show_migration, show_outcome, show_plan, state_of
+from .terminal import Watch, plain, progress_line, show_error, step_line
 
 T = TypeVar("T")
 

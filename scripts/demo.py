@@ -70,7 +70,7 @@ def start() -> None:
     button = _start_lab(found["base"], found["network"])
 
     from jupyter_secxops_migrate.model import Migration
-    from jupyter_secxops_migrate.terminal import evidence_line
+    from jupyter_secxops_migrate.sharing.terminal import evidence_line
 
     migration = Migration.model_validate(shared)
     assert migration.result is not None and migration.result.url is not None

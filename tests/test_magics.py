@@ -26,7 +26,7 @@ from web.service import command, end, wait_until
 
 from jupyter_secxops_migrate.model import Plan, Route
 from jupyter_secxops_migrate.runtime import Runtime
-from jupyter_secxops_migrate.terminal import show_plan
+from jupyter_secxops_migrate.sharing.terminal import show_plan
 
 SECONDS = 30
 FILE = "explore.ipynb"

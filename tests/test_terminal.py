@@ -31,18 +31,16 @@ from jupyter_secxops_migrate.model import (
     StepState,
     utcnow,
 )
-from jupyter_secxops_migrate.terminal import (
-    Watch,
+from jupyter_secxops_migrate.sharing.terminal import (
     evidence_line,
     short_digest,
     show_environment,
     show_list,
     show_migration,
     show_plan,
-    show_report,
     state_of,
-    step_line,
 )
+from jupyter_secxops_migrate.terminal import Watch, show_report, step_line
 
 GB = 1024**3
 

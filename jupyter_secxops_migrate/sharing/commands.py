@@ -1,6 +1,6 @@
 """Sharing's commands: what each of them asks of `MigrationApi`, and shows of the answer.
 
-They decide nothing. How the words become a request is in `options`, how an answer looks in `terminal`.
+They decide nothing. How the words become a request is in `options`, how an answer looks in `terminal` beside it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ async def events_of(api: MigrationApi, migration: str, seen: int) -> AsyncIterat
 async def _follow(api: MigrationApi, migration: str, watch: Watch, seen: int = 0) -> Migration:
     """Show a share while it happens; return it with its final state."""
     from ..model import StepName, StepState
-    from ..terminal import show_plan
+    from .terminal import show_plan
 
     planned = False
     async for event in events_of(api, migration, seen):
@@ -74,7 +74,8 @@ async def _follow(api: MigrationApi, migration: str, watch: Watch, seen: int = 0
 
 def _watch(talk: Talk, migration: Migration, verbose: bool, seen: int = 0) -> Exit:
     """Watch a share to its end, say how it ended, and return the status for that."""
-    from ..terminal import Watch, plain, show_outcome, state_of
+    from ..terminal import Watch, plain
+    from .terminal import show_outcome, state_of
 
     async def work(api: MigrationApi) -> tuple[Migration, str]:
         with Watch(talk.err, verbose=verbose) as watch:
@@ -147,7 +148,7 @@ def check(talk: Talk, project: str, data: tuple[str, ...], source: PodSource | N
     if talk.json:
         talk.document(environment)
     else:
-        from ..terminal import show_environment
+        from .terminal import show_environment
 
         show_environment(talk.out, environment)
 
@@ -162,7 +163,7 @@ def plan(talk: Talk, request: ShareRequest) -> Exit:
     if talk.json:
         talk.document(found)
     else:
-        from ..terminal import show_plan
+        from .terminal import show_plan
 
         show_plan(talk.out, found)
     return Exit.REFUSED if found.refusals else Exit.DONE
@@ -192,7 +193,7 @@ def list_(talk: Talk) -> None:
     if talk.json:
         talk.document(found)
     else:
-        from ..terminal import show_list
+        from .terminal import show_list
 
         show_list(talk.out, found)
 
@@ -211,7 +212,7 @@ def show(talk: Talk, wanted: str) -> None:
     if talk.json:
         talk.document(migration)
     else:
-        from ..terminal import show_migration
+        from .terminal import show_migration
 
         show_migration(talk.out, migration)
 
@@ -302,7 +303,7 @@ def retry(talk: Talk, wanted: str, no_wait: bool, verbose: bool) -> Exit:
 
 
 def _environment_command(talk: Talk, wanted: str, verb: str) -> None:
-    from ..terminal import show_migration
+    from .terminal import show_migration
 
     async def work(api: MigrationApi) -> Migration:
         found = await find(api, wanted)
@@ -359,39 +360,8 @@ def delete(talk: Talk, wanted: str, yes: bool) -> Exit:
     return Exit.DONE
 
 
-@click.command()
-@click.option("--remove", is_flag=True, help="Remove what is listed.")
-@click.option("--adopt", is_flag=True, help="Take shares whose record was lost back into it.")
-@json_option
-@click.pass_obj
-def sweep(talk: Talk, remove: bool, adopt: bool) -> None:
-    """List what belongs to no share any more: containers, volumes, images.
-
-    Where a cluster has shares whose record was lost with a pod, `--adopt` takes them back: they are listed
-    again, and can be opened, stopped and deleted. What was proven of them is not known any more.
-    """
-    if remove and adopt:
-        raise click.UsageError("Give --remove or --adopt, not both.")
-    if adopt:
-        taken = talk.call(lambda api: api.adopt())
-        if talk.json:
-            talk.document(taken)
-        else:
-            from ..terminal import show_adopted
-
-            show_adopted(talk.out, taken)
-        return
-    found = talk.call(lambda api: api.sweep() if remove else api.orphans())
-    if talk.json:
-        talk.document(found)
-    else:
-        from ..terminal import show_orphans
-
-        show_orphans(talk.out, found, remove)
-
-
 COMMANDS: tuple[click.Command, ...] = (
     *(check, plan, share, list_, show, logs),
-    *(cancel, retry, stop, start, delete, sweep),
+    *(cancel, retry, stop, start, delete),
 )
 """In the order in which a person meets them."""
