@@ -74,12 +74,15 @@ class Share:
         pod, usual = WORK[step]
         program = program or usual
         prefix = f"secxops-{self.id}{pod and '-'}{pod}"
-        if step == "check":  # nobody comes back for it: its name is new each time
+        mark = f"secxops.io/migration={self.id}"
+        if step == "check":  # nobody comes back for it: its name is new each time, as that of the plan's
             prefix = f"secxops-{pod}-"
         # The environment's name begins as those of its Jobs do.
         jobs = () if pod else (f"{prefix}-job",)
         try:
-            found = faults.freeze(self.cluster, self.stage.namespace, prefix, program, jobs, **more)
+            found = faults.freeze(
+                *(self.cluster, self.stage.namespace, prefix, program, jobs), selector=mark, **more
+            )
         except TimeoutError as error:
             said = self.show()
             steps = {step["name"]: step["state"] for step in said["steps"]}

@@ -187,6 +187,7 @@ def freeze(
     program: str,
     but: Sequence[str] = (),
     *,
+    selector: str = "",
     when: Callable[[int], bool] = lambda _: True,
     seconds: float = 180,
 ) -> Frozen:
@@ -195,14 +196,15 @@ def freeze(
     Parameters
     ----------
     prefix
-        What the pod's name begins with; ``but`` has what those begin with that are not meant.
+        What the pod's name begins with; ``but`` has what those begin with that are not meant, and the
+        labels of ``selector`` are those of the pod.
     program
         Words of the program's command line; ``when`` is given its process.
     """
     site = _site(cluster)
     deadline = time.monotonic() + seconds
     while True:
-        for pod in pods(cluster, namespace):
+        for pod in pods(cluster, namespace, selector):
             name, node = pod["metadata"]["name"], pod["spec"].get("nodeName")
             if not name.startswith(prefix) or name.startswith(tuple(but)) or not node:
                 continue
