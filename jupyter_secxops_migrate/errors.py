@@ -12,7 +12,7 @@ The tree::
     SecxopsError
      ├─ PermanentError              trying again changes nothing
      │   ├─ RequestError            the caller asked for something impossible
-     │   ├─ Refusal                 the plan says no, nothing was touched
+     │   ├─ Refusal                 the plan refuses, nothing was touched
      │   └─ StepFailed              a step of a migration ended badly
      └─ TemporaryError              the same call may succeed later
 
@@ -57,7 +57,7 @@ class SecxopsError(Exception):
     """
 
     code: ClassVar[str] = "internal"
-    text: ClassVar[str] = "Something went wrong inside the migration service."
+    text: ClassVar[str] = "Something went wrong inside the secxops service."
     hint_text: ClassVar[str] = (
         "Run `jupyter secxops doctor`; the service's log file (its path is shown there) has details."
     )
@@ -228,7 +228,7 @@ class RequestTooLarge(RequestError):
     """A body over the limit."""
 
     code = "request_too_large"
-    text = "The request is larger than {limit} bytes."
+    text = "The request is larger than {size}."
     hint_text = "Send only the documented fields."
 
 
@@ -291,15 +291,18 @@ class WrongState(RequestError):
     """The migration or its environment is not in a state that allows this."""
 
     code = "wrong_state"
-    text = "This can't be done while the share is {state}."
-    hint_text = "Wait until it is {wanted}, or cancel it first."
+    text = "This can't be done now: the share's state is {state}, not {wanted}."
+    hint_text = (
+        "If it is still under way, wait or cancel it first; if it has ended, share again for a "
+        "new copy."
+    )
 
 
 # --------------------------------------------------------------------------- the plan, its steps, engines
 
 
 class Refusal(PermanentError):
-    """The plan says no before anything was touched."""
+    """The plan refuses before anything was touched."""
 
 
 class StepFailed(PermanentError):

@@ -36,6 +36,7 @@ from .errors import (
 )
 from .hosts.errors import ServiceStopped, ServiceUnavailable
 from .routes import API, BODY_BYTES, STREAM, Action, Route, by_path, filled, pattern
+from .units import human_size
 from .web.routes import table
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Forwarder(APIHandler):
         query = self.query(route)
         body = self.request.body
         if len(body) > BODY_BYTES:
-            raise RequestTooLarge(limit=BODY_BYTES)
+            raise RequestTooLarge(limit=BODY_BYTES, size=human_size(BODY_BYTES))
         if route.body:
             body = with_absolute_paths(body, self.root, route)
         async with self.connection.call(
@@ -324,7 +325,7 @@ class SecxopsExtension(ExtensionApp):
     """Shares running environments: forwards the sidebar's requests to this account's service."""
 
     name = NAME
-    description = "Forward requests to the migration service of this account."
+    description = "Forward requests to the secxops service of this account."
 
     service_command = List(
         Unicode(),

@@ -14,21 +14,21 @@ class EngineUnknown(PermanentError):
 
 
 class ServiceUnavailable(TemporaryError):
-    """The migration service does not answer and could not be started."""
+    """The service does not answer and could not be started."""
 
     code = "service_unavailable"
-    text = "The migration service does not answer."
+    text = "The secxops service does not answer."
     hint_text = (
         "Read its log file {log}, or run `jupyter secxops serve` to see why it does not start."
     )
 
 
 class ServiceStopped(TemporaryError):
-    """The migration service's process was sent a stop signal, or a debugger holds it."""
+    """The service's process was sent a stop signal, or a debugger holds it."""
 
     code = "service_stopped"
     retry = Retry.NEVER
-    text = "The migration service (process {pid}) is suspended, so it can't answer."
+    text = "The secxops service (process {pid}) is suspended, so it can't answer."
     hint_text = (
         "Resume it with `kill -CONT {pid}`, or end it with `kill -KILL {pid}`: the next command starts a new "
         "one, which goes on with your shares."
@@ -36,10 +36,10 @@ class ServiceStopped(TemporaryError):
 
 
 class SettingsUnusable(PermanentError):
-    """The migration service can't start with its settings."""
+    """The service can't start with its settings."""
 
     code = "settings_unusable"
-    text = "The migration service can't use its settings: {reason}."
+    text = "The secxops service can't use its settings: {reason}."
     hint_text = (
         "Correct that setting; `jupyter secxops serve --help-all` lists all of them, and `jupyter --paths` the "
         "folders in which jupyter_secxops_config.py or .json can be."
@@ -63,7 +63,7 @@ class StoreLocked(TemporaryError):
     """Another service already holds this store."""
 
     code = "store_locked"
-    text = "Another migration service (process {pid}) is using this store."
+    text = "Another secxops service (process {pid}) is using the record of your shares."
     hint_text = "Use that one, or stop it first."
 
 
@@ -72,7 +72,7 @@ class ServiceElsewhere(TemporaryError):
 
     code = "service_elsewhere"
     retry = Retry.NEVER
-    text = "The migration service of another notebook, {host}, is using the same record ({data})."
+    text = "The secxops service of another notebook, {host}, is using the same record ({data})."
     hint_text = (
         "Wait until it ends, 15 minutes after its last use, or set SECXOPS_DATA_DIR to another folder "
         "in one of the two notebooks."

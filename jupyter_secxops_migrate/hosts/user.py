@@ -42,7 +42,7 @@ class SecxopsService(ServiceApp):
     """The service of one user: it does the work that the sidebar and the command line ask for."""
 
     name = "jupyter-secxops-serve"
-    description = "Run the migration service of this account in the foreground."
+    description = "Run the secxops service of this account in the foreground."
     examples = "jupyter secxops serve --SecxopsService.idle_seconds=3600"
 
     idle_seconds = Float(

@@ -63,7 +63,7 @@ class NoNodeFits(Refusal):
     """No node of the cluster has room, or may take the environment."""
 
     code = "no_node_fits"
-    text = "No node can take it ({total} in the cluster). The closest is {node} ({lacks})."
+    text = "No node can take the environment ({total} in the cluster). The closest is {node} ({lacks})."
     hint_text = "Ask for less (--cpu, --memory, --gpu), stop something there, or ask your admin for a larger node."
 
 
@@ -71,7 +71,7 @@ class VolumeBound(Refusal):
     """Nodes have room that the environment can't move to, as they do not reach a volume."""
 
     code = "volume_bound"
-    text = "There is room on {nodes}, but it can't move there, because the volume of {claim} can't be reached from there."
+    text = "There is room on {nodes}, but the environment can't move there, because the volume of {claim} can't be reached from there."
     hint_text = (
         "Ask for less (--cpu, --memory, --gpu), share without that folder, or ask your admin to put its "
         "copies on storage that all nodes can reach (KubernetesEngine.storage_classes)."
@@ -93,8 +93,8 @@ class RegistryMissing(Refusal):
     """It would have to move, and no registry is set by which another node could have its image."""
 
     code = "registry_missing"
-    text = "It can't run on node {node}, and without a registry no other node can get its image."
-    hint_text = "Ask for what {node} has (--cpu, --memory, --gpu), or ask your admin to set a registry (Registries.named)."
+    text = "The environment can't run on node {node}, and without a registry no other node can get its image."
+    hint_text = "Ask for no more than {node} has (--cpu, --memory, --gpu), or ask your admin to set a registry (Registries.named)."
 
 
 class StrategyUnknown(PermanentError):

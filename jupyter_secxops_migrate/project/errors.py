@@ -17,7 +17,7 @@ class VersionIncomplete(RequestError):
     """A commit whose files the local repository does not have, or can't read, all of."""
 
     code = "version_incomplete"
-    text = "Not all files of the version {version} are here (as in a partial clone), or they can't be read."
+    text = "Some files of version {version} are not here (as in a partial clone), or can't be read."
     hint_text = "Fetch them with `git fetch --refetch --no-filter`, and plan again."
 
 

@@ -148,7 +148,7 @@ REASONS: Mapping[str, tuple[str, str] | tuple[str, str, str]] = {
     ),
     "database_in_use": (
         "A program seems to be writing to databases here ({count}, such as {first}): their files are copied one after"
-        " the other, so that the copy of one may not open, or lack what was written last.",
+        " the other, so the copy of one may not open, or may lack what was written last.",
         "Stop that program first, or share a dump of the database.",
     ),
     "build_needs_git": (

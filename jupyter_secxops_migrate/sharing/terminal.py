@@ -84,7 +84,7 @@ def evidence_line(migration: Migration) -> str | None:
     if migration.state is not MigrationState.SUCCEEDED or result is None:
         return None
     if migration.adopted:
-        return "Its record was lost and is taken back from the cluster. What was proven is not known any more."
+        return "Its record was lost and made anew from the cluster, so what was proven is no longer known."
     evidence = result.evidence
     differences = evidence.differences
     equal = evidence.files_equal
@@ -311,7 +311,7 @@ def show_outcome(console: Console, migration: Migration) -> None:
         if migration.changes is not None and (said := changes_line(migration.changes)):
             console.print(plain(f"  ● {said}", "yellow"), soft_wrap=True)
         if migration.result and migration.result.connect:
-            console.print("  Keep this running where your browser is:")
+            console.print("  Run this where your browser is, and leave it running:")
             console.print(plain(f"  {migration.result.connect}"), soft_wrap=True)
         if migration.result and migration.result.url:
             console.print(plain(f"  {migration.result.url}", "bold"), soft_wrap=True)

@@ -27,6 +27,7 @@ from ..errors import (
     Unauthenticated,
 )
 from ..routes import BODY_BYTES, JSON, STREAM, Route, by_path, pattern
+from ..units import human_size
 from .asked import Reader
 from .door import Door
 from .statuses import status_of
@@ -71,7 +72,7 @@ class Handler(RequestHandler):
         self._counted = True
         length = self.request.headers.get("Content-Length", "")
         if length.isdigit() and int(length) > DRAIN_BYTES:
-            raise RequestTooLarge(limit=BODY_BYTES)
+            raise RequestTooLarge(limit=BODY_BYTES, size=human_size(BODY_BYTES))
         self._reads_body = True
         try:
             self.admit()
@@ -134,7 +135,7 @@ class Handler(RequestHandler):
             It is over the limit.
         """
         if self._length > BODY_BYTES:
-            raise RequestTooLarge(limit=BODY_BYTES)
+            raise RequestTooLarge(limit=BODY_BYTES, size=human_size(BODY_BYTES))
         return bytes(self._body)
 
     def _json(self, value: Any) -> None:

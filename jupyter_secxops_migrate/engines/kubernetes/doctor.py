@@ -140,7 +140,7 @@ class _Doctor:
             yield Check(
                 name="sight",
                 state="warning",
-                message=f"A plan can't see all: this account may not {', '.join(lacking)}.",
+                message=f"A plan can't see everything: this account may not {', '.join(lacking)}.",
                 hint=f"The scheduler decides. An admin may grant the ClusterRole of {_GUIDE}.",
             )
         else:
@@ -177,7 +177,7 @@ class _Doctor:
             yield Check(
                 name=name,
                 state="warning",
-                message=f"Jobs run {image}, whatever that is next time.",
+                message=f"Jobs run {image}, a tag that may mean another image next time.",
                 hint="Name it by digest (NAME@sha256:…), so that nobody can put another one there.",
             )
             return
@@ -194,7 +194,7 @@ class _Doctor:
         )
         pods = await self.space.path("pod")
         await try_pod(self.api, pods, manifest(job, self.settings))
-        yield _ok("jobs", "The namespace lets Jobs run that copy.")
+        yield _ok("jobs", "The namespace allows the Jobs that copy.")
 
     async def builder(self) -> AsyncIterator[Check]:
         builders = Builders(self.api, self.settings)

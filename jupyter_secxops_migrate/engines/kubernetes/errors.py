@@ -61,7 +61,7 @@ class ClusterRefused(PermanentError):
 
     code = "cluster_refused"
     text = "The cluster refused to {action}: {reason}."
-    hint_text = "Tell your admin what it said; nothing was changed."
+    hint_text = "Show your admin this message; nothing was changed."
 
 
 class QuotaExceeded(PermanentError):
@@ -159,7 +159,7 @@ class BuilderMissing(PermanentError):
     """No image builder runs where one is needed."""
 
     code = "builder_missing"
-    text = "No image builder is ready on node {node}."
+    text = "No image builder is ready on {node}."
     hint_text = (
         "Ask your admin to apply the builder from the operators' guide (namespace {namespace})."
     )

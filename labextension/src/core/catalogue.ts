@@ -46,7 +46,7 @@ export const SENTENCES: Record<string, Sentences> = {
     trans.__("Give the version in the Dockerfile, for instance with ENV SETUPTOOLS_SCM_PRETEND_VERSION=1.0.")
   ],
   builder_missing: (trans, p) => [
-    trans.__("No image builder is ready on node %1.", p("node")),
+    trans.__("No image builder is ready on %1.", p("node")),
     trans.__("Ask your admin to apply the builder from the operators' guide (namespace %1).", p("namespace"))
   ],
   cancelled: trans => [
@@ -71,7 +71,7 @@ export const SENTENCES: Record<string, Sentences> = {
   ],
   cluster_refused: (trans, p) => [
     trans.__("The cluster refused to %1: %2.", p("action"), p("reason")),
-    trans.__("Tell your admin what it said; nothing was changed.")
+    trans.__("Show your admin this message; nothing was changed.")
   ],
   cluster_unavailable: (trans, p) => [
     trans.__("The cluster's API server does not answer at %1: %2.", p("endpoint"), p("reason")),
@@ -106,7 +106,7 @@ export const SENTENCES: Record<string, Sentences> = {
     trans.__("Code that looks for it in the project will not find it there.")
   ],
   database_in_use: (trans, p) => [
-    trans.__("A program seems to be writing to databases here (%1, such as %2): their files are copied one after the other, so that the copy of one may not open, or lack what was written last.", p("count"), p("first")),
+    trans.__("A program seems to be writing to databases here (%1, such as %2): their files are copied one after the other, so the copy of one may not open, or may lack what was written last.", p("count"), p("first")),
     trans.__("Stop that program first, or share a dump of the database.")
   ],
   defaults_used: (trans, p, n) => [
@@ -262,7 +262,7 @@ export const SENTENCES: Record<string, Sentences> = {
     trans.__("Add `RUN pip install jupyterlab` to the Dockerfile and retry.")
   ],
   internal: trans => [
-    trans.__("Something went wrong inside the migration service."),
+    trans.__("Something went wrong inside the secxops service."),
     trans.__("Run `jupyter secxops doctor`; the service's log file (its path is shown there) has details.")
   ],
   invalid_request: (trans, p) => [
@@ -322,7 +322,7 @@ export const SENTENCES: Record<string, Sentences> = {
     trans.__("Write a file named %1 in %2, for example: FROM python:3.12-slim, then RUN pip install jupyterlab and your packages. Then check again.", p("dockerfile"), p("project"))
   ],
   no_node_fits: (trans, p) => [
-    trans.__("No node can take it (%1 in the cluster). The closest is %2 (%3).", p("total"), p("node"), p("lacks")),
+    trans.__("No node can take the environment (%1 in the cluster). The closest is %2 (%3).", p("total"), p("node"), p("lacks")),
     trans.__("Ask for less, stop something there, or ask your admin for a larger node.")
   ],
   no_room_for_jobs: (trans, p) => [
@@ -398,15 +398,15 @@ export const SENTENCES: Record<string, Sentences> = {
     trans.__("Retry; if it happens again, ask your admin about the registry and its quota.")
   ],
   registry_missing: (trans, p) => [
-    trans.__("It can't run on node %1, and without a registry no other node can get its image.", p("node")),
-    trans.__("Ask for what %1 has, or ask your admin to set a registry (Registries.named).", p("node"))
+    trans.__("The environment can't run on node %1, and without a registry no other node can get its image.", p("node")),
+    trans.__("Ask for no more than %1 has, or ask your admin to set a registry (Registries.named).", p("node"))
   ],
   remote_add: (trans, p) => [
     trans.__("Line %1 of the Dockerfile downloads %2 at build time; the copy's proof does not cover it.", p("line"), p("url")),
     trans.__("Put the file into the project, or fetch it in RUN with its checksum.")
   ],
   request_too_large: (trans, p) => [
-    trans.__("The request is larger than %1 bytes.", p("limit")),
+    trans.__("The request is larger than %1.", p("size")),
     trans.__("Send only the documented fields.")
   ],
   secret_missing: (trans, p) => [
@@ -414,19 +414,19 @@ export const SENTENCES: Record<string, Sentences> = {
     trans.__("Ask your admin to create it, as described in the operators' guide (Kubernetes).")
   ],
   service_elsewhere: (trans, p) => [
-    trans.__("The migration service of another notebook, %1, is using the same record (%2).", p("host"), p("data")),
+    trans.__("The secxops service of another notebook, %1, is using the same record (%2).", p("host"), p("data")),
     trans.__("Wait until it ends, 15 minutes after its last use, or set SECXOPS_DATA_DIR to another folder in one of the two notebooks.")
   ],
   service_stopped: (trans, p) => [
-    trans.__("The migration service (process %1) is suspended, so it can't answer.", p("pid")),
+    trans.__("The secxops service (process %1) is suspended, so it can't answer.", p("pid")),
     trans.__("Resume it with `kill -CONT %1`, or end it with `kill -KILL %1`: the next command starts a new one, which goes on with your shares.", p("pid"))
   ],
   service_unavailable: (trans, p) => [
-    trans.__("The migration service does not answer."),
+    trans.__("The secxops service does not answer."),
     trans.__("Read its log file %1, or run `jupyter secxops serve` to see why it does not start.", p("log"))
   ],
   settings_unusable: (trans, p) => [
-    trans.__("The migration service can't use its settings: %1.", p("reason")),
+    trans.__("The secxops service can't use its settings: %1.", p("reason")),
     trans.__("Correct that setting; `jupyter secxops serve --help-all` lists all of them, and `jupyter --paths` the folders in which jupyter_secxops_config.py or .json can be.")
   ],
   shares_no_data: trans => [
@@ -466,7 +466,7 @@ export const SENTENCES: Record<string, Sentences> = {
     trans.__("Free space or files there (`df -h`, `df -i`), and retry.")
   ],
   store_locked: (trans, p) => [
-    trans.__("Another migration service (process %1) is using this store.", p("pid")),
+    trans.__("Another secxops service (process %1) is using the record of your shares.", p("pid")),
     trans.__("Use that one, or stop it first.")
   ],
   store_newer: (trans, p) => [
@@ -522,11 +522,11 @@ export const SENTENCES: Record<string, Sentences> = {
     ''
   ],
   version_incomplete: (trans, p) => [
-    trans.__("Not all files of the version %1 are here (as in a partial clone), or they can't be read.", p("version")),
+    trans.__("Some files of version %1 are not here (as in a partial clone), or can't be read.", p("version")),
     trans.__("Fetch them with `git fetch --refetch --no-filter`, and plan again.")
   ],
   volume_bound: (trans, p) => [
-    trans.__("There is room on %1, but it can't move there, because the volume of %2 can't be reached from there.", p("nodes"), p("claim")),
+    trans.__("There is room on %1, but the environment can't move there, because the volume of %2 can't be reached from there.", p("nodes"), p("claim")),
     trans.__("Ask for less, share without that folder, or ask your admin to put its copies on storage that all nodes can reach (KubernetesEngine.storage_classes).")
   ],
   whole_home: (trans, p) => [
@@ -534,8 +534,8 @@ export const SENTENCES: Record<string, Sentences> = {
     trans.__("Share the project's own folder instead.")
   ],
   wrong_state: (trans, p) => [
-    trans.__("This can't be done while the share is %1.", p("state")),
-    trans.__("Wait until it is %1, or cancel it first.", p("wanted"))
+    trans.__("This can't be done now: the share's state is %1, not %2.", p("state"), p("wanted")),
+    trans.__("If it is still under way, wait or cancel it first; if it has ended, share again for a new copy.")
   ]
 };
 

@@ -161,6 +161,7 @@ const WORDS: Record<string, Words> = {
   failed: trans => trans.__('failed'),
   succeeded: trans => trans.__('succeeded'),
   stopped: trans => trans.__('stopped'),
+  stopping: trans => trans.__('stopping'),
   gone: trans => trans.__('gone'),
   'queued or running': trans => trans.__('queued or running'),
   'failed or cancelled': trans => trans.__('failed or cancelled'),

@@ -290,7 +290,7 @@ function Submit(
         {!planning.current
           ? ''
           : refused
-            ? trans.__('The plan says no.')
+            ? trans.__('The plan was refused.')
             : trans.__('The plan is ready.')}
       </span>
     </>

@@ -28,7 +28,7 @@ export function Proof(props: {
           {'●'}{' '}
         </span>
         {trans.__(
-          'Its record was lost and is taken back from the cluster. What was proven is not known any more.'
+          'Its record was lost and made anew from the cluster, so what was proven is no longer known.'
         )}
       </p>
     );
