@@ -75,7 +75,8 @@ class Share:
         program = program or usual
         prefix = f"secxops-{self.id}{pod and '-'}{pod}"
         mark = f"secxops.io/migration={self.id}"
-        if step == "check":  # nobody comes back for it: its name is new each time, as that of the plan's
+        if step == "check":
+            # Nobody comes back for it: its name is new each time, as that of the plan's.
             prefix = f"secxops-{pod}-"
         # The environment's name begins as those of its Jobs do.
         jobs = () if pod else (f"{prefix}-job",)
