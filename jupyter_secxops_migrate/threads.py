@@ -94,6 +94,8 @@ class Line:
             _, _, ended, function = self._waiting.get()
             if ended is None:
                 return
+            if not ended.set_running_or_notify_cancel():
+                continue  # nobody waits for it any more
             try:
                 result = function()
             except BaseException as error:

@@ -30,6 +30,12 @@ def now() -> str:
 
 # --------------------------------------------------------------------------- written
 
+_OLD_MEASURES = events.delete().where(
+    events.c.operation == sa.bindparam("of"),
+    events.c.kind == "progress",
+    events.c.step == sa.bindparam("at"),
+)
+
 
 @dataclass
 class Change:
@@ -37,6 +43,8 @@ class Change:
 
     connection: sa.Connection
     rows: list[dict[str, Any]] = field(default_factory=list)
+    replaced: set[tuple[str, str]] = field(default_factory=set)
+    """Operations and steps whose measures so far are worth nothing any more."""
 
     def say(
         self, about: Operation, kind: str, body: Mapping[str, Any], step: str | None = None
@@ -50,18 +58,13 @@ class Change:
 
     def say_steps(self, record: Operation, changed: Collection[Step]) -> None:
         """Add the events of steps; only the newest measure of one that runs is worth keeping."""
-        if changed:
-            self.connection.execute(
-                events.delete().where(
-                    events.c.operation == record.id,
-                    events.c.kind == "progress",
-                    events.c.step.in_([_name_of(step) for step in changed]),
-                )
-            )
         for step in changed:
+            name = _name_of(step)
+            self.replaced.add((record.id, name))
+            self.rows = [row for row in self.rows if not _measures(row, record.id, name)]
             runs = step.state is StepState.RUNNING and step.done is not None
             body = {"step": step.model_dump(mode="json")}
-            self.say(record, "progress" if runs else "step", body, _name_of(step))
+            self.say(record, "progress" if runs else "step", body, name)
 
     def say_deleted(self, operation: str, owner: str, of_kind: str) -> None:
         """Forget an operation's events, and add that it is gone."""
@@ -94,9 +97,16 @@ class Change:
 
         Returns their kinds.
         """
+        if self.replaced:
+            old = [{"of": operation, "at": step} for operation, step in sorted(self.replaced)]
+            self.connection.execute(_OLD_MEASURES, old)
         if self.rows:
             self.connection.execute(events.insert(), self.rows)
         return {row["kind"] for row in self.rows}
+
+
+def _measures(row: Mapping[str, Any], operation: str, step: str) -> bool:
+    return (row["kind"], row["operation"], row["step"]) == ("progress", operation, step)
 
 
 def _name_of(step: Step) -> str:

@@ -1,8 +1,8 @@
 """The record, asked from an event loop: the one way to the store that does not hold the loop up.
 
 Looks run side by side on a few threads; changes one after another on a thread of their own, in the order
-in which they were asked for, except that what a person asks for goes before what a step tells. A change is
-a function of a draft; whoever is cancelled while one is made waits for its end, so that nothing is
+in which they were asked for, except that what a person asks for goes before what a step tells (see `writing`).
+A change is a function of a draft; whoever is cancelled while one is made waits for its end, so that nothing is
 half known.
 """
 
@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from ..model import Event, MigrationState
-from ..threads import Line, Threads, ended
+from ..threads import Threads, ended
+from .editing import Edit
 from .record import Document, Draft, Operation, Schema
 from .store import CONNECTIONS, Store
+from .writing import Writing
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Operation)
@@ -40,7 +42,7 @@ class Records(Generic[R, D]):
         self.store = store
         self.schema: Schema[R, D] | None = None
         self._looks = Threads("record-looks", _LOOKS_AT_ONCE)
-        self._changes = Line("record")
+        self._changes = Writing(store)
 
     def of(self, schema: Schema[R2, D2]) -> Records[R2, D2]:
         """Return the records of one kind: of others it knows nothing."""
@@ -137,9 +139,9 @@ class Records(Generic[R, D]):
 
         ``change`` runs in another thread: it looks at nothing but the draft, and does nothing else.
         """
-        return await self.change(
-            lambda: self.edit_now(operation, change, owner, lines), urgent=urgent
-        )
+        edit = Edit(operation, change, owner, self._kind, lines)
+        made = self._changes.edit(edit, urgent=urgent)
+        return cast("T", await ended(asyncio.wrap_future(made)))
 
     def edit_now(
         self,

@@ -22,8 +22,9 @@ from alembic.util import CommandError
 from .. import errors
 from ..hosts.errors import SettingsUnusable
 from ..model import Event, MigrationState, utcnow
-from . import journal
+from . import editing, journal
 from .database import place, speak_our_words
+from .editing import Edit
 from .errors import IdempotencyConflict, StoreNewer
 from .journal import Change, Log, now
 from .record import Document, Draft, Operation, Schema
@@ -197,8 +198,7 @@ class Store:
     ) -> None:
         change.connection.execute(
             operations.insert().values(
-                **_columns(schema, record),
-                document=_kept(document),
+                **editing.columns(schema, Draft(record, document)),
                 idempotency_key=key,
                 body_digest=body,
             )
@@ -345,6 +345,12 @@ class Store:
             self._log.add(change, draft.record, lines)
             self._keep(change, schema, before, draft)
 
+    def edit_all(self, edits: Sequence[Edit]) -> None:
+        """Make edits in their order and in one transaction; each says itself how it ended."""
+        if edits:
+            with self._change() as change:
+                editing.make(change, self.schemas, self._log, edits)
+
     def _to_change(
         self, change: Change, operation: str, owner: str | None = None, kind: str | None = None
     ) -> tuple[Schema[Any, Any], Draft[Any, Any]]:
@@ -361,11 +367,9 @@ class Store:
         change.connection.execute(
             operations.update()
             .where(operations.c.id == after.id)
-            .values(**_columns(schema, after), document=_kept(draft.document))
+            .values(**editing.columns(schema, draft))
         )
-        if after.state is not before.state or after.attempt != before.attempt:
-            change.say_state(after)
-        change.say_steps(after, [step for step in after.steps if step not in before.steps])
+        editing.say_changes(change, before, after)
 
     def remove(self, operation: str) -> None:
         """Forget an operation, and say so; absent is success."""
@@ -444,22 +448,6 @@ def _by_id(operation: str, owner: str | None, kind: str | None) -> sa.Select[Any
     if owner is not None:
         query = query.where(operations.c.owner == owner)
     return query if kind is None else query.where(operations.c.kind == kind)
-
-
-def _columns(schema: Schema[Any, Any], record: Operation) -> dict[str, Any]:
-    return {
-        "id": record.id,
-        "kind": schema.kind,
-        "owner": record.owner,
-        "name": record.name,
-        "state": record.state.value,
-        "created": record.created.isoformat(),
-        "record": record.model_dump(mode="json", exclude=set(schema.observed)),
-    }
-
-
-def _kept(document: Document) -> dict[str, Any]:
-    return document.model_dump(mode="json")
 
 
 def _next_in_line(connection: sa.Connection, workers: int) -> str | None:
