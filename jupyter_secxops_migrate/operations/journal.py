@@ -143,14 +143,13 @@ def _prune(connection: sa.Connection, operation: str) -> None:
 # --------------------------------------------------------------------------- read
 
 
-def log_text(connection: sa.Connection, operation: str) -> str:
-    """Return an operation's log."""
-    query = (
-        sa.select(events.c.body)
-        .where(events.c.operation == operation, events.c.kind == "log")
-        .order_by(events.c.id)
-    )
-    return "".join(f"{body['line']}\n" for body in connection.scalars(query))
+def log_text(connection: sa.Connection, operation: sa.Select[Any]) -> str | None:
+    """Return an operation's log, None without the operation; ``operation`` asks for its id."""
+    found = operation.subquery()
+    its_own = (events.c.operation == found.c.id) & (events.c.kind == "log")
+    query = sa.select(events.c.body).select_from(found.outerjoin(events, its_own))
+    bodies = connection.scalars(query.order_by(events.c.id)).all()
+    return "".join(f"{body['line']}\n" for body in bodies if body is not None) if bodies else None
 
 
 def last(connection: sa.Connection) -> int:

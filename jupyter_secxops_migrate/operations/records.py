@@ -110,9 +110,9 @@ class Records(Generic[R, D]):
         """Fail, with `Schema.under_way`, where one of that name is under way."""
         await self.look(self.store.insist_not_under_way, self._one, owner, name)
 
-    async def log_text(self, operation: str) -> str:
-        """Return an operation's log."""
-        return await self.look(self.store.log_text, operation)
+    async def log_text(self, operation: str, owner: str | None = None) -> str:
+        """Return an operation's log; ``errors.NotFound`` as for `get`."""
+        return await self.look(self.store.log_text, operation, owner, self._kind)
 
     async def last_event(self) -> int:
         """Return the sequence number of the newest event, 0 without any."""

@@ -165,21 +165,21 @@ class Operations:
             It has succeeded or failed.
         """
 
-        def change(draft: Draft[R, Any]) -> bool:
+        def change(draft: Draft[R, Any]) -> R:
             state = draft.record.state
             if state in (MigrationState.SUCCEEDED, MigrationState.FAILED):
                 raise errors.WrongState(state=state.value, wanted="queued or running")
             if not state.final:
                 draft.record.state = MigrationState.CANCELLING
-            return not state.final
+            return draft.record
 
         try:
-            await records.edit(operation, change, owner=owner, urgent=True)
+            asked = await records.edit(operation, change, owner=owner, urgent=True)
         except StoreUnwritable:
             self.runner.abort(operation)  # it ends though it can't be noted why
             raise
         self.runner.abort(operation)
-        return await records.get(operation, owner)
+        return asked
 
     async def retry(self, records: Records[R, Any], operation: str, owner: str) -> R:
         """Run a failed or cancelled operation again as its next attempt.
@@ -191,7 +191,7 @@ class Operations:
         """
         kind = await self.runner.kind_of(operation)
 
-        def change(draft: Draft[R, Any]) -> None:
+        def change(draft: Draft[R, Any]) -> R:
             record = draft.record
             if record.state not in (MigrationState.FAILED, MigrationState.CANCELLED):
                 raise errors.WrongState(state=record.state.value, wanted="failed or cancelled")
@@ -201,9 +201,9 @@ class Operations:
             record.steps = fresh_steps(kind)
             if not draft.document.left:  # what could not be removed when it ended goes first
                 draft.document = kind.schema.document()
+            return record
 
-        await records.edit(operation, change, owner=owner, urgent=True)
-        queued = await records.get(operation, owner)
+        queued = await records.edit(operation, change, owner=owner, urgent=True)
         await self._begin(queued)
         return queued
 
@@ -242,6 +242,4 @@ class Operations:
 
     async def log(self, records: Records[R, Any], operation: str, owner: str) -> str:
         """Return an operation's log so far."""
-        # Both at once: each is a way to the record and back.
-        _, text = await asyncio.gather(records.get(operation, owner), records.log_text(operation))
-        return text
+        return await records.log_text(operation, owner)

@@ -270,12 +270,17 @@ class Store:
         if owner is not None:
             query = query.where(operations.c.owner == owner)
         if before is not None:
-            last = self.get(before, owner, kind)
+            # In the same question, because each is a way to the database and back.
+            other = operations.alias()
+            last = sa.select(other.c.created, other.c.id).where(other.c.id == before)
+            if owner is not None:
+                last = last.where(other.c.owner == owner)
             place = sa.tuple_(operations.c.created, operations.c.id)
-            values = (last.created.isoformat(), last.id)
-            query = query.where(place < sa.tuple_(*map(sa.literal, values)))
+            query = query.where(place < last.where(other.c.kind == kind).scalar_subquery())
         with self._looking.connect() as connection:
             rows = connection.scalars(query.limit(limit)).all()
+        if before is not None and not rows:
+            self.get(before, owner, kind)  # none is older, or there is no such one
         return [self.schemas[kind].record.model_validate(row) for row in rows]
 
     def ids(
@@ -391,10 +396,14 @@ class Store:
         with self._change() as change:
             self._log.add(change, record, lines)
 
-    def log_text(self, operation: str) -> str:
-        """Return an operation's log."""
+    def log_text(self, operation: str, owner: str | None = None, kind: str | None = None) -> str:
+        """Return an operation's log; ``errors.NotFound`` as for `get`."""
+        query = _belonging(sa.select(operations.c.id), operation, owner, kind)
         with self._looking.connect() as connection:
-            return journal.log_text(connection, operation)
+            found = journal.log_text(connection, query)
+        if found is None:
+            raise errors.NotFound(id=operation)
+        return found
 
     def say(self, record: Operation, kind: str, body: Mapping[str, Any]) -> None:
         """Say something of an operation that its record does not hold."""
@@ -442,9 +451,15 @@ def _tune_sqlite(connection: Any, _: Any) -> None:
 
 
 def _by_id(operation: str, owner: str | None, kind: str | None) -> sa.Select[Any]:
-    query = sa.select(operations.c.kind, operations.c.record, operations.c.document).where(
-        operations.c.id == operation
-    )
+    query = sa.select(operations.c.kind, operations.c.record, operations.c.document)
+    return _belonging(query, operation, owner, kind)
+
+
+def _belonging(
+    query: sa.Select[Any], operation: str, owner: str | None, kind: str | None
+) -> sa.Select[Any]:
+    """Ask for one operation, if it is this owner's and of this kind, where one is given."""
+    query = query.where(operations.c.id == operation)
     if owner is not None:
         query = query.where(operations.c.owner == owner)
     return query if kind is None else query.where(operations.c.kind == kind)

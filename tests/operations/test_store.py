@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.model import (
     Migration,
     MigrationState,
@@ -156,6 +157,25 @@ def test_a_thousand_are_listed_with_as_few_questions_as_ten(store: Store) -> Non
     assert 0 < questions() == of_ten
     found = store.list("share", "anne")
     assert len(found) == 1000 and found[0].id == "m000000999"
+
+
+def test_a_page_and_a_log_are_one_question_each(store: Store) -> None:
+    asked: list[str] = []
+    for n in range(5):
+        store.add("share", migration(n))
+    store.log(migration(1), ["a line"])
+    sa.event.listen(store.engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+
+    page = store.list("share", "anne", 2, "m000000003")
+    assert [one.id for one in page] == ["m000000002", "m000000001"] and len(asked) == 1
+    assert store.log_text("m000000001", "anne", "share") == "a line\n" and len(asked) == 2
+    assert store.log_text("m000000002", "anne") == ""
+    assert store.list("share", "anne", 2, "m000000000") == []
+    for absent, owner in (("m000000009", "anne"), ("m000000001", "bob")):
+        with pytest.raises(errors.NotFound):
+            store.list("share", owner, 2, absent)
+        with pytest.raises(errors.NotFound):
+            store.log_text(absent, owner)
 
 
 def test_an_event_says_what_it_is_about_as_the_tables_have_it(store: Store) -> None:
