@@ -189,7 +189,11 @@ def decide(
         refusals.append(TooFewCpus(node=node, total=f"{capacity.cpu:g}", asked=f"{needs.cpu:g}"))
     elif needs.cpu > free_cpu(capacity):
         warnings.append(
-            CpuOvercommitted(node=node, free=f"{free_cpu(capacity):.1f}", asked=f"{needs.cpu:g}")
+            CpuOvercommitted(
+                node=node,
+                free=f"{free_cpu(capacity):.1f}".removesuffix(".0"),
+                asked=f"{needs.cpu:g}",
+            )
         )
     if needs.gpu > free_gpu(capacity):
         refusals.append(NoGpu(node=node, free=free_gpu(capacity), asked=needs.gpu))

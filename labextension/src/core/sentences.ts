@@ -192,7 +192,7 @@ const WORDS: Record<string, Words> = {
     trans.__('CPU has to be a number from 0.01 to 4096, such as 2 or 0.5'),
   'memory has to be a size from 64M to 1024T, such as 512M or 2G': trans =>
     trans.__(
-      'Memory has to be a number of GB such as 0.5 or 2, at least 0.0625'
+      'Memory has to be a number of GB such as 0.5 or 2, at least 0.0625 (64 MB)'
     ),
   'gpu has to be a whole number of GPUs from 0 to 64': trans =>
     trans.__('GPU has to be a whole number from 0 to 64'),
