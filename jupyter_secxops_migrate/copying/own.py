@@ -185,10 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report.result(
             f"{counted(result.files, 'file', 'files')} given to {given.after[0]}:{given.after[1]}, of "
             f"{'anybody' if given.everything else f'{given.before[0]}:{given.before[1]}'}",
-            files=result.files,
-            bytes=result.bytes,
-            digest=result.digest,
-            owner=list(result.owner),
+            **result._asdict(),
             skipped=[],
         )
 

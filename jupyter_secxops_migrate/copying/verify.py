@@ -394,10 +394,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         report.result(
             f"{counted(result.files, 'file', 'files')}, {counted(result.bytes, 'byte', 'bytes')} equal; manifest {result.digest}",
-            files=result.files,
-            bytes=result.bytes,
-            digest=result.digest,
-            owner=list(result.owner),
+            **result._asdict(),
             skipped=[],
         )
 

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,27 @@ class Look:
                 while size and (chunk := file.read(min(size, _CHUNK))):
                     size -= len(chunk)
                     yield chunk
+
+    async def answer(self, output: AsyncGenerator[bytes]) -> list[VolumeSeen]:
+        """Read what it prints while it runs, which ends with the reading.
+
+        Raises
+        ------
+        errors.EngineFailed
+            It takes too long, or is no answer.
+        """
+        said = bytearray()
+
+        async def follow() -> None:
+            async with aclosing(output) as chunks:
+                async for chunk in chunks:
+                    said.extend(chunk[: SAID_BYTES - len(said)])
+
+        try:
+            await asyncio.wait_for(follow(), SECONDS)
+        except (asyncio.TimeoutError, TimeoutError):
+            raise failed(f"it took longer than {SECONDS} seconds") from None
+        return self.read(bytes(said))
 
     def read(self, said: bytes) -> list[VolumeSeen]:
         """Read its answer.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 
 from ..health import TOKEN_FOLDER
-from ..inside import SAID_BYTES, SECONDS, Look, failed
+from ..inside import Look, failed
 from ..names import Names
 from ..orders import InsideOrder, VolumeSeen
 from .connection import Connection, StreamingClient
@@ -21,19 +20,10 @@ _BEFORE = f"exec <{_INPUT} && rm -f {_INPUT} || exit 1; "
 async def look_inside(connection: Connection, order: InsideOrder) -> Sequence[VolumeSeen]:
     """Execute the look in the environment's container."""
     look = Look(order)
-    said = bytearray()
-
-    async def read() -> None:
-        async for chunk in connection.stream(
-            "look at the copy from inside", lambda client: _output(client, order, look)
-        ):
-            said.extend(chunk[: SAID_BYTES - len(said)])
-
-    try:
-        await asyncio.wait_for(read(), SECONDS)
-    except (asyncio.TimeoutError, TimeoutError):
-        raise failed(f"it took longer than {SECONDS} seconds") from None
-    return look.read(bytes(said))
+    output = connection.stream(
+        "look at the copy from inside", lambda client: _output(client, order, look)
+    )
+    return await look.answer(output)
 
 
 def _output(client: StreamingClient, order: InsideOrder, look: Look) -> Iterator[bytes]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Sequence
 
-from ..inside import SAID_BYTES, SECONDS, Look, failed
+from ..inside import Look, failed
 from ..names import Names
 from ..orders import InsideOrder, VolumeSeen
 from .namespace import Namespace
@@ -20,22 +18,12 @@ async def look_inside(space: Namespace, order: InsideOrder) -> Sequence[VolumeSe
     if pod is None:
         raise failed("it is gone")
     name, node = where(pod)
-    said = bytearray()
 
     async def given() -> AsyncIterator[bytes]:
         for chunk in look.input():
             yield chunk
 
-    async def read() -> None:
-        output = space.api.execute(
-            await space.name(), name, own_container(pod), look.command(), given(), node=node
-        )
-        async with contextlib.aclosing(output) as chunks:
-            async for chunk in chunks:
-                said.extend(chunk[: SAID_BYTES - len(said)])
-
-    try:
-        await asyncio.wait_for(read(), SECONDS)
-    except (asyncio.TimeoutError, TimeoutError):
-        raise failed(f"it took longer than {SECONDS} seconds") from None
-    return look.read(bytes(said))
+    output = space.api.execute(
+        await space.name(), name, own_container(pod), look.command(), given(), node=node
+    )
+    return await look.answer(output)
