@@ -38,7 +38,7 @@ class MigrationApi(Protocol):
         ...
 
     async def share(self, request: ShareRequest, idempotency_key: str | None = None) -> Migration:
-        """Record a migration and queue it; the same key with the same body gives the same one."""
+        """Record a share and queue it; the same key with the same body gives the same one."""
         ...
 
     async def get(
@@ -71,7 +71,7 @@ class MigrationApi(Protocol):
         ...
 
     async def log(self, migration_id: str) -> str:
-        """Return the migration's log so far, all attempts, one line per entry."""
+        """Return the share's log so far, all attempts, one line per entry."""
         ...
 
     async def cancel(self, migration_id: str) -> Migration:
@@ -98,7 +98,7 @@ class MigrationApi(Protocol):
         ...
 
     async def orphans(self) -> Sequence[Orphan]:
-        """List the owner's objects in the engine that no migration accounts for."""
+        """List the owner's objects in the engine that no share accounts for."""
         ...
 
     async def sweep(self) -> Sequence[Orphan]:

@@ -288,7 +288,7 @@ class NoSuchPath(RequestError):
 
 
 class WrongState(RequestError):
-    """The migration or its environment is not in a state that allows this."""
+    """The share or its environment is not in a state that allows this."""
 
     code = "wrong_state"
     text = "This can't be done now: the share's state is {state}, not {wanted}."
@@ -306,7 +306,7 @@ class Refusal(PermanentError):
 
 
 class StepFailed(PermanentError):
-    """A step of a migration ended badly; what it left was removed."""
+    """A step of an operation ended badly; what it left was removed."""
 
 
 class EngineFailed(TemporaryError):

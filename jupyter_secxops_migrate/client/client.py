@@ -74,7 +74,7 @@ class MigrationClient(SharingCalls):
         return stream.events(self._connection, migration_id, after)
 
     async def orphans(self) -> Sequence[Orphan]:
-        """List the owner's objects in the engine that no migration accounts for."""
+        """List the owner's objects in the engine that no share accounts for."""
         body = await self._connection.read("GET", "orphans")
         return [Orphan.model_validate(item) for item in json.loads(body)]
 

@@ -44,7 +44,7 @@ class SharingCalls:
         return Plan.model_validate_json(await self._post("plans", request))
 
     async def share(self, request: ShareRequest, idempotency_key: str | None = None) -> Migration:
-        """Record a migration and queue it; sent again, if need be, under the same key."""
+        """Record a share and queue it; sent again, if need be, under the same key."""
         headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
         return Migration.model_validate_json(await self._post("migrations", request, headers))
 
@@ -80,7 +80,7 @@ class SharingCalls:
         return [Migration.model_validate(item) for item in json.loads(body)]
 
     async def log(self, migration_id: str) -> str:
-        """Return the migration's log so far."""
+        """Return the share's log so far."""
         body = await self._calls.read("GET", _path(migration_id, "log"))
         return body.decode("utf-8", "replace")
 

@@ -6,7 +6,7 @@ from ..errors import Refusal, StepFailed
 
 
 class Refused(Refusal):
-    """The summary that a refused migration carries; ``params.codes`` has each refusal's code."""
+    """The summary that a refused share carries; ``params.codes`` has each refusal's code."""
 
     code = "refused"
     text = "The share was refused: {reasons}"

@@ -312,7 +312,7 @@ class OwnerApi:
     # ------------------------------------------------------------------ a share
 
     async def share(self, request: ShareRequest, idempotency_key: str | None = None) -> Migration:
-        """Record a migration and queue it."""
+        """Record a share and queue it."""
         roles = self._kit.roles(request.source)
         if distant(roles.source) is None:
             project: PurePath = await self._kit.files.run(_asked_for, request)
@@ -389,7 +389,7 @@ class OwnerApi:
         return self._operations.events(self._records, self.owner, migration_id, after)
 
     async def log(self, migration_id: str) -> str:
-        """Return the migration's log so far."""
+        """Return the share's log so far."""
         return await self._operations.log(self._records, migration_id, self.owner)
 
     async def cancel(self, migration_id: str) -> Migration:
@@ -448,7 +448,7 @@ class OwnerApi:
         await self._operations.remove(migration_id)
 
     async def orphans(self) -> Sequence[Orphan]:
-        """List the owner's objects in the engine that no migration accounts for."""
+        """List the owner's objects in the engine that no share accounts for."""
         await self._kit.identify()
         owner = self._kit.engine_owner(self.owner)
         owned = await self._service.engine.owned(owner)
