@@ -1,7 +1,7 @@
 """An engine that is composed of its roles: each is somebody's, and what is asked of the engine, asked of them.
 
-What each method promises stands in `roles`. What only some can do (`Distant`, `Pushes`, `ReadsVolumes`) is
-not here: an engine that can adds the method.
+What each method promises stands in `roles`. What only some can do (`Distant`, `Pushes`, `ReadsProjects`,
+`ReadsVolumes`) is not here: an engine that can adds the method.
 """
 
 from __future__ import annotations

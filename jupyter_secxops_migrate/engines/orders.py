@@ -108,6 +108,22 @@ class LookOrder:
 
 
 @dataclass(frozen=True)
+class ReadOrder:
+    """Read the files of a project where the source runs.
+
+    ``project`` is its absolute path as the source has it, ``identity`` which folder that has to be
+    (`copying.identity`), and ``commit`` the full id of the git commit whose files are wanted, None for those
+    of the folder.
+    """
+
+    owner: str
+    project: str
+    commit: str | None = None
+    identity: str = ""
+    migration: str | None = None
+
+
+@dataclass(frozen=True)
 class ImageInfo:
     """An image in the engine's store. ``user``, ``workdir``, ``env``, ``entrypoint``, ``command`` and
     ``volumes`` are as configured in it."""

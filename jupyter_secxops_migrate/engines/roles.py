@@ -10,8 +10,8 @@ operation calls it. Contract for all implementations:
   its last item is the result. Cancelling the task that iterates ends the work in the engine.
 * Errors are those of `jupyter_secxops_migrate.errors`.
 
-What only some engines can do is a role of its own (`Distant`, `Pushes`, `ReadsVolumes`): who can't do it
-does not have the method. `jupyter_secxops_migrate.engines.conformance` tries all of it.
+What only some engines can do is a role of its own (`Distant`, `Pushes`, `ReadsProjects`, `ReadsVolumes`): who
+can't do it does not have the method. `jupyter_secxops_migrate.engines.conformance` tries all of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from .. import errors
 from ..model import Check, Orphan, PodSource
@@ -41,6 +41,7 @@ from .orders import (
     Progress,
     PushOrder,
     PushResult,
+    ReadOrder,
     SourceEnvironment,
     SourcePlace,
     TrialOrder,
@@ -76,6 +77,18 @@ class Distant(Protocol):
         """Return what `environment.look` says of a project, run where the source's files are.
 
         Raises what surveying raises, and what `Source.locate` raises for the paths of the order.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsProjects(Protocol):
+    """A distant source that gives out projects' files, for a target that is given build contexts."""
+
+    def read_project(self, order: ReadOrder) -> Iterator[bytes]:
+        """Read a project as a tar stream (blocking; entries are named from ``./``).
+
+        Raises `SourceReplaced` where its folder is another one now.
         """
         ...
 
@@ -288,6 +301,20 @@ class Engine(Source, Images, Volumes, Environments, Housekeeping, Protocol):
     async def close(self) -> None:
         """Release connections."""
         ...
+
+
+def builds_from(roles: Roles) -> Literal["here", "source", "place", "nowhere"]:
+    """Return where the files come from that an image is built of.
+
+    An engine that is given no contexts makes them beside the project, at its `SourcePlace`. For any other they are
+    read by this process: here, or from a distant source that gives them out. Of one that does not they are
+    nowhere: what lies here at the project's path is something else.
+    """
+    if not isinstance(roles.volumes, ReadsVolumes):
+        return "place"
+    if (there := distant(roles.source)) is None:
+        return "here"
+    return "source" if isinstance(there, ReadsProjects) else "nowhere"
 
 
 def distant(engine: Source) -> Distant | None:

@@ -24,6 +24,20 @@ class ImageVolumeHides(Refusal):
     )
 
 
+class ProjectOutOfReach(Refusal):
+    """The engine is sent the files to build from, and nobody can read them to the service."""
+
+    code = "project_out_of_reach"
+    text = (
+        "{project} is in {source}. This service can't read its files there, and {engine} can't build the "
+        "image without them."
+    )
+    hint_text = (
+        "Share it from inside {source}, or ask your admin for an engine that builds images beside the project, "
+        "as the one for Kubernetes does."
+    )
+
+
 class AlreadySharing(Refusal):
     """Another share of the same project under the same name is under way."""
 

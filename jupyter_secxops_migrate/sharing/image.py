@@ -20,12 +20,14 @@ from ..engines.orders import (
     ImageInfo,
     PushOrder,
     PushResult,
+    ReadOrder,
     SourcePlace,
 )
-from ..engines.roles import Pushes, ReadsVolumes, Roles
+from ..engines.roles import Pushes, ReadsProjects, ReadsVolumes, Roles, builds_from
 from ..environment.survey import Survey
 from ..model import Route, StepName, StepState, utcnow
 from .document import Image, Probe, ShareDraft
+from .errors import ProjectOutOfReach
 from .kit import Kit
 from .look import Looking, Source, repository_of
 from .mounts import mounts
@@ -57,22 +59,40 @@ class Imaging:
         source = await self._looking.source(share)
         found = source.survey
         assert found.dockerfile is not None
-        context = None
+        context = await self._context(share, found, found.dockerfile)
         identity = found.identities.get(found.project.path, "")
-        if isinstance((await self._kit.roles_of(share)).volumes, ReadsVolumes):
-            context = await self._kit.files.run(
-                BuildContext,
-                Path(found.project.path),
-                found.dockerfile.source,
-                found.commit,
-                identity=identity,
-                buildkit=await self._takes_buildkit(share, found.dockerfile),
-                keep=await self._keep(share, found),
-                path=found.dockerfile_path,
-            )
         place = source.places[found.project.path]
         assert isinstance(place, SourcePlace)
         await self._build(share, context, source, place, found.commit, identity)
+
+    async def _context(
+        self, share: str, found: Survey, dockerfile: Dockerfile
+    ) -> BuildContext | None:
+        """Return what an engine is given to build from; None where it reads the project itself."""
+        kit, project = self._kit, found.project.path
+        roles = await kit.roles_of(share)
+        comes_from = builds_from(roles)
+        if comes_from == "place":
+            return None
+        identity = found.identities.get(project, "")
+        make: Callable[..., BuildContext] = partial(
+            BuildContext, Path(project), dockerfile.source, found.commit, identity=identity
+        )
+        if comes_from != "here":
+            if not isinstance(roles.source, ReadsProjects):
+                # A plan of an earlier version, which did not refuse it.
+                place = await roles.source.source()
+                where = place.container or place.node
+                raise ProjectOutOfReach(project=project, source=where, engine=kit.engine.name)
+            order = ReadOrder(await kit.owner_of(share), project, found.commit, identity, share)
+            read = partial(roles.source.read_project, order)
+            make = partial(BuildContext.from_tar, read, dockerfile.source)
+        return await kit.files.run(
+            make,
+            buildkit=await self._takes_buildkit(share, dockerfile),
+            keep=await self._keep(share, found),
+            path=found.dockerfile_path,
+        )
 
     async def rebuild(self, share: str) -> None:
         """Build again from the copied code, as files changed between build and copy."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from .. import errors
 from ..engines.names import images_of, slug
 from ..engines.orders import ALWAYS_BUILDKIT, NESTED, LookOrder, SourcePlace, TrialOrder
-from ..engines.roles import Distant, Roles, distant
+from ..engines.roles import Distant, Roles, builds_from, distant
 from ..environment.look import survey_of
 from ..environment.survey import Survey, survey
 from ..model import (
@@ -30,7 +30,7 @@ from ..operations.runner import StillAway
 from ..project.covered import what_is_at
 from ..project.project import documents_in, existing_folder, find_project
 from .document import Decided, ShareDraft
-from .errors import AlreadySharing, ImageVolumeHides
+from .errors import AlreadySharing, ImageVolumeHides, ProjectOutOfReach
 from .kit import Kit
 from .mounts import image_volumes, lie_over
 from .plan import default_name, make_plan, with_refusals
@@ -199,6 +199,9 @@ class Looking:
             earlier=await self._earlier(owner, request, found),
             unsaved=await self._unsaved(roles, request, found),
         )
+        if builds_from(roles) == "nowhere":
+            away = {"source": source.container or source.node, "engine": kit.engine.name}
+            plan = with_refusals(plan, [ProjectOutOfReach(project=found.project.path, **away)])
         if found.dockerfile is not None:
             volumes = image_volumes(found.dockerfile, bases)
             where = {row.source: row.mount for row in plan.copied}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import io
 import json
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +18,12 @@ import pytest
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.engines.directory import DirectoryEngine
 from jupyter_secxops_migrate.engines.kubernetes.errors import NotOnClaim, SourceUnusable
-from jupyter_secxops_migrate.engines.orders import LookOrder, SourceEnvironment, SourcePlace
+from jupyter_secxops_migrate.engines.orders import (
+    LookOrder,
+    ReadOrder,
+    SourceEnvironment,
+    SourcePlace,
+)
 from jupyter_secxops_migrate.model import MigrationState, PodSource, ShareRequest
 
 from .world import World
@@ -57,6 +64,13 @@ class PodEngine(DirectoryEngine):
         if not path.is_relative_to(self._folder()):
             raise NotOnClaim(path=str(path), kind="no claim", mounts=[str(self._folder())])
         return await super().locate(path)
+
+    def read_project(self, order: ReadOrder) -> Iterator[bytes]:
+        assert order.commit is None
+        made = io.BytesIO()
+        with tarfile.open(fileobj=made, mode="w") as archive:
+            archive.add(order.project, arcname=".")
+        yield made.getvalue()
 
     async def look(self, order: LookOrder) -> Mapping[str, Any]:
         for path in (order.project, *order.data):

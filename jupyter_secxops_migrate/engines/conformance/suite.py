@@ -14,8 +14,8 @@ from ...building.errors import BuildFailed
 from ...copying.errors import VerifyFailed
 from ...model import EnvironmentStatus
 from ..names import Names
-from ..orders import CopyResult, OwnOrder, VerifyResult, VolumeCheck, result_of
-from ..roles import Pushes, ReadsVolumes
+from ..orders import CopyResult, OwnOrder, ReadOrder, VerifyResult, VolumeCheck, result_of
+from ..roles import Pushes, ReadsProjects, ReadsVolumes
 from .bench import FILES, Bench, Share, patiently
 
 WHOLE = {"Dockerfile", *FILES}
@@ -131,6 +131,16 @@ class Conformance:
 
         copied = bench.run(share.copy())
         stream = engine.read_volume(share.id, bench.owner, copied.volume)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+            files = {e.name.removeprefix("./") for e in archive if e.isfile()}
+        assert files == WHOLE
+
+    def test_a_project_that_can_be_read_is_read_whole(self, bench: Bench) -> None:
+        engine = bench.engine
+        if not isinstance(engine, ReadsProjects):
+            return  # its projects are seen from here, or it builds beside them
+
+        stream = engine.read_project(ReadOrder(bench.owner, bench.project))
         with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
             files = {e.name.removeprefix("./") for e in archive if e.isfile()}
         assert files == WHOLE

@@ -19,7 +19,7 @@ from ..orders import TrialOrder
 from . import confines
 from .build import NODE_STORE
 from .doctor import examine
-from .errors import BuilderMissing, ClusterForbidden
+from .errors import BuilderMissing, ClusterForbidden, NotOnClaim
 from .namespace import KINDS
 from .notebook import Notebook
 from .place import SourcePod
@@ -96,8 +96,12 @@ class Housekeeping:
         return marks.get(NODE_STORE) == "true", None
 
     async def try_out(self, order: TrialOrder) -> Sequence[errors.SecxopsError]:
-        """Have the API server and the registry judge what a share would make."""
+        """Have the API server and the registry judge what a share would make, of what a pod can mount."""
         pinned = await self._source.pinned()
+        if order.place.kind != "volume":  # of a source in another place
+            mounts = sorted(mount["mountPath"] for _, mount in pinned.claims())
+            where = "a folder of another engine's host"
+            return (NotOnClaim(path=order.place.source, kind=where, mounts=mounts or ["none"]),)
         return await self._shared.trial.refusals(order, pinned, await self._shared.jobs())
 
     async def _nodes(self) -> Sequence[Node] | None:

@@ -385,6 +385,10 @@ export const SENTENCES: Record<string, Sentences> = {
     trans.__("The namespace's Pod Security does not let this account %1: %2.", p("action"), p("reason")),
     trans.__("Ask your admin to set the level that the operators' guide names for this namespace.")
   ],
+  project_out_of_reach: (trans, p) => [
+    trans.__("%1 is in %2. This service can't read its files there, and %3 can't build the image without them.", p("project"), p("source"), p("engine")),
+    trans.__("Share it from inside %1, or ask your admin for an engine that builds images beside the project, as the one for Kubernetes does.", p("source"))
+  ],
   quota_exceeded: (trans, p) => [
     trans.__("The namespace's quota leaves no room to %1: %2.", p("action"), p("reason")),
     trans.__("Delete old shares, or ask your admin for a larger quota.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,16 @@ def order(pushes: bool = True) -> TrialOrder:
 
 async def refused(engine: KubernetesEngine, pushes: bool = True) -> list[errors.SecxopsError]:
     return list(await engine.try_out(order(pushes)))
+
+
+def test_a_folder_of_another_engine_s_host_is_refused_and_nothing_is_tried(tmp_path: Path) -> None:
+    async def scene(registry: Registry, objects: Objects, engine: KubernetesEngine) -> None:
+        assert isinstance(objects, Judging)
+        [error] = await engine.try_out(replace(order(), place=SourcePlace("bind", "/home/anne/p")))
+        assert (error.code, error.params["path"]) == ("not_on_claim", "/home/anne/p")
+        assert objects.tried == []
+
+    play(tmp_path, scene, objects=Judging, source_pod="notebook")
 
 
 def test_what_nothing_stands_against_is_tried_and_not_made(tmp_path: Path) -> None:
