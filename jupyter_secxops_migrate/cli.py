@@ -117,7 +117,7 @@ def command_line() -> click.Group:
 
 @click.command()
 @click.option("--remove", is_flag=True, help="Remove what is listed.")
-@click.option("--adopt", is_flag=True, help="Take shares whose record was lost back into it.")
+@click.option("--adopt", is_flag=True, help="Take back shares whose record was lost.")
 @json_option
 @click.pass_obj
 def sweep(talk: Talk, remove: bool, adopt: bool) -> None:

@@ -88,7 +88,7 @@ def show_orphans(console: Console, orphans: Sequence[Orphan], removed: bool) -> 
         table.add_row(orphan.kind, plain(orphan.name), size, made)
     if lost:
         shares = "1 share is" if len(lost) == 1 else f"{len(lost)} shares are"
-        console.print(f"{shares} not on record any more, and still there.", style="bold")
+        console.print(f"{shares} not on record any more, but still there.", style="bold")
         console.print("`jupyter secxops sweep --adopt` takes them back, to be used or deleted.")
     if not table.row_count:
         if not lost:

@@ -274,8 +274,13 @@ def cancel(talk: Talk, wanted: str, no_wait: bool) -> Exit:
         talk.out.print(
             f"{printable(migration.name)} was cancelled; nothing is left behind.", markup=False
         )
+    elif not migration.state.final:
+        talk.out.print(f"{printable(migration.name)} is being cancelled.", markup=False)
     else:
-        talk.out.print(f"{printable(migration.name)} is {migration.state.value}.", markup=False)
+        talk.out.print(
+            f"{printable(migration.name)} had {migration.state.value} before it could be cancelled.",
+            markup=False,
+        )
     cancelled = (MigrationState.CANCELLED, MigrationState.CANCELLING)
     return Exit.DONE if migration.state in cancelled else Exit.FAILED
 

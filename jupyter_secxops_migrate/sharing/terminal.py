@@ -227,7 +227,7 @@ def show_list(console: Console, migrations: Iterable[Migration]) -> None:
 def show_adopted(console: Console, migrations: Sequence[Migration]) -> None:
     """Print the shares that were taken back."""
     if not migrations:
-        console.print("No share was found that is not on record.")
+        console.print("No share was found that could be taken back.")
         return
     console.print("Taken back", style="bold")
     show_list(console, migrations)

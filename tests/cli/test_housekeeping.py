@@ -27,7 +27,7 @@ def test_sweep_takes_lost_shares_back_and_never_shows_them_as_proven(
     said = secxops("sweep", "--adopt")
     assert "Taken back" in said.out and "● dga-detector" in " ".join(said.out.split())
     assert "proof lost" in said.out and "✓" not in said.out
-    assert "not known any more" in secxops("show", "m001x").out
+    assert "no longer known" in secxops("show", "m001x").out
     assert secxops("sweep", "--adopt", "--remove").status == Exit.USAGE
     assert "No share was found" in secxops("sweep", "--adopt").out
 
