@@ -65,6 +65,13 @@ class SecxopsError(Exception):
     panel_hint: ClassVar[str | None] = None
     """The hint where people click instead of typing, if `clicked` does not make it of ``hint_text``."""
 
+    _by_code: ClassVar[dict[str, type[SecxopsError]] | None] = None
+    """The classes by their codes; None until it is asked for, and after each class that is defined."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        SecxopsError._by_code = None
+
     def __init__(self, cause: str | None = None, **params: Param) -> None:
         params = {name: _short(value) for name, value in params.items()}
         self.params: dict[str, Param] = params
@@ -90,7 +97,11 @@ class SecxopsError(Exception):
 
         A code that this version does not know becomes a plain `SecxopsError` with its message.
         """
-        kinds = {cls.code: cls for cls in SecxopsError.catalogue()}
+        kinds = SecxopsError._by_code
+        if kinds is None:
+            # Rooms that this loads define classes, so it is kept only once it is whole.
+            kinds = {cls.code: cls for cls in SecxopsError.catalogue()}
+            SecxopsError._by_code = kinds
         found = kinds.get(str(body.get("code")))
         if found is None:
             return SecxopsError(str(body.get("message", "")))

@@ -1,5 +1,6 @@
 """Errors belong to rooms: everybody who is sent one knows it, and nobody has to load the room for that."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -53,3 +54,20 @@ def test_the_copy_runs_where_its_image_has_no_other_room(tmp_path: Path) -> None
 
 def test_what_never_was_an_error_is_not_found() -> None:
     assert not hasattr(errors, "Nonsense")
+
+
+def test_an_error_of_a_class_that_was_defined_since_is_known_too() -> None:
+    sent = {"code": "defined_since", "message": "m", "hint": "h", "params": {}}
+    assert type(errors.SecxopsError.from_dict(sent)) is errors.SecxopsError
+    kinds = errors.SecxopsError._by_code
+    errors.SecxopsError.from_dict(sent)
+    assert errors.SecxopsError._by_code is kinds  # made once
+
+    late = type("DefinedSince", (errors.SecxopsError,), {"code": "defined_since"})
+    try:
+        assert type(errors.SecxopsError.from_dict(sent)) is late
+    finally:
+        # No other test is to find a class that no documentation has.
+        errors.SecxopsError._by_code = None
+        del late
+        gc.collect()
