@@ -397,7 +397,7 @@ class Evidence(_Record):
 
 
 class MigrationResult(_Record):
-    """What a succeeded migration made. ``url`` has a token only where the owner asks for it.
+    """What a succeeded share made. ``url`` has a token only where the owner asks for it.
 
     ``front`` is the document that ``url`` opens, relative to the code; None where it opens none. Where ``connect`` is set, that command, run where the browser is, makes the address reachable.
     """
@@ -422,7 +422,7 @@ class EnvironmentStatus(str, Enum):
 
 
 class LaunchedEnvironment(_Record):
-    """What became of the environment that a migration launched."""
+    """What became of the environment that a share launched."""
 
     status: EnvironmentStatus
 
@@ -482,7 +482,7 @@ class Subject(_Record):
 class Event(_Record):
     """One entry of the global sequence ``id``; ``kind`` says which of the other fields are set.
 
-    ``state`` carries the migration's new state, ``step`` a step as it is now, ``log`` one line
+    ``state`` carries the share's new state, ``step`` a step as it is now, ``log`` one line
     of its log, ``environment`` a change of the launched environment. ``migration`` is the id of
     ``subject``; an event that an earlier version wrote has no subject, and is about a share.
     """
@@ -516,7 +516,7 @@ class Event(_Record):
 
 
 class Orphan(_Record):
-    """An object of ours in the engine that no migration in the store accounts for.
+    """An object of ours in the engine that no share in the store accounts for.
 
     ``adoptable`` says that its share can be taken into the record again; a sweep leaves it alone.
     """

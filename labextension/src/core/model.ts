@@ -42,7 +42,7 @@ export type EnvironmentStatus =
 
 /**
  * One entry of the global sequence `id`; `kind` says which of the other fields are set. `state`
- * carries the migration's new state, `step` a step as it is now, `log` one line of its log,
+ * carries the share's new state, `step` a step as it is now, `log` one line of its log,
  * `environment` a change of the launched environment.
  */
 export interface IEvent {
@@ -127,7 +127,7 @@ export interface IImageResult {
   command: string;
 }
 
-/** What became of the environment that a migration launched. */
+/** What became of the environment that a share launched. */
 export interface ILaunchedEnvironment {
   status: EnvironmentStatus;
 }
@@ -157,9 +157,9 @@ export interface IMigration {
 }
 
 /**
- * What a succeeded migration made. `url` has a token only where the owner asks for it. Where
- * `connect` is set, that command, run where the browser is, makes it reachable. `front` is the
- * document that `url` opens, relative to the code.
+ * What a succeeded share made. `url` has a token only where the owner asks for it. Where `connect`
+ * is set, that command, run where the browser is, makes it reachable. `front` is the document that
+ * `url` opens, relative to the code.
  */
 export interface IMigrationResult {
   url: string | null;
@@ -171,7 +171,7 @@ export interface IMigrationResult {
   evidence: IEvidence;
 }
 
-/** The state of a migration; the last three are final. */
+/** The state of a share; the last three are final. */
 export type MigrationState =
   'queued' | 'running' | 'cancelling' | 'cancelled' | 'failed' | 'succeeded';
 
@@ -321,8 +321,8 @@ export interface ISourceChanges {
 }
 
 /**
- * One step of a migration and how far it is. `done` and `total` are in `unit` (`bytes`,
- * `instructions` …); `message` is one line such as `step 4/9 RUN pip install …`.
+ * One step of a share and how far it is. `done` and `total` are in `unit` (`bytes`, `instructions`
+ * …); `message` is one line such as `step 4/9 RUN pip install …`.
  */
 export interface IStep {
   name: StepName;
