@@ -1,4 +1,8 @@
-"""`MigrationClient`: `MigrationApi` from outside, its rooms' calls together with those of the service itself."""
+"""`MigrationClient`: `MigrationApi` from outside, sharing's calls together with those of the service itself.
+
+Another room's part of the client is no base of this class, which would have two rooms quarrel about ``get``: it is a class
+of its own, made of `MigrationClient.calls`, and named nowhere here.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import json
 from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 
+from ..api import Calls
 from ..model import Event, Migration, Orphan, ServiceReport
 from ..runtime import Runtime
 from ..sharing.client import SharingCalls
@@ -62,6 +67,11 @@ class MigrationClient(SharingCalls):
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    @property
+    def calls(self) -> Calls:
+        """What carries the requests: another room makes its own part of the client of it."""
+        return self._connection
 
     async def close(self) -> None:
         """Close the connection; the service stays."""

@@ -20,6 +20,7 @@ from pydantic.json_schema import models_json_schema
 from schemathesis.checks import CHECKS
 
 from jupyter_secxops_migrate import model
+from jupyter_secxops_migrate.routes import by_path
 from jupyter_secxops_migrate.serverapp import forwarders
 from jupyter_secxops_migrate.web.handlers import handlers
 from jupyter_secxops_migrate.web.routes import table
@@ -154,6 +155,9 @@ def map_body(context: Any, body: Any) -> Any:
 document = contract()
 # A stream that starts now has no end; streams have tests of their own.
 del document["paths"]["/events"]
+# The memory has shares; every other room's own tests ask for what is its own.
+for other in by_path([route for route in table() if route.room != "sharing"]):
+    del document["paths"][other]
 loaded = schemathesis.openapi.from_dict(document, config=config())
 
 
