@@ -303,17 +303,16 @@ def test_a_share_outlives_what_breaks_and_one_that_does_not_wait_says_what_broke
     own: Cluster, pair: Sequence[Patient]
 ) -> None:
     local, shared = pair
-    (share, held), (lost, copies) = side_by_side(
+    (share, (builds, copies)), (lost, [stays]) = side_by_side(
         lambda: begun_and_held(shared, "build", "copy"), lambda: begun_and_held(local, "copy")
     )
-    held += copies
     faults.kill_kubelet(own, "node-1")
     try:
         # Before its node is back: nobody can look into a notebook there, but all is removed.
         lost.is_gone(SHORT + 100)
     finally:
-        for pod in held:
-            pod.thaw()
+        builds.thaw()
+        stays.thaw()
         start_kubelet(pair)
     said = lost.end()
     assert (said["state"], said["error"]["code"]) == ("failed", "node_unreachable")
@@ -321,19 +320,19 @@ def test_a_share_outlives_what_breaks_and_one_that_does_not_wait_says_what_broke
     assert "kubectl get nodes" in said["error"]["hint"]
     assert "node-1 does not answer" in share.log()
 
-    pod = share.hold("compare")
+    # Its copy has stood still until now; what is compared then would else be over before it is held.
+    pod, _ = side_by_side(lambda: share.hold("compare"), copies.thaw)
     shared.kill_service()
     pod.thaw()
     assert share.show()["state"] == "running"
 
-    launch, (lost, copies) = side_by_side(
+    launches, (lost, [stays]) = side_by_side(
         lambda: share.hold("launch"), lambda: begun_and_held(local, "copy")
     )
-    held = [launch, *copies]
     faults.stop_apiserver(own)
     time.sleep(SHORT + 5)
-    for pod in held:
-        pod.thaw()
+    launches.thaw()
+    stays.thaw()
     faults.start_apiserver(own)
     said = lost.end()
     assert (said["state"], said["error"]["code"]) == ("failed", "cluster_unavailable")
