@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict
 
 from .. import errors
 from ..model import Finding, Operation, Step
-from ..sharing.errors import AlreadySharing
 
 __all__ = ["Document", "Draft", "Operation", "Schema", "finding"]
 
@@ -50,13 +49,14 @@ class Schema(Generic[R, D]):
     """How the operations of one kind are kept.
 
     ``observed`` are fields of the record that are looked at afresh each time, and not kept. ``under_way``
-    is the error, of a ``name`` and an ``id``, for a name that another one has which has not ended.
+    is the error, of a ``name`` and an ``id``, for a name that another one has which has not ended; without it
+    several of one name may be under way.
     """
 
     record: type[R]
     document: type[D]
     observed: Collection[str] = field(default=frozenset())
-    under_way: type[errors.SecxopsError] = AlreadySharing
+    under_way: type[errors.SecxopsError] | None = None
 
     @property
     def kind(self) -> str:

@@ -493,6 +493,8 @@ def _taken(connection: sa.Connection, kind: str, owner: str) -> set[str]:
 def _insist_not_under_way(
     connection: sa.Connection, schema: Schema[Any, Any], owner: str, name: str
 ) -> None:
+    if schema.under_way is None:
+        return
     other = connection.scalar(
         sa.select(operations.c.id).where(
             operations.c.owner == owner,
