@@ -53,6 +53,16 @@ class _Kept:
         mine = edit.owner in (None, self.owner)
         return mine and edit.kind in (None, self.schema.kind)
 
+    def make(self, edit: Edit) -> Any:
+        """Change it, or leave it as it was; return what the change does."""
+        after = Draft(
+            self.draft.record.model_copy(deep=True), self.draft.document.model_copy(deep=True)
+        )
+        result = edit.change(after)
+        written = columns(self.schema, after)
+        self.draft, self.written = after, written
+        return result
+
 
 def make(
     change: Change, schemas: Mapping[str, Schema[Any, Any]], log: Log, edits: Sequence[Edit]
@@ -63,9 +73,17 @@ def make(
         try:
             if edit.operation in unread:
                 raise unread[edit.operation]
-            _make(change, log, edit, found.get(edit.operation))
+            kept = found.get(edit.operation)
+            if kept is None or not kept.may(edit):
+                raise errors.NotFound(id=edit.operation)
+            before = kept.draft.record
+            edit.result = kept.make(edit)
         except Exception as error:
             edit.error = error
+            continue
+        # What the database refuses here ends all of them: part of this one's is written.
+        log.add(change, kept.draft.record, edit.lines)
+        say_changes(change, before, kept.draft.record)
     changed = [
         {**one.written, "of": name} for name, one in found.items() if one.written != one.read
     ]
@@ -97,18 +115,6 @@ def _read(
         read = {name: getattr(row, name) for name in columns(schema, draft)}
         found[row.id] = _Kept(schema, row.owner, read, draft, read)
     return found, unread
-
-
-def _make(change: Change, log: Log, edit: Edit, kept: _Kept | None) -> None:
-    if kept is None or not kept.may(edit):
-        raise errors.NotFound(id=edit.operation)
-    before = kept.draft
-    after = Draft(before.record.model_copy(deep=True), before.document.model_copy(deep=True))
-    edit.result = edit.change(after)
-    written = columns(kept.schema, after)
-    kept.draft, kept.written = after, written
-    log.add(change, after.record, edit.lines)
-    say_changes(change, before.record, after.record)
 
 
 def say_changes(change: Change, before: Operation, after: Operation) -> None:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from jupyter_secxops_migrate import errors
 from jupyter_secxops_migrate.model import MigrationState, StepState, utcnow
+from jupyter_secxops_migrate.operations import journal
 from jupyter_secxops_migrate.operations.editing import Edit
 from jupyter_secxops_migrate.operations.record import Draft
 from jupyter_secxops_migrate.operations.records import Records
@@ -127,6 +128,28 @@ def test_they_are_made_and_told_in_their_order(store: Store, writing: Writing) -
     assert lines == [f"{number} of {name}" for number in range(3) for name in ("c2", "c3")]
     (measured,) = [event.step for event in events if event.kind == "step"]  # only the newest
     assert measured is not None and measured.done == 2
+
+
+def test_one_whose_log_is_refused_is_not_half_written(
+    store: Store, writing: Writing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each line is one too many, and what would be removed for it stays.
+    monkeypatch.setattr(journal, "_PRUNE_EVERY", 1)
+    monkeypatch.setattr(journal, "LOG_LINES", 0)
+
+    def refuse(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        if statement.startswith("DELETE FROM events"):
+            raise sa.exc.OperationalError(statement, None, Exception("no"))
+
+    writing.edit(Edit("c0", add(1), lines=["kept"])).result()
+    sa.event.listen(store.engine, "before_cursor_execute", refuse)
+    with held(writing):
+        bad = writing.edit(Edit("c0", add(1), lines=["more"]))
+        good = writing.edit(Edit("c1", add(1)))
+
+    assert isinstance(bad.exception(), sa.exc.OperationalError)
+    assert good.result() == 1
+    assert (store.get("c0").total, store.get("c1").total) == (1, 1)
 
 
 def test_one_that_fails_leaves_its_neighbours_alone(store: Store, writing: Writing) -> None:
