@@ -123,7 +123,7 @@ def test_errors_arrive_as_what_they_are(runtime: Runtime) -> None:
         await settled(api, done.id)
         with pytest.raises(WrongState) as wrong:
             await api.retry(done.id)
-        assert wrong.value.hint.startswith("Wait until it is failed")
+        assert wrong.value.hint.startswith("If it is still under way, wait or cancel it first")
         with pytest.raises(SecxopsError) as internal:
             await api.environment("/crash")
         assert type(internal.value) is SecxopsError
