@@ -64,29 +64,23 @@ class Writing:
             if self._open[urgent] is group:
                 self._open[urgent] = None
         wanted = [(edit, told) for edit, told in group if told.set_running_or_notify_cancel()]
+        self._make_together(wanted)
+
+    def _make_together(self, wanted: Group) -> None:
         try:
             self._store.edit_all([edit for edit, _ in wanted])
-        except sa.exc.SQLAlchemyError as error:
-            # The database is there, and refuses something of one of them: nothing of this is stored.
-            if len(wanted) == 1:
-                wanted[0][1].set_exception(error)
-            for one in wanted if len(wanted) > 1 else ():
-                self._make_alone(*one)
         except BaseException as error:
+            if len(wanted) > 1 and isinstance(error, sa.exc.SQLAlchemyError):
+                # The database is there, and refuses something of one of them: nothing of this is stored.
+                for edit, told in wanted:
+                    edit.result = edit.error = None
+                    self._make_together([(edit, told)])
+                return
             for _, told in wanted:
                 told.set_exception(error)
         else:
             for edit, told in wanted:
                 _tell(edit, told)
-
-    def _make_alone(self, edit: Edit, told: Future[Any]) -> None:
-        edit.result = edit.error = None
-        try:
-            self._store.edit_all([edit])
-        except BaseException as error:
-            told.set_exception(error)
-        else:
-            _tell(edit, told)
 
 
 def _tell(edit: Edit, told: Future[Any]) -> None:
