@@ -122,7 +122,7 @@ class Live:
         self._changed = False
         shown = bundle(self.show)
         if self._handle is None:
-            self._handle = display(shown, raw=True, display_id=True)  # type: ignore[no-untyped-call]  # untyped there
+            self._handle = display(shown, raw=True, display_id=True)
         else:
             self._handle.update(shown, raw=True)
 
@@ -239,7 +239,7 @@ class Desk:
     def show(self, what: Callable[[Console], None], *, log: bool = False) -> None:
         """Show something that stays as it is; ``log`` is what programs wrote."""
         if self.notebook:
-            display(bundle(what, log=log), raw=True)  # type: ignore[no-untyped-call]  # untyped there
+            display(bundle(what, log=log), raw=True)
         else:
             what(Console(highlight=False))
 
@@ -493,4 +493,4 @@ def register(shell: InteractiveShell, connect: Connect | None = None) -> None:
     with click.Context(magic, info_name="%secxops") as context:
         SecxopsMagics.secxops.__doc__ = magic.get_help(context)
     shell.register_magics(magics)
-    shell.set_hook("complete_command", complete, str_key="%secxops")  # type: ignore[no-untyped-call]  # untyped there
+    shell.set_hook("complete_command", complete, str_key="%secxops")

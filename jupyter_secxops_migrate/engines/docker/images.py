@@ -216,7 +216,7 @@ class Images:
 
         def ask(api: docker.APIClient) -> str:
             try:
-                api.inspect_distribution(image)  # type: ignore[no-untyped-call]  # untyped there
+                api.inspect_distribution(image)
             except docker.errors.APIError as error:
                 said = without_passwords(str(error.explanation or "")).strip().rstrip(".")
                 # Podman has no way to ask.
@@ -245,7 +245,7 @@ class Images:
 
 
 def _inspect(api: docker.APIClient, reference: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = api.inspect_image(reference)  # type: ignore[no-untyped-call]  # untyped there
+    found: Mapping[str, Any] = api.inspect_image(reference)
     return found
 
 

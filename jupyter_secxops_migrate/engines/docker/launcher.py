@@ -276,7 +276,7 @@ def _mounts(container: Mapping[str, Any]) -> dict[str, str]:
 
 def _with_extensions(api: docker.APIClient, order: LaunchOrder) -> str:
     """Return where JupyterLab looks for data: where the image says, and in our folder."""
-    found = api.inspect_image(order.image)["Config"].get("Env") or []  # type: ignore[no-untyped-call]  # untyped there
+    found = api.inspect_image(order.image)["Config"].get("Env") or []
     own = [word.partition("=")[2] for word in found if word.startswith("JUPYTER_PATH=")]
     return ":".join([*filter(None, own), EXTENSIONS_FOLDER])
 

@@ -107,7 +107,7 @@ class ApiServer:
         found.connection_pool_maxsize = 200
         try:
             if self._account:
-                config.load_incluster_config(found)  # type: ignore[no-untyped-call]  # untyped there
+                config.load_incluster_config(found)
                 return found, (SERVICE_ACCOUNT / "namespace").read_text().strip()
             return found, await self._load(found)
         except (config.ConfigException, aiohttp.ClientError, OSError, ValueError) as error:
@@ -116,7 +116,7 @@ class ApiServer:
             ) from None
 
     async def _load(self, found: Configuration) -> str:
-        loader = await config.load_kube_config(  # type: ignore[no-untyped-call]  # untyped there
+        loader = await config.load_kube_config(
             self._kubeconfig or None, self._context or None, found, persist_config=False
         )
         # Only the loader's `_user` says whether there is a plugin (kubernetes 37.0).
@@ -155,7 +155,7 @@ class ApiServer:
             self._replaced.append(self._api)
             self._api = None
         while self._replaced:
-            await self._replaced.pop().close()  # type: ignore[no-untyped-call]  # untyped there
+            await self._replaced.pop().close()
 
     async def send(
         self,
@@ -195,7 +195,7 @@ class ApiServer:
         headers["Content-Type"] = f"application/{patched}json"
         try:
             await api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-            answer = await api.rest_client.request(  # type: ignore[no-untyped-call]  # untyped there
+            answer = await api.rest_client.request(
                 method,
                 url_of(api.configuration.host, path, query),
                 headers=headers,
